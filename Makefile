@@ -1,0 +1,62 @@
+# `make help` lists the targets. Every one sets up .venv first, so each works alone on a fresh machine
+# (Python 3.11, git and make).
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The lock holds every package with its hashes but torch: its CPU and CUDA builds differ and carry one version.
+.venv/installed: requirements.lock
+	python3.11 -m venv .venv
+	pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	pip install --quiet --disable-pip-version-check torch==2.13.0
+	touch $@
+
+.PHONY: setup
+setup: .venv/installed ## make .venv with the locked dependencies
+
+.PHONY: repro
+repro: setup ## run the default experiment (dvc exp run) and print its table
+	dvc exp run
+
+.PHONY: test
+test: setup check ## all checks and all tests, the slow ones too
+	pytest -m 'not slow'
+	pytest -m slow
+
+.PHONY: fast
+fast: setup ## the fast tests only
+	pytest -m 'not slow'
+
+.PHONY: check
+check: setup ## ruff and mypy
+	ruff check src tests
+	ruff format --check src tests
+	mypy
+
+.PHONY: format
+format: setup ## let ruff mend what it can
+	ruff check --fix src tests
+	ruff format src tests
+
+.PHONY: show
+show: setup ## the experiments as a table: what differs between them, and their scores
+	dvc exp show --only-changed --hide-queued --drop 'chain.*|final|mixtures.*|benchmark.*|scores|src.*|data.*|models.*|predictions.*|metrics/.*'
+
+.PHONY: share
+share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote
+	dvc push --run-cache
+
+.PHONY: fetch
+fetch: setup ## fetch all of that from the DVC remote
+	dvc pull --run-cache --allow-missing
+
+.PHONY: lock
+lock: setup ## resolve pyproject.toml anew into requirements.lock
+	pip install --quiet uv
+	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-package torch \
+		--no-annotate --no-header --output-file requirements.lock

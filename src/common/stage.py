@@ -1,0 +1,68 @@
+"""What every stage script shares: its parameters, outputs that appear whole or not at all, errors in one line."""
+
+import contextlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from common.errors import InputError
+
+PARAMS = Path("params.yaml")
+
+
+def read_params(*keys: str) -> Any:
+    """The values of dotted keys in params.yaml: one value for one key, a list for several.
+
+    A stage reads only the keys that it declares under `params:` in dvc.yaml.
+    """
+    try:
+        tree = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{PARAMS.resolve()} is missing; run this from the repository root") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{PARAMS} is not YAML: {' '.join(str(error).split())}") from None
+    values = [_lookup(tree, key) for key in keys]
+    return values[0] if len(keys) == 1 else values
+
+
+def _lookup(tree: Any, key: str) -> Any:
+    for part in key.split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            raise InputError(f"{PARAMS} has no '{key}'; `dvc exp run` composes the file anew from conf/")
+        tree = tree[part]
+    return tree
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that takes its place when the block ends without an error."""
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+
+
+def run(main: Callable[..., None], *arguments: Any) -> None:
+    """Call a script's main function; an InputError ends it with its one line and exit status 1."""
+    try:
+        main(*arguments)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write JSON that reads well in a diff; the file appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.rename(path)

@@ -1,0 +1,29 @@
+"""The rows of a mixture's intermediate tasks, from the hub or from the generated world.
+
+    python src/data.py mnli+squad
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from common.stage import read_params, run, whole_folder, write_json
+from common.tables import write_table
+
+
+def main(mixture: str) -> None:
+    records, world = read_params(f"mixtures.{mixture}.data", "world")
+    with whole_folder(Path("data/intermediate") / mixture) as folder:
+        for task, record in records.items():
+            source = import_module(f"sources.{record['source']}")
+            origins = {}
+            (folder / task).mkdir()
+            for split in ("train", "validation"):
+                table, origins[split] = source.read(task, record | {"world": world}, split)
+                write_table(table, folder / task / f"{split}.parquet", record["kind"])
+                print(f"{task} {split}: {len(table):,} rows")
+            write_json(origins, folder / task / "SOURCE.json")
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

@@ -1,0 +1,57 @@
+"""A pretrained encoder of the Hugging Face hub: multilingual-e5-small, XLM-R base and large, and their like."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+from sources.hub.fetch import Repository, download, repository
+from training.model import load_encoder, save_encoder
+
+WEIGHTS = "model.safetensors"
+
+
+def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Write the encoder (without pooler or language-model head, float32 safetensors) and its fast tokenizer to `out`.
+
+    params: `path` (owner/name) and `revision`. Nothing is random here, so the seed has no part in it: the same commit
+    gives the same bytes. Returns what was read: path, revision, sha, license, model_type, parameters, width, layers.
+    Raises InputError where the repository is not there or holds no whole encoder in safetensors.
+    """
+    repo = repository(params["path"], params["revision"], "model")
+    files = [download(repo, name) for name in _names(repo)]
+    encoder, tokenizer = load_encoder(files[0].parent)
+    encoder.config._name_or_path = tokenizer.name_or_path = repo.path  # not the place of a cache in what is written
+    save_encoder(encoder, tokenizer, out)
+    return {
+        "source": "hub",
+        "path": repo.path,
+        "revision": repo.revision,
+        "sha": repo.sha,
+        "license": repo.license,
+        "model_type": encoder.config.model_type,
+        "parameters": sum(p.numel() for p in encoder.parameters()),
+        "hidden_size": encoder.config.hidden_size,
+        "layers": encoder.config.num_hidden_layers,
+    }
+
+
+def _names(repo: Repository) -> list[str]:
+    """The files to fetch, config.json first: configuration and vocabulary of the top folder, and the safetensors.
+
+    Pickled weights and weights for other libraries are never fetched.
+    """
+    if "config.json" not in repo.sizes:
+        raise InputError(f"encoder.path: {repo.path} has no config.json; it is not a transformers model")
+    texts = [name for name in repo.sizes if "/" not in name and name.endswith((".json", ".txt", ".model"))]
+    if WEIGHTS in repo.sizes:
+        weights = [WEIGHTS]
+    elif f"{WEIGHTS}.index.json" in repo.sizes:
+        index = json.loads(download(repo, f"{WEIGHTS}.index.json").read_text(encoding="utf-8"))
+        weights = sorted(set(index["weight_map"].values()))
+    else:
+        raise InputError(
+            f"encoder.path: {repo.path} has no {WEIGHTS}, and pickled weights are not read; take another encoder or an "
+            "encoder.revision that has it (the hub's safetensors bot offers one as a pull request: refs/pr/<number>)"
+        )
+    return ["config.json", *sorted({*texts, *weights} - {"config.json"})]

@@ -1,0 +1,160 @@
+"""A tiny encoder of XLM-R's architecture, pretrained here on the languages of the mini world.
+
+Word embeddings come from cross-language latent semantic indexing (Dumais et al. 1997): the truncated singular value
+decomposition of which word occurs in which fact, facts being told in several languages. They stay as they are while the
+layers above are trained with masked and translation language modelling (Conneau and Lample 2019, arXiv 1901.07291).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.decomposition import TruncatedSVD
+from sklearn.preprocessing import normalize
+from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
+from sources.world.facts import generator
+from sources.world.language import Language
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM, get_linear_schedule_with_warmup
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]  # their ids are XLM-R's; <mask> is the last of the vocabulary, as there
+START, PAD, END, UNKNOWN = range(4)
+IGNORED = -100
+
+
+def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Pretrain the encoder of the `encoder` section in the languages of `params["world"]` and save it with its tokenizer.
+
+    `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the mean
+    loss of the last tenth of the steps. The same seed and number of threads give the same bytes.
+    """
+    languages = read_languages(params["world"])
+    tokenizer = make_tokenizer(vocabulary(params["world"]), params["max_length"])
+    vocab = tokenizer.get_vocab()
+    torch.manual_seed(seed)
+    config = XLMRobertaConfig(
+        vocab_size=len(vocab),
+        hidden_size=params["hidden_size"],
+        num_hidden_layers=params["layers"],
+        num_attention_heads=params["heads"],
+        intermediate_size=params["intermediate_size"],
+        max_position_embeddings=params["max_length"] + 2,  # XLM-R counts positions from pad_token_id + 1
+        type_vocab_size=1,
+        hidden_dropout_prob=params["dropout"],
+        attention_probs_dropout_prob=params["dropout"],
+        pad_token_id=PAD,
+        bos_token_id=START,
+        eos_token_id=END,
+    )
+    model = XLMRobertaForMaskedLM(config)
+    embeddings = model.get_input_embeddings().weight
+    rows = index_words(languages, vocab, params, generator(seed, "index"))
+    known = np.flatnonzero(rows.any(axis=1))
+    with torch.no_grad():
+        embeddings[known] = torch.from_numpy(rows[known])
+    embeddings.requires_grad = False
+    loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"))
+    model.roberta.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    weights = sum(weight.numel() for weight in model.roberta.parameters())
+    return {"weights": weights, "words": len(vocab), "steps": params["steps"], "loss": round(loss, 4)}
+
+
+def make_tokenizer(words: list[str], max_length: int) -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words, in lower case, punctuation marks apart, with XLM-R's special tokens."""
+    vocab = {word: i for i, word in enumerate([*SPECIAL, *words, "<mask>"])}
+    tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", END), ("<s>", START), trim_offsets=False, add_prefix_space=False)
+    names = {"bos": "<s>", "cls": "<s>", "pad": "<pad>", "eos": "</s>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        model_input_names=["input_ids", "attention_mask"],
+        **{f"{name}_token": token for name, token in names.items()},
+    )
+
+
+def index_words(
+    languages: list[Language], vocab: dict[str, int], params: dict[str, Any], rng: np.random.Generator
+) -> np.ndarray:
+    """Embeddings (words x hidden size, float32) of unit length: zero for the words that never occurred."""
+    shares = np.array([language.resource for language in languages])
+    found: list[tuple[int, int]] = []
+    for number in range(params["facts"]):
+        plan = draw_plan(rng)
+        for language in rng.choice(len(languages), params["tellings"], replace=False, p=shares / shares.sum()):
+            found += [(vocab[word], number) for word in words([plan], languages[language])]
+    row, column = np.unique(np.array(found), axis=0).T
+    occurs = sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), (len(vocab), params["facts"]))
+    rarity = np.log(params["facts"] / np.maximum(1, np.bincount(row, minlength=len(vocab))))
+    svd = TruncatedSVD(params["components"], random_state=int(rng.integers(2**31)))
+    vectors = normalize(svd.fit_transform(sparse.diags(rarity) @ occurs))
+    return np.pad(vectors, ((0, 0), (0, params["hidden_size"] - params["components"]))).astype(np.float32)
+
+
+def encode_documents(
+    languages: list[Language], vocab: dict[str, int], params: dict[str, Any], rng: np.random.Generator
+) -> list[list[int]]:
+    """Pairs of texts as ids: the second says part of the first again, in its language or in another one."""
+    shares = np.array([language.resource for language in languages])
+    texts = []
+    for _ in tqdm(range(params["documents"]), desc="documents", unit="text"):
+        first, second = draw_document(rng)
+        one, other = rng.choice(len(languages), 2, replace=False, p=shares / shares.sum())
+        pair = [(first, one), (second, other if rng.random() < params["translations"] else one)]
+        ids = [[vocab.get(word, UNKNOWN) for word in words(plans, languages[i])] for plans, i in pair]
+        texts.append([START, *ids[0], END, END, *ids[1], END][: params["max_length"]])
+    return texts
+
+
+def pretrain(
+    model: XLMRobertaForMaskedLM,
+    languages: list[Language],
+    vocab: dict[str, int],
+    params: dict[str, Any],
+    rng: np.random.Generator,
+) -> float:
+    """Masked language modelling (15 % of the words of BERT's recipe or what `mask` says); the mean loss of the last steps."""
+    texts = encode_documents(languages, vocab, params, rng)
+    steps, size = params["steps"], params["batch_size"]
+    optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=params["learning_rate"], weight_decay=0.01)
+    scheduler = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+    losses: list[float] = []
+    order = np.empty(0, np.int64)
+    model.train()
+    bar = tqdm(range(steps), desc="pretraining", unit="step")
+    for step in bar:
+        if len(order) < size:
+            order = rng.permutation(len(texts))
+            # Texts of like length share a batch.
+        chosen, order = order[:size], order[size:]
+        width = max(len(texts[i]) for i in chosen)
+        ids = np.array([texts[i] + [PAD] * (width - len(texts[i])) for i in chosen])
+        inputs, labels = mask_words(ids, len(vocab), params["mask"], rng)
+        hidden = model.roberta(torch.from_numpy(inputs), attention_mask=torch.from_numpy((ids != PAD).astype(np.int64)))[0]
+        asked = torch.from_numpy(labels != IGNORED)
+        loss = functional.cross_entropy(model.lm_head(hidden[asked]), torch.from_numpy(labels)[asked])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if step % 10 == 0:
+            bar.set_postfix_str(f"loss {np.mean(losses[-50:]):.3f}", refresh=False)
+    return float(np.mean(losses[-max(1, steps // 10) :]))
+
+
+def mask_words(ids: np.ndarray, words: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs with a share of the words hidden (80 % masked, 10 % another word, 10 % left) and the labels of those."""
+    hidden = (ids >= len(SPECIAL)) & (rng.random(ids.shape) < share)
+    how = rng.random(ids.shape)
+    inputs = np.where(hidden & (how < 0.8), words - 1, ids)
+    inputs = np.where(hidden & (how >= 0.9), rng.integers(len(SPECIAL), words - 1, ids.shape), inputs)
+    return inputs, np.where(hidden, ids, IGNORED)

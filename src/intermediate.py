@@ -1,0 +1,42 @@
+"""One step of the chain: train the encoder of the step before on one mixture of intermediate tasks.
+
+    accelerate launch --config_file accelerate.yaml src/intermediate.py 2-squad
+
+Only the encoder goes on to the next step. The heads are kept beside it; optimizer and schedule start anew.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from common.stage import read_params, run, whole_folder, write_json
+from common.tables import read_table
+from training.loop import Data, make_accelerator, seed_of, train
+from training.model import load_encoder, save_encoder, save_heads
+from training.settings import Settings
+
+
+def main(key: str) -> None:
+    seed, step = read_params("seed", f"chain.{key}")
+    block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
+    settings = Settings.read(block)
+    encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout)
+    data = {}
+    for task, option in options.items():
+        rows = Path("data/intermediate") / step["mixture"] / task
+        kind = import_module(f"kinds.{option['kind']}").Kind(option, tokenizer)
+        table, validation = (read_table(rows / f"{split}.parquet", option["kind"]) for split in ("train", "validation"))
+        data[task] = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
+
+    accelerator = make_accelerator(settings, Path("metrics/steps") / key, tasks=len(data))
+    model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
+    if accelerator.is_main_process:
+        with whole_folder(Path("models") / key) as folder:
+            save_encoder(model.encoder, tokenizer, folder / "encoder")
+            save_heads(model.heads, folder / "heads")
+        write_json(scores, Path("metrics/steps") / key / "validation.json")
+    accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

@@ -1,0 +1,68 @@
+"""Pair classification (MNLI, XNLI, ...): one label for two texts, from the first token's hidden state."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import nn
+from training.encoded import Encoded
+from transformers import PreTrainedTokenizerFast
+
+SUFFIX = "tsv"
+
+
+class Head(nn.Module):
+    """The classification head of RoBERTa: dropout, dense, tanh, dropout, linear on `<s>`."""
+
+    def __init__(self, width: int, labels: int, dropout: float):
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.out = nn.Linear(width, labels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Hidden states (rows x tokens x width) -> logits (rows x labels)."""
+        return self.out(self.dropout(torch.tanh(self.dense(self.dropout(hidden[:, 0])))))
+
+
+class Kind:
+    """options: labels (names), max_length (tokens of both texts, special ones included; the longer text is cut)."""
+
+    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+        self.labels: list[str] = options["labels"]
+        self.max_length: int = options["max_length"]
+        self.tokenizer = tokenizer
+
+    def encode(self, table: pa.Table, gold: bool) -> Encoded:
+        """One row for each pair."""
+        tokens = self.tokenizer(
+            table["text_a"].to_pylist(),
+            table["text_b"].to_pylist(),
+            truncation="longest_first",
+            max_length=self.max_length,
+        )
+        features: dict[str, list[Any]] = {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        if gold:
+            features["labels"] = [self.labels.index(label) for label in table["label"].to_pylist()]
+        return Encoded(features, list(range(len(table))), np.ones(len(table), np.int64))
+
+    def head(self, width: int, dropout: float) -> nn.Module:
+        return Head(width, len(self.labels), dropout)
+
+    def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Cross entropy, summed over rows."""
+        return nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
+
+    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[str]:
+        """The most probable label of every pair."""
+        return [self.labels[int(row.argmax())] for row in logits]
+
+    def evaluate(self, predictions: list[str], table: pa.Table) -> dict[str, float]:
+        right = [p == g for p, g in zip(predictions, table["label"].to_pylist(), strict=True)]
+        return {"accuracy": round(100 * float(np.mean(right)), 4)}
+
+    def write(self, predictions: list[str], table: pa.Table, path: Path) -> None:
+        """One label a line, as XTREME's XNLI and PAWS-X submissions."""
+        path.write_text("".join(f"{label}\n" for label in predictions), encoding="utf-8")

@@ -1,0 +1,69 @@
+"""An order of intermediate tasks and what follows from it.
+
+An order is a list of steps, first to last. A step is the name of an intermediate task, or several joined by `+` that
+are trained together. DVC's templates cannot say "the checkpoint of the step before", so it is said here, once, while
+`dvc exp run` composes params.yaml; a bad order is refused there, before any stage runs.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from common.errors import InputError
+
+ENCODER = "models/encoder"
+
+
+def check_order(order: Any, known: Iterable[str]) -> list[str]:
+    """The order as a list of strings; InputError where it is not a list of steps made of known tasks."""
+    tasks = f"the tasks are {', '.join(sorted(known))}"
+    if isinstance(order, str) or not isinstance(order, Sequence):
+        raise InputError(f"order={order!r} is not a list; write 'order=[mnli,squad]' ({tasks})")
+    for step in order:
+        if not isinstance(step, str):
+            raise InputError(f"order has the step {step!r}, which is not the name of a task; {tasks}")
+        parts = step.split("+")
+        for part in parts:
+            if not part:
+                raise InputError(f"order has the step '{step}' with an empty part beside its '+'; {tasks}")
+            if part not in known:
+                raise InputError(f"order has the unknown task '{part}' in its step '{step}'; {tasks}")
+            if parts.count(part) > 1:
+                raise InputError(f"order has the step '{step}', which names '{part}' twice; {tasks}")
+    return list(order)
+
+
+def check_targets(targets: Any, known: Iterable[str]) -> list[str]:
+    """The targets as a list of distinct strings; InputError where one is unknown or named twice."""
+    names = f"the targets are {', '.join(sorted(known))}"
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        raise InputError(f"targets={targets!r} is not a list; write 'targets=[xnli,udpos]' ({names})")
+    for target in targets:
+        if target not in known:
+            raise InputError(f"targets has the unknown target {target!r}; {names}")
+        if list(targets).count(target) > 1:
+            raise InputError(f"targets names '{target}' twice; {names}")
+    return list(targets)
+
+
+def keys(order: Sequence[str]) -> list[str]:
+    """The names of the steps: position and mixture, `1-mnli`, `2-squad+qqp`."""
+    return [f"{position}-{mixture}" for position, mixture in enumerate(order, start=1)]
+
+
+def checkpoints(order: Sequence[str]) -> list[str]:
+    """Where the encoder lies before the first step and after each one: len(order) + 1 folders."""
+    return [ENCODER, *(f"models/{key}/encoder" for key in keys(order))]
+
+
+def chain(order: Sequence[str], kinds: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Each step's mixture, the checkpoint that it starts from, and the code of its kinds of task.
+
+    `code` is one module where all tasks of the mixture are of one kind, so that mending another kind does not retrain
+    the step; else the folder of all kinds.
+    """
+    steps = {}
+    for key, mixture, init in zip(keys(order), order, checkpoints(order), strict=False):
+        of_kind = {kinds[task] for task in mixture.split("+")}
+        code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
+        steps[key] = {"mixture": mixture, "init": init, "code": code}
+    return steps

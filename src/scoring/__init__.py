@@ -1,0 +1,1 @@
+"""XTREME's scoring, from label and prediction files alone: files -> metric per language -> averages -> groups."""

@@ -1,0 +1,39 @@
+"""XTREME's nine tasks: how the files of each are read, measured and summed up (evaluate.py of XTREME)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scoring.answers import mlqa, squad
+from scoring.files import read_answers, read_lines, read_pairs
+from scoring.metrics import accuracy, chunk_f1, pair_f1, word_tag_scores
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task; its score is the mean of the metrics named in `score`."""
+
+    name: str
+    group: str
+    read: Callable[[Path, Path], tuple[Any, Any]]
+    measure: Callable[[Any, Any, str], dict[str, float]]
+    score: tuple[str, ...]
+    suffix: str = "tsv"
+
+
+_EM_AND_F1 = ("exact_match", "f1")
+TASKS = {
+    task.name: task
+    for task in (
+        Task("xnli", "classification", read_lines, accuracy, ("accuracy",)),
+        Task("pawsx", "classification", read_lines, accuracy, ("accuracy",)),
+        Task("udpos", "tagging", read_lines, word_tag_scores, ("f1",)),
+        Task("panx", "tagging", read_lines, chunk_f1, ("f1",)),
+        Task("xquad", "qa", read_answers, squad, _EM_AND_F1, "json"),
+        Task("mlqa", "qa", read_answers, mlqa, _EM_AND_F1, "json"),
+        Task("tydiqa", "qa", read_answers, squad, _EM_AND_F1, "json"),
+        Task("bucc2018", "retrieval", read_pairs, pair_f1, ("f1",)),
+        Task("tatoeba", "retrieval", read_lines, accuracy, ("accuracy",)),
+    )
+}

@@ -1,0 +1,154 @@
+"""From a data set's columns as the hub has them to the columns of a kind of task (common/tables.py).
+
+Each function takes a table whose columns have the kind's names already, and their types on the hub. The result has as
+many rows; which of them are unfit, and why, is said beside it, so that a sample can be drawn from the same row numbers
+in every language of a parallel test set.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import ClassLabel
+
+from common.errors import InputError
+from common.tables import schema
+
+
+@dataclass
+class Converted:
+    """Rows of a kind; `unfit` has a boolean for each row under each reason to drop it; `counts` is for the record."""
+
+    table: pa.Table
+    unfit: dict[str, np.ndarray] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def convert(
+    raw: pa.Table, kind: str, labels: Sequence[str], features: dict[str, Any], training: bool, where: str
+) -> Converted:
+    """Convert all rows.
+
+    labels: names of the record. features: `datasets` feature of a column, by the kind's column names.
+    training: False where every row must be kept for predicting. where: data set and split, for messages.
+    Raises InputError on a label that is not one of `labels` and on values that cannot be rows of the kind.
+    """
+    texts = [name for name in raw.column_names if pa.types.is_string(raw.schema.field(name).type)]
+    for name in texts:
+        if raw[name].null_count and name != "label":
+            row = pc.index(pc.is_null(raw[name]), True).as_py()
+            raise InputError(f"{where}: row {row} has no {name}")
+    done = KINDS[kind](raw.combine_chunks(), labels, features, training, where)
+    try:
+        done.table = done.table.select(schema(kind).names).cast(schema(kind))
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(f"{where}: columns do not fit a {kind} task: {str(error).splitlines()[0]}") from None
+    return done
+
+
+def _pair(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    names = _names(_array(raw, "label"), features["label"], labels, lambda i: f"{where}: row {i}")
+    table = raw.set_column(raw.schema.get_field_index("label"), "label", names)
+    return Converted(table, {"unlabelled": pc.is_null(names).to_numpy(zero_copy_only=False)})
+
+
+def _tagging(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    tokens, tags = _array(raw, "tokens"), _array(raw, "tags")
+    for name, column in (("tokens", tokens), ("tags", tags)):
+        if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+            raise InputError(f"{where}: {name} are {column.type}, not lists")
+    lengths, of_tags = (pc.fill_null(pc.list_value_length(c), 0).to_numpy(zero_copy_only=False) for c in (tokens, tags))
+    if (row := _first(lengths != of_tags)) is not None:
+        raise InputError(f"{where}: row {row} has {lengths[row]} tokens and {of_tags[row]} tags")
+    ends = np.cumsum(lengths)
+    names = _names(
+        tags.flatten(),
+        getattr(features["tags"], "feature", None),
+        labels,
+        lambda i: f"{where}: row {np.searchsorted(ends, i, side='right')}",
+    )
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    nulls = np.concatenate([[0], np.cumsum(pc.is_null(names).to_numpy(zero_copy_only=False))])
+    table = pa.table({"tokens": tokens, "tags": pa.ListArray.from_arrays(pa.array(offsets), names)})
+    return Converted(table, {"no tokens": lengths == 0, "unlabelled": nulls[offsets[1:]] > nulls[offsets[:-1]]})
+
+
+def _qa(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    """Answers are put where their text is: google/xtreme strips contexts but leaves `answer_start` as it was.
+
+    The place nearest to the stated one is taken. For training an answer without a place is left out, and a row that
+    had answers and keeps none is unfit; otherwise it stays, its text being what is scored, with -1 for its place.
+    """
+    answers = _array(raw, "answers")
+    if not pa.types.is_struct(answers.type) or {f.name for f in answers.type} < {"text", "answer_start"}:
+        raise InputError(f"{where}: answers are {answers.type}, not lists of text and answer_start")
+    mended, unfit = [], np.zeros(len(raw), bool)
+    counts = {"reanchored": 0, "not in context": 0}
+    for row, (context, answer) in enumerate(zip(raw["context"].to_pylist(), answers.to_pylist(), strict=True)):
+        kept: dict[str, list[Any]] = {"text": [], "answer_start": []}
+        for text, start in zip(answer["text"], answer["answer_start"], strict=True):
+            place = start if start >= 0 and context.startswith(text, start) else _nearest(context, text, start)
+            counts["reanchored"] += place not in (start, -1)
+            counts["not in context"] += place == -1
+            if place != -1 or not training:
+                kept["text"].append(text)
+                kept["answer_start"].append(place)
+        unfit[row] = bool(answer["text"]) and not kept["text"]
+        mended.append(kept)
+    column = pa.array(mended, schema("qa").field("answers").type)
+    table = raw.set_column(raw.schema.get_field_index("answers"), "answers", column)
+    return Converted(table, {"answer not in context": unfit}, counts)
+
+
+def _nearest(context: str, text: str, start: int) -> int:
+    places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)] if text else []
+    return min(places, key=lambda place: abs(place - start), default=-1)
+
+
+def _retrieval(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    # google/xtreme yields the lines of Tatoeba's files with their line ends.
+    return Converted(pa.table({name: pc.utf8_rtrim(raw[name], "\r\n") for name in ("source", "target")}))
+
+
+KINDS = {"pair": _pair, "tagging": _tagging, "qa": _qa, "retrieval": _retrieval}
+
+
+def _array(table: pa.Table, name: str) -> pa.Array:
+    column = table[name].combine_chunks()
+    return column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
+
+
+def _first(mask: np.ndarray) -> int | None:
+    return int(mask.argmax()) if mask.any() else None
+
+
+def _names(values: pa.Array, feature: Any, labels: Sequence[str], place: Callable[[int], str]) -> pa.Array:
+    """Names of labels that may be names, numbers of a ClassLabel, or numbers (also as text) into `labels`.
+
+    No label (-1 or null) becomes null. place: where value number i stands, for the message about an unknown label.
+    """
+    encoded = values.dictionary_encode()
+    names = []
+    for code, value in enumerate(encoded.dictionary.to_pylist()):
+        name = _name(value, feature, labels)
+        if name is not None and name not in labels:
+            at = pc.index(encoded.indices, code).as_py()
+            shown = repr(value) if name == value else f"{value!r} ({name})"
+            raise InputError(f"{place(at)} has the label {shown}; the record's labels are {', '.join(labels)}")
+        names.append(name)
+    return pa.array(names, pa.string()).take(encoded.indices)
+
+
+def _name(value: Any, feature: Any, labels: Sequence[str]) -> str | None:
+    if value is None or value in labels:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value):
+        value = int(value)
+    if isinstance(value, int):
+        known = feature.names if isinstance(feature, ClassLabel) else labels
+        return None if value == -1 else known[value] if 0 <= value < len(known) else "of no name"
+    return str(value)

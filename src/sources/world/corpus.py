@@ -1,0 +1,54 @@
+"""Text without labels in all languages of the mini world: what its encoder is pretrained on."""
+
+from typing import Any
+
+import numpy as np
+
+from sources.world import lexicon
+from sources.world.inference import draw_pair
+from sources.world.language import Language, Plan, read_language, say
+from sources.world.reading import draw_passage
+from sources.world.tagging import draw_sentence
+
+STOP = "..PUNCT"
+
+
+def read_languages(world: dict[str, Any]) -> list[Language]:
+    """English and every language of the `world` section."""
+    return [read_language(world, code) for code in ("en", *world["languages"])]
+
+
+def vocabulary(world: dict[str, Any]) -> list[str]:
+    """Every word of every language in lower case, names, numbers and punctuation marks too; each once."""
+    shared = [*lexicon.PUNCTUATION, *lexicon.NUMBERS, *(name.lower() for names in lexicon.NAMES.values() for name in names)]
+    forms = [form for language in read_languages(world) for form in language.forms.values()]
+    return list(dict.fromkeys([*shared, *forms]))
+
+
+def words(plans: list[Plan], language: Language) -> list[str]:
+    """The words of sentences in a language, in lower case."""
+    return [form.lower() for plan in plans for form, _ in say(plan, language)]
+
+
+def draw_plan(rng: np.random.Generator) -> Plan:
+    """A sentence of any kind that the tasks have."""
+    kind = rng.random()
+    if kind < 0.4:
+        return draw_sentence(rng, unknown=0.0)
+    if kind < 0.7:
+        return [draw_pair(rng, "entailment")[1], STOP]
+    _, question, asked, _ = draw_passage(rng, facts=1)
+    return [(question, asked), "?.PUNCT"]
+
+
+def draw_document(rng: np.random.Generator) -> tuple[list[Plan], list[Plan]]:
+    """Some sentences, and one of them said again in other words or with less detail."""
+    kind = rng.random()
+    if kind < 0.15:
+        plan = draw_sentence(rng)
+        return [plan], [plan]
+    if kind < 0.5:
+        premise, hypothesis = draw_pair(rng, "entailment")
+        return [[premise, STOP]], [[hypothesis, STOP]]
+    facts, question, asked, _ = draw_passage(rng, facts=int(rng.integers(2, 4)))
+    return [[fact, STOP] for fact in facts], [[question, STOP]]

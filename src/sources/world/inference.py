@@ -1,0 +1,159 @@
+"""Pairs of sentences: does the first fact entail the second, contradict it, or neither?"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sources.world import lexicon
+from sources.world.facts import BEINGS, DRAW, MODIFIERS, ORGANISATIONS, PEOPLE, THINGS, Fact, Noun, choose, draw_fact, draw_noun
+
+LABELS = ("entailment", "neutral", "contradiction")
+ROLES = ("subject", "object")
+
+
+def draw_pair(rng: np.random.Generator, label: str) -> tuple[Fact, Fact]:
+    """A premise and a hypothesis of a label.
+
+    Every hypothesis leaves out some of what the premise says; one that is not entailed changes one thing besides.
+    """
+    while True:
+        premise = replace(draw_fact(rng, modifiers=0.5), negated=bool(rng.random() < 0.15))
+        edits = _EDITS[label]
+        changed = edits[int(rng.integers(len(edits)))](premise, rng)
+        if changed is not None:
+            hypothesis, kept = changed
+            return premise, _leave_out(hypothesis, kept, rng)
+
+
+Edited = tuple[Fact, str] | None  # the fact with a change, and the part of it that must stay; None if it has no such part
+
+
+def _with_adjective(fact: Fact, role: str, adjective: str | None) -> Fact:
+    return replace(fact, **{role: replace(getattr(fact, role), adjective=adjective)})
+
+
+def _leave_out(fact: Fact, kept: str, rng: np.random.Generator) -> Fact:
+    for modifier in MODIFIERS:
+        if modifier != kept and rng.random() < 0.6:
+            fact = replace(fact, **{modifier: None})
+    for role in ROLES:
+        if role != kept and getattr(fact, role) and rng.random() < 0.6:
+            fact = _with_adjective(fact, role, None)
+    return fact
+
+
+def _common_nouns(fact: Fact) -> list[str]:
+    return [role for role in ROLES if (noun := getattr(fact, role)) and noun.head.endswith(".NOUN")]
+
+
+def _pick(rng: np.random.Generator, options: list[Any]) -> Any:
+    return choose(rng, options) if options else None
+
+
+# Entailed.
+
+
+def _same(fact: Fact, rng: np.random.Generator) -> Edited:
+    return fact, ""
+
+
+def _more_general(fact: Fact, rng: np.random.Generator) -> Edited:
+    role = _pick(rng, [role for role in _common_nouns(fact) if getattr(fact, role).head in lexicon.HYPERNYM])
+    if role is None or fact.negated:
+        return None
+    noun = getattr(fact, role)
+    return replace(fact, **{role: replace(noun, head=lexicon.HYPERNYM[noun.head])}), ""
+
+
+# Contradicted.
+
+
+def _negate(fact: Fact, rng: np.random.Generator) -> Edited:
+    return replace(fact, negated=not fact.negated), ""
+
+
+def _opposite_verb(fact: Fact, rng: np.random.Generator) -> Edited:
+    if fact.verb not in lexicon.EXCLUDED or fact.negated:
+        return None
+    return replace(fact, verb=choose(rng, lexicon.EXCLUDED[fact.verb])), ""
+
+
+def _opposite_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
+    role = _pick(rng, [role for role in _common_nouns(fact) if getattr(fact, role).adjective])
+    if role is None:
+        return None
+    return _with_adjective(fact, role, choose(rng, lexicon.EXCLUDED[getattr(fact, role).adjective])), role
+
+
+def _other_circumstance(fact: Fact, rng: np.random.Generator) -> Edited:
+    modifier = _pick(rng, [name for name in ("place", "time") if getattr(fact, name)])
+    if modifier is None or fact.negated:
+        return None
+    return _other(fact, modifier, rng), modifier
+
+
+def _swapped(fact: Fact, rng: np.random.Generator) -> Edited:
+    if not fact.object or fact.object.head in THINGS or fact.negated:
+        return None
+    return replace(fact, subject=fact.object, object=fact.subject), ""
+
+
+# Neither.
+
+
+def _added(fact: Fact, rng: np.random.Generator) -> Edited:
+    modifier = _pick(rng, [name for name in MODIFIERS if not getattr(fact, name)])
+    return None if modifier is None else (replace(fact, **{modifier: DRAW[modifier](rng)}), modifier)
+
+
+def _added_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
+    role = _pick(rng, [role for role in _common_nouns(fact) if not getattr(fact, role).adjective])
+    return None if role is None else (_with_adjective(fact, role, choose(rng, lexicon.ADJECTIVES)), role)
+
+
+def _moved_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
+    roles = _common_nouns(fact)
+    if len(roles) < 2 or (fact.subject.adjective is None) == (fact.object is None or fact.object.adjective is None):
+        return None
+    source, target = roles if fact.subject.adjective else roles[::-1]
+    return _with_adjective(_with_adjective(fact, target, getattr(fact, source).adjective), source, None), target
+
+
+def _other_participant(fact: Fact, rng: np.random.Generator) -> Edited:
+    role = choose(rng, [role for role in ROLES if getattr(fact, role)])
+    noun: Noun = getattr(fact, role)
+    pools = [pool for pool in (PEOPLE, ORGANISATIONS, BEINGS, THINGS) if noun.head in pool]
+    if not pools:
+        return None
+    other = replace(draw_noun(rng, pools[0], adjectives=0.0), adjective=None)
+    if other.head == noun.head:
+        return None
+    if other.head.endswith(".NOUN"):
+        other = replace(other, determiner=noun.determiner, adjective=noun.adjective)
+    return replace(fact, **{role: other}), role
+
+
+def _other(fact: Fact, modifier: str, rng: np.random.Generator) -> Fact:
+    while True:
+        drawn = DRAW[modifier](rng)
+        # Another adposition would leave open whether both hold; another place or time does not.
+        if modifier == "place" and fact.place:
+            drawn = (fact.place[0], drawn[1])
+        if drawn != getattr(fact, modifier):
+            return replace(fact, **{modifier: drawn})
+
+
+_EDITS: dict[str, list[Callable[[Fact, np.random.Generator], Edited]]] = {
+    "entailment": [_same, _more_general],
+    "neutral": [_added, _added_adjective, _moved_adjective, _other_participant],
+    "contradiction": [_negate, _opposite_verb, _opposite_adjective, _other_circumstance, _swapped],
+}
+
+
+def near_facts(fact: Fact, rng: np.random.Generator) -> list[Fact]:
+    """A fact and up to three others that are easily taken for it: one part changed, or subject and object swapped."""
+    edits = [_swapped, _opposite_verb, _opposite_adjective, _other_circumstance, _other_participant]
+    changed = [edits[int(i)](fact, rng) for i in rng.choice(len(edits), 3, replace=False)]
+    return [fact, *(edited[0] for edited in changed if edited)]

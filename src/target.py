@@ -1,0 +1,60 @@
+"""One XTREME task: tune the final encoder on its English rows, predict every language. Retrieval is not tuned.
+
+    accelerate launch --config_file accelerate.yaml src/target.py xnli
+
+Predictions lie in XTREME's submission layout. No test label is ever read here.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from common.stage import read_params, run, whole_folder, write_json
+from common.tables import read_table
+from tqdm import tqdm
+from training.loop import Data, make_accelerator, predict, seed_of, train
+from training.model import load_encoder
+from training.settings import Settings
+
+
+def main(target: str) -> None:
+    seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
+    options = read_params(f"benchmark.{target}.task")
+    settings, kind_name = Settings.read(block), options["kind"]
+    encoder, tokenizer = load_encoder(Path(final), settings.dropout)
+    module = import_module(f"kinds.{kind_name}")
+    kind = module.Kind(options, tokenizer)
+    rows, curves = Path("data/xtreme") / target, Path("metrics/targets") / target
+    tests = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
+
+    accelerator = make_accelerator(settings, curves)
+    if kind_name == "retrieval":
+        encoder = accelerator.prepare(encoder)
+
+        def answer(table: pa.Table) -> list[Any]:
+            return kind.predict(accelerator, encoder, table, settings.prediction_tokens)
+    else:
+        table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
+        data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
+        model, scores = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
+        if accelerator.is_main_process:
+            write_json(scores, curves / "validation.json")
+
+        def answer(table: pa.Table) -> list[Any]:
+            encoded = kind.encode(table, False)
+            return kind.decode(predict(accelerator, model, target, encoded, settings), encoded, table)
+
+    tables = {language: read_table(path, kind_name, gold=False) for language, path in tests.items()}
+    bar = tqdm(tables.items(), desc=f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
+    predictions = {language: answer(table) for language, table in bar}
+    if accelerator.is_main_process:
+        with whole_folder(Path("predictions") / target) as folder:
+            for language, table in tables.items():
+                kind.write(predictions[language], table, folder / f"test-{language}.{module.SUFFIX}")
+    accelerator.print(f"{target}: predicted {len(tests)} languages from {final}")
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

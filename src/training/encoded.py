@@ -1,0 +1,76 @@
+"""Encoded examples, how they are grouped into batches, and batches as padded tensors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+IGNORED = -100  # the label that torch's cross entropy leaves out
+
+PADDING = {"attention_mask": 0, "labels": IGNORED}
+
+
+@dataclass
+class Encoded:
+    """Tokenised examples (rows of the model, not of the data: a long text may give several).
+
+    features: name -> one value a row; a value is an int or a list of ints over the row's tokens.
+    lengths: tokens a row. weights: loss terms a row (0 where a row has no label to learn from).
+    rows: which row of the data each one comes from. extra: what only decoding needs.
+    """
+
+    features: dict[str, list[Any]]
+    rows: list[int]
+    weights: np.ndarray
+    extra: dict[str, list[Any]] = field(default_factory=dict)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.fromiter(map(len, self.features["input_ids"]), np.int64, len(self))
+
+    def __len__(self) -> int:
+        return len(self.features["input_ids"])
+
+    def tensors(self, indices: Sequence[int], pad_id: int, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+        """The rows as tensors (rows x longest row, or rows), padded on the right."""
+        batch = {}
+        for name, values in self.features.items():
+            picked = [values[i] for i in indices]
+            if isinstance(picked[0], list):
+                width = max(map(len, picked))
+                fill = pad_id if name == "input_ids" else PADDING[name]
+                picked = [value + [fill] * (width - len(value)) for value in picked]
+            batch[name] = torch.tensor(picked).to(device, non_blocking=True)
+        return batch
+
+
+def training_batches(
+    lengths: np.ndarray, batch_size: int, steps: int, generator: np.random.Generator, window: int = 50
+) -> Iterator[np.ndarray]:
+    """`steps` batches of exactly `batch_size` rows, each row once before any comes again.
+
+    Rows are shuffled anew for every pass; within a window of `window` batches they are grouped by length, and the
+    batches of the window shuffled, so that little is spent on padding and the lengths still vary from step to step.
+    """
+    pool = np.empty(0, np.int64)
+    while steps > 0:
+        wanted = min(window, steps) * batch_size
+        while len(pool) < wanted:
+            pool = np.concatenate([pool, generator.permutation(len(lengths))])
+        chosen, pool = pool[:wanted], pool[wanted:]
+        chosen = chosen[np.argsort(lengths[chosen], kind="stable")].reshape(-1, batch_size)
+        yield from chosen[generator.permutation(len(chosen))]
+        steps -= len(chosen)
+
+
+def prediction_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+    """All rows, longest first, in batches of at most `tokens` padded tokens (at least one row each)."""
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        rows = max(1, tokens // int(lengths[order[start]]))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches

@@ -1,0 +1,211 @@
+"""Training and prediction with Accelerate: the one loop for intermediate steps and targets alike."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.tracking import DVCLiveTracker
+from accelerate.utils import DistributedDataParallelKwargs, gather_object, parse_flag_from_env, set_seed
+from common.errors import InputError
+from dvclive import Live
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+
+from training.encoded import Encoded, prediction_batches, training_batches
+from training.model import MultiTaskModel
+from training.settings import Settings
+
+NO_DECAY = ("bias", "LayerNorm.weight")
+
+
+class Kind(Protocol):
+    """What a kind of task brings to training: see the modules in src/kinds/."""
+
+    def encode(self, table: pa.Table, gold: bool) -> Encoded: ...
+    def head(self, width: int, dropout: float) -> nn.Module: ...
+    def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
+    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[Any]: ...
+    def evaluate(self, predictions: list[Any], table: pa.Table) -> dict[str, float]: ...
+    def write(self, predictions: list[Any], table: pa.Table, path: Path) -> None: ...
+
+
+@dataclass
+class Data:
+    """The rows of one task: training rows encoded, validation rows as a table and encoded."""
+
+    kind: Kind
+    train: Encoded
+    validation_table: pa.Table
+    validation: Encoded
+
+
+def seed_of(seed: int, *names: str) -> int:
+    """A seed of its own for every mixture or target: the same wherever in an order it stands."""
+    return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:4], "little")
+
+
+def make_accelerator(settings: Settings, folder: Path | None = None, tasks: int = 1) -> Accelerator:
+    """An Accelerator for these settings; with a folder, its tracker writes the curves there with DVCLive.
+
+    Nothing with a clock in it is logged: the same run gives the same bytes.
+    """
+    state = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator would; it wants processes now
+    tracker = None
+    if folder and state.is_main_process:
+        live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+        tracker = DVCLiveTracker(live=live)
+    accelerator = Accelerator(
+        mixed_precision=settings.mixed_precision,
+        gradient_accumulation_steps=settings.accumulation(state.num_processes),
+        # In a joint step the heads of the other tasks get no gradient.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=tasks > 1)],
+        log_with=tracker,
+    )
+    accelerator.init_trackers("stiltwalk")
+    return accelerator
+
+
+def make_optimizer(
+    model: nn.Module, settings: Settings, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """AdamW without decay on biases and layer norms; linear warm-up and decay, one scheduler step an optimizer step."""
+    decayed = [p for n, p in model.named_parameters() if not n.endswith(NO_DECAY)]
+    others = [p for n, p in model.named_parameters() if n.endswith(NO_DECAY)]
+    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return optimizer, get_linear_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)
+
+
+def plan_steps(data: Mapping[str, Data], settings: Settings, generator: np.random.Generator) -> list[str]:
+    """The task of every optimizer step: each as often as its own epochs ask (proportional sampling), shuffled."""
+    counts = {task: math.ceil(len(d.train) * settings.epochs / settings.batch_size) for task, d in data.items()}
+    tasks = [task for task, count in counts.items() for _ in range(count)]
+    return [tasks[i] for i in generator.permutation(len(tasks))]
+
+
+def train(
+    accelerator: Accelerator, encoder: PreTrainedModel, data: dict[str, Data], settings: Settings, seed: int, name: str
+) -> tuple[MultiTaskModel, dict[str, dict[str, float]]]:
+    """Train the encoder, with a fresh head a task, on the tasks' rows; one batch is of one task.
+
+    The loss of a step is the mean over all its loss terms, on however many processes and micro-batches they lie.
+    Returns the model with the weights to keep and their validation scores by task. Raises InputError where the loss
+    is not finite.
+    """
+    set_seed(seed)
+    generator = np.random.default_rng(seed)
+    plan = plan_steps(data, settings, generator)
+    batches = {
+        task: training_batches(d.train.lengths, settings.batch_size, plan.count(task), generator)
+        for task, d in data.items()
+    }
+    dropout = 0.1 if settings.dropout is None else settings.dropout
+    model = MultiTaskModel(encoder, {task: d.kind.head(encoder.config.hidden_size, dropout) for task, d in data.items()})
+    optimizer, scheduler = make_optimizer(model, settings, len(plan))
+    wrapped, optimizer = accelerator.prepare(model, optimizer)
+    set_seed(seed, device_specific=True)  # dropout differs between processes, the initial weights do not
+    accelerator.print(cost(name, plan, data, settings))
+
+    accumulation, processes = accelerator.gradient_accumulation_steps, accelerator.num_processes
+    log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
+    best, scores, seen = Best(settings.keep), {}, 0
+    running = torch.zeros((), device=accelerator.device)
+    bar = tqdm(plan, desc=name, unit="step", disable=not accelerator.is_main_process, mininterval=1)
+    for step, task in enumerate(bar, start=1):
+        model.train()
+        encoded, kind, rows = data[task].train, data[task].kind, next(batches[task])
+        terms = max(1, int(encoded.weights[rows].sum()))
+        for micro in rows.reshape(accumulation, processes, -1)[:, accelerator.process_index]:
+            with accelerator.accumulate(wrapped):
+                batch = encoded.tensors(micro, encoder.config.pad_token_id, accelerator.device)
+                with accelerator.autocast():
+                    logits = wrapped(task, batch["input_ids"], batch["attention_mask"])
+                loss = kind.loss(logits.float(), batch) / terms
+                # backward() divides by the micro-batches, DDP by the processes; `loss` is a share of the mean already.
+                accelerator.backward(loss * accumulation * processes)
+                running += loss.detach()
+                if accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+        rate = scheduler.get_last_lr()[0]
+        scheduler.step()
+        seen += int(encoded.lengths[rows].sum())
+        if step % log_every == 0 or step == len(plan):
+            value = accelerator.reduce(running).item() / ((step - 1) % log_every + 1)
+            running.zero_()
+            if not math.isfinite(value):
+                raise InputError(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
+            accelerator.log({"train/loss": round(value, 6), "train/learning_rate": rate}, step=step)
+            bar.set_postfix_str(f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False)
+        if step % validate_every == 0 or step == len(plan):
+            scores = {t: validate(accelerator, model, t, d, settings) for t, d in data.items()}
+            best.see(model, scores)
+            accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
+    accelerator.end_training()
+    return model, best.restore(model, scores)
+
+
+def cost(name: str, plan: list[str], data: Mapping[str, Data], settings: Settings) -> str:
+    """One line that says what a training will take, before it starts."""
+    tokens = sum(plan.count(task) * settings.batch_size * d.train.lengths.mean() for task, d in data.items())
+    rows = ", ".join(f"{task} {len(d.train):,} rows" for task, d in data.items())
+    return f"{name}: {len(plan):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"
+
+
+class Best:
+    """The weights of the best evaluation so far, by the mean of the tasks' main scores, where those are to be kept."""
+
+    def __init__(self, keep: str):
+        self.wanted = keep == "best"
+        self.value = -math.inf
+        self.weights: dict[str, torch.Tensor] = {}
+        self.scores: dict[str, dict[str, float]] = {}
+
+    def see(self, model: nn.Module, scores: dict[str, dict[str, float]]) -> None:
+        value = sum(next(iter(score.values())) for score in scores.values()) / len(scores)
+        if self.wanted and value > self.value:
+            self.value, self.scores = value, scores
+            self.weights = {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+
+    def restore(self, model: nn.Module, last: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        """Put the best weights into the model and return their scores; else leave it and return the last ones."""
+        if not self.wanted:
+            return last
+        model.load_state_dict(self.weights)
+        return self.scores
+
+
+def validate(
+    accelerator: Accelerator, model: MultiTaskModel, task: str, data: Data, settings: Settings
+) -> dict[str, float]:
+    """The task's own scores on its validation rows, the main one first."""
+    logits = predict(accelerator, model, task, data.validation, settings)
+    return data.kind.evaluate(data.kind.decode(logits, data.validation, data.validation_table), data.validation_table)
+
+
+@torch.inference_mode()
+def predict(
+    accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
+) -> list[np.ndarray]:
+    """Logits of every row (its tokens x outputs, or outputs), in the order of the rows, on every process."""
+    model.eval()
+    mine, lengths = [], encoded.lengths
+    batches = prediction_batches(lengths, settings.prediction_tokens)
+    for rows in batches[accelerator.process_index :: accelerator.num_processes]:
+        batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
+        with accelerator.autocast():
+            logits = model(task, batch["input_ids"], batch["attention_mask"])
+        per_token = logits.dim() == 3
+        values = logits.float().cpu().numpy()
+        mine += [(int(r), value[: lengths[r]] if per_token else value) for r, value in zip(rows, values, strict=True)]
+    found = dict(gather_object(mine))
+    return [found[row] for row in range(len(encoded))]

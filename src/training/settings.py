@@ -1,0 +1,83 @@
+"""The hyper-parameters of one training, checked before anything expensive starts."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from common.errors import InputError
+
+Precision = Literal["no", "bf16", "fp16"]
+Keep = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One block `training` of params.yaml."""
+
+    epochs: float
+    """Passes over the training rows; part of one is allowed."""
+    batch_size: int
+    """Examples that one optimizer step sees, over all processes and accumulated micro-batches."""
+    micro_batch_size: int
+    """Examples that one process holds at once, at most; accumulation follows from it."""
+    learning_rate: float
+    """Peak of the schedule: linear warm-up, then linear decay to 0."""
+    warmup: float
+    """Share of the steps that warm up."""
+    weight_decay: float
+    """AdamW's; not on biases and layer norms."""
+    max_grad_norm: float
+    """Gradients are clipped to this norm."""
+    dropout: float | None
+    """Of encoder and heads; null keeps the encoder's own, and 0.1 in the heads."""
+    mixed_precision: Precision
+    """Autocast of forward passes; weights stay float32."""
+    evaluations: int
+    """How often the English validation set is predicted during training, the end included."""
+    keep: Keep
+    """The weights to keep: those after the last step, or of the best evaluation."""
+    prediction_tokens: int
+    """Padded tokens in one batch of prediction."""
+
+    def __post_init__(self) -> None:
+        """Raise InputError that names the value at fault."""
+        for name, holds, rule in (
+            ("epochs", self.epochs > 0, "above 0"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("micro_batch_size", self.micro_batch_size >= 1, "1 or more"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("warmup", 0 <= self.warmup < 1, "from 0 to below 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "null or from 0 to below 1"),
+            ("mixed_precision", self.mixed_precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+            ("evaluations", self.evaluations >= 1, "1 or more"),
+            ("keep", self.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
+            ("prediction_tokens", self.prediction_tokens >= 1, "1 or more"),
+        ):
+            if not holds:
+                raise InputError(f"params.yaml: training.{name} is {getattr(self, name)!r}; it must be {rule}")
+
+    @classmethod
+    def read(cls, block: dict[str, Any]) -> "Settings":
+        """From a block of params.yaml; a key that is missing, unknown or of another type is an InputError."""
+        names = {field.name for field in fields(cls)}
+        if odd := sorted(names ^ block.keys()):
+            raise InputError(f"params.yaml: training has missing or unknown keys: {', '.join(odd)}")
+        for field in fields(cls):
+            value = block[field.name]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if field.type is int and not (number and isinstance(value, int)):
+                raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a whole number")
+            if field.type in (float, float | None) and not (number or (value is None and field.type != float)):
+                raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a number")
+        return cls(**block)
+
+    def accumulation(self, processes: int) -> int:
+        """Micro-batches that one process adds up for one step: the fewest that fit `micro_batch_size`."""
+        share, rest = divmod(self.batch_size, processes)
+        if rest:
+            raise InputError(
+                f"params.yaml: training.batch_size {self.batch_size} cannot be shared by {processes} processes; "
+                f"make it a multiple of {processes}"
+            )
+        return next(n for n in range(1, share + 1) if share % n == 0 and share // n <= self.micro_batch_size)

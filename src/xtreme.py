@@ -1,0 +1,71 @@
+"""One XTREME task: English rows to tune on, tests without their gold in every language, and the gold apart.
+
+    python src/xtreme.py xnli
+"""
+
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from common.stage import read_params, run, whole_folder, write_json
+from common.tables import GOLD, write_table
+from tqdm import tqdm
+
+
+def main(target: str) -> None:
+    record, world = read_params(f"benchmark.{target}.data", "world")
+    record["world"] = world
+    source, kind = import_module(f"sources.{record['source']}"), record["kind"]
+    origins: dict[str, dict] = {"test": {}}
+    with whole_folder(Path("data/xtreme") / target) as folder, whole_folder(Path("data/labels") / target) as labels:
+        for split in () if kind == "retrieval" else ("train", "validation"):
+            table, origins[split] = source.read(target, record, split)
+            write_table(table, folder / f"{split}.parquet", kind)
+        for language in tqdm(record["languages"], desc=f"{target} tests", unit="language"):
+            table, origins["test"][language] = source.read(target, record, "test", language)
+            inputs, gold, suffix = split_gold(table, kind)
+            write_table(inputs, folder / f"test-{language}.parquet", kind, gold=False)
+            (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
+        write_json(origins, folder / "SOURCE.json")
+    print(f"{target}: tests in {len(record['languages'])} languages: {' '.join(record['languages'])}")
+
+
+def split_gold(table: pa.Table, kind: str) -> tuple[pa.Table, str, str]:
+    """What may be seen for prediction, and the gold as the text of XTREME's label file with its suffix."""
+    if kind == "retrieval":
+        # As XTREME: the English side is sorted, and the label of its line k is the row of k's translation.
+        english = table["target"].to_pylist()
+        order = np.array(sorted(range(len(english)), key=english.__getitem__), np.int64)
+        inputs = table.set_column(table.schema.get_field_index("target"), "target", table["target"].take(order))
+        return inputs, "".join(f"{row}\n" for row in order), "tsv"
+    gold = table[GOLD[kind]].to_pylist()
+    inputs = table.drop_columns([GOLD[kind]])
+    if kind == "pair":
+        return inputs, "".join(f"{label}\n" for label in gold), "tsv"
+    if kind == "tagging":
+        return inputs, "\n".join("".join(f"{tag}\n" for tag in tags) for tags in gold), "tsv"
+    paragraphs = [
+        {
+            "context": row["context"],
+            "qas": [
+                {
+                    "id": row["id"],
+                    "question": row["question"],
+                    "answers": [
+                        {"text": text, "answer_start": start}
+                        for text, start in zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+                    ],
+                }
+            ],
+        }
+        for row in table.to_pylist()
+    ]
+    squad = {"version": "1.1", "data": [{"title": "", "paragraphs": paragraphs}]}
+    return inputs, json.dumps(squad, ensure_ascii=False, indent=1) + "\n", "json"
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

@@ -1,0 +1,181 @@
+"""The training loop on a toy encoder: it learns, it repeats itself, and a batch may be cut into any micro-batches."""
+
+import copy
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from common.errors import InputError
+from common.tables import schema
+from kinds import pair, tagging
+from training.encoded import prediction_batches, training_batches
+from training.loop import Best, Data, make_accelerator, train
+from training.settings import Settings
+
+BLOCK = {
+    "epochs": 2,
+    "batch_size": 8,
+    "micro_batch_size": 8,
+    "learning_rate": 0.003,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "max_grad_norm": 1.0,
+    "dropout": 0.0,
+    "mixed_precision": "no",
+    "evaluations": 2,
+    "keep": "last",
+    "prediction_tokens": 64,
+}
+NOUNS = ["cat", "dog", "house"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate():
+    from accelerate.state import AcceleratorState, GradientState
+
+    yield
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
+def nli(count: int, tokenizer) -> Data:
+    """Same noun or not: learnable from the pair alone."""
+    kind = pair.Kind({"labels": ["same", "other"], "max_length": 16}, tokenizer)
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(count):
+        a, b = rng.choice(NOUNS), rng.choice(NOUNS)
+        rows.append({"text_a": f"the {a} sees", "text_b": f"a big {b}", "label": "same" if a == b else "other"})
+    table = pa.Table.from_pylist(rows, schema("pair"))
+    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+
+
+def tags(count: int, tokenizer) -> Data:
+    """Sentences of unequal lengths, so that micro-batches hold unequal numbers of loss terms."""
+    kind = tagging.Kind({"labels": ["D", "N"], "max_length": 16}, tokenizer)
+    rng = np.random.default_rng(1)
+    rows = [
+        {"tokens": ["the", str(rng.choice(NOUNS))] * int(n), "tags": ["D", "N"] * int(n)}
+        for n in rng.integers(1, 6, count)
+    ]
+    table = pa.Table.from_pylist(rows, schema("tagging"))
+    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+
+
+def fit(encoder, data: dict[str, Data], **changes):
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    settings = Settings.read(BLOCK | changes)
+    model, scores = train(make_accelerator(settings), copy.deepcopy(encoder), data, settings, 7, "toy")
+    return model.state_dict(), scores
+
+
+def test_it_learns_what_can_be_learnt(encoder, tokenizer):
+    _, scores = fit(encoder, {"nli": nli(64, tokenizer)}, epochs=40)
+    assert scores["nli"]["accuracy"] > 95
+
+
+def test_same_seed_same_weights_and_dropout_is_on(encoder, tokenizer):
+    data = {"nli": nli(32, tokenizer)}
+    one, two, off = (fit(encoder, data, dropout=d)[0] for d in (0.2, 0.2, 0.0))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert any(not torch.equal(one[name], off[name]) for name in one)
+
+
+@pytest.mark.parametrize("task", ["nli", "tags"])
+def test_one_batch_of_eight_equals_four_of_two(encoder, tokenizer, task):
+    data = {task: {"nli": nli, "tags": tags}[task](40, tokenizer)}
+    whole, _ = fit(encoder, data)
+    parts, _ = fit(encoder, data, micro_batch_size=2)
+    for name in whole:
+        torch.testing.assert_close(whole[name], parts[name], rtol=0, atol=2e-5)
+
+
+def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokenizer):
+    data = {"nli": nli(64, tokenizer), "tags": tags(32, tokenizer)}
+    weights, scores = fit(encoder, data, epochs=25)
+    assert scores["tags"]["f1"] > 95 and scores["nli"]["accuracy"] > 80
+    assert {name.split(".")[1] for name in weights if name.startswith("heads.")} == {"nli", "tags"}
+
+
+def test_best_keeps_the_weights_of_its_score():
+    model = torch.nn.Linear(1, 1)
+    kept = {keep: Best(keep) for keep in ("best", "last")}
+    for weight, accuracy in ((1.0, 60.0), (2.0, 80.0), (3.0, 70.0)):
+        torch.nn.init.constant_(model.weight, weight)
+        for best in kept.values():
+            best.see(model, {"nli": {"accuracy": accuracy}})
+    assert kept["last"].restore(model, {"nli": {"accuracy": 70.0}}) == {"nli": {"accuracy": 70.0}}
+    assert model.weight.item() == 3.0
+    assert kept["best"].restore(model, {"nli": {"accuracy": 70.0}}) == {"nli": {"accuracy": 80.0}}
+    assert model.weight.item() == 2.0
+
+
+def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
+    """The same global batch over gloo: equal to rounding."""
+    for processes in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
+        command += [__file__, str(toy_folder), str(tmp_path / str(processes))]
+        environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
+    assert two.pop("processes") == 2 and one.pop("processes") == 1
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=2e-5)
+
+
+def test_every_row_comes_once_before_any_comes_again():
+    lengths = np.arange(1, 11)
+    batches = list(training_batches(lengths, 4, 5, np.random.default_rng(0), window=2))
+    assert [len(batch) for batch in batches] == [4] * 5
+    assert sorted(np.bincount(np.concatenate(batches), minlength=10)) == [2] * 10
+
+
+def test_prediction_batches_hold_every_row_within_the_budget():
+    lengths = np.random.default_rng(0).integers(1, 40, 200)
+    batches = prediction_batches(lengths, 100)
+    assert sorted(np.concatenate(batches)) == list(range(200))
+    assert all(len(batch) * lengths[batch].max() <= 100 or len(batch) == 1 for batch in batches)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epochs": 0}, "training.epochs is 0"),
+        ({"epochs": "two"}, "training.epochs is 'two'"),
+        ({"batch_size": 2.5}, "training.batch_size is 2.5"),
+        ({"mixed_precision": False}, "training.mixed_precision is False"),
+        ({"speed": 1}, "unknown keys: speed"),
+    ],
+)
+def test_bad_hyper_parameters_are_named(change, message):
+    with pytest.raises(InputError, match=message):
+        Settings.read(BLOCK | change)
+
+
+def test_accumulation_follows_from_the_global_batch():
+    settings = Settings.read(BLOCK | {"batch_size": 24, "micro_batch_size": 5})
+    assert settings.accumulation(1) == 6  # 24 = 6 x 4; 5 x 5 would not be 24
+    assert settings.accumulation(2) == 3
+    with pytest.raises(InputError, match="multiple of 5"):
+        settings.accumulation(5)
+
+
+if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
+    from training.model import load_encoder
+
+    loaded, toy_tokenizer = load_encoder(Path(sys.argv[1]), dropout=0.0)
+    toy_settings = Settings.read(BLOCK)
+    accelerator = make_accelerator(toy_settings, tasks=2)
+    both = {"tags": tags(40, toy_tokenizer), "nli": nli(40, toy_tokenizer)}
+    trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
+    if accelerator.is_main_process:
+        torch.save({**trained.state_dict(), "processes": accelerator.num_processes}, sys.argv[2])
