@@ -1,6 +1,6 @@
 """The rows of a mixture's intermediate tasks, from the hub or from the generated world.
 
-    python src/data.py mnli+squad
+python src/data.py mnli+squad
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The pretrained encoder: of the hub, or pretrained here on the generated world.
 
-    python src/encoder.py
+python src/encoder.py
 """
 
 from importlib import import_module

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from common.stage import read_params, run, whole_folder, write_json
 from common.tables import read_table
-from training.loop import Data, make_accelerator, seed_of, train
-from training.model import load_encoder, save_encoder, save_heads
+from modeling.encoder import load_encoder, save_encoder
+from training.loop import Data, make_accelerator, recording, seed_of, train
+from training.model import save_heads
 from training.settings import Settings
 
 
@@ -28,13 +29,14 @@ def main(key: str) -> None:
         table, validation = (read_table(rows / f"{split}.parquet", option["kind"]) for split in ("train", "validation"))
         data[task] = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
 
-    accelerator = make_accelerator(settings, Path("metrics/steps") / key, tasks=len(data))
-    model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
+    with recording(Path("metrics/curves") / key) as live:
+        accelerator = make_accelerator(settings, len(data), live)
+        model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
     if accelerator.is_main_process:
         with whole_folder(Path("models") / key) as folder:
             save_encoder(model.encoder, tokenizer, folder / "encoder")
             save_heads(model.heads, folder / "heads")
-        write_json(scores, Path("metrics/steps") / key / "validation.json")
+        write_json(scores, Path("metrics/steps") / f"{key}.json")
     accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
 
 

@@ -1,6 +1,6 @@
 """The summary of one order: task, group and overall scores as XTREME averages them.
 
-    python src/summarize.py
+python src/summarize.py
 """
 
 import json
@@ -25,7 +25,9 @@ def main() -> None:
     print(f"order: {' -> '.join(order) or 'none (the encoder as it was pretrained)'}")
     print(f"{'':12}" + "".join(f"{column.replace('_', '-'):>13}" for column in COLUMNS))
     for target, task in tasks.items():
-        print(f"{target:12}" + "".join(f"{task[column]:13.2f}" if column in task else f"{'-':>13}" for column in COLUMNS))
+        print(
+            f"{target:12}" + "".join(f"{task[column]:13.2f}" if column in task else f"{'-':>13}" for column in COLUMNS)
+        )
     for name, value in groups.items():
         print(f"{name:12}{value:13.2f}")
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from tqdm import tqdm
+
 from common.stage import read_params, run, whole_folder, write_json
 from common.tables import read_table
-from tqdm import tqdm
-from training.loop import Data, make_accelerator, predict, seed_of, train
-from training.model import load_encoder
+from modeling.encoder import load_encoder
+from training.loop import Data, make_accelerator, predict, recording, seed_of, train
 from training.settings import Settings
 
 
@@ -26,21 +27,22 @@ def main(target: str) -> None:
     encoder, tokenizer = load_encoder(Path(final), settings.dropout)
     module = import_module(f"kinds.{kind_name}")
     kind = module.Kind(options, tokenizer)
-    rows, curves = Path("data/xtreme") / target, Path("metrics/targets") / target
+    rows = Path("data/xtreme") / target
     tests = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
 
-    accelerator = make_accelerator(settings, curves)
     if kind_name == "retrieval":
+        accelerator = make_accelerator(settings)
         encoder = accelerator.prepare(encoder)
+        facts: dict[str, Any] = {"layer": kind.layer(encoder)}
 
         def answer(table: pa.Table) -> list[Any]:
             return kind.predict(accelerator, encoder, table, settings.prediction_tokens)
     else:
         table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
         data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
-        model, scores = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
-        if accelerator.is_main_process:
-            write_json(scores, curves / "validation.json")
+        with recording(Path("metrics/curves") / target) as live:
+            accelerator = make_accelerator(settings, live=live)
+            model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
 
         def answer(table: pa.Table) -> list[Any]:
             encoded = kind.encode(table, False)
@@ -50,6 +52,7 @@ def main(target: str) -> None:
     bar = tqdm(tables.items(), desc=f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
     predictions = {language: answer(table) for language, table in bar}
     if accelerator.is_main_process:
+        write_json(facts, Path("metrics/targets") / f"{target}.json")
         with whole_folder(Path("predictions") / target) as folder:
             for language, table in tables.items():
                 kind.write(predictions[language], table, folder / f"test-{language}.{module.SUFFIX}")

@@ -1,6 +1,6 @@
 """One XTREME task: English rows to tune on, tests without their gold in every language, and the gold apart.
 
-    python src/xtreme.py xnli
+python src/xtreme.py xnli
 """
 
 import json
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
+
 from common.stage import read_params, run, whole_folder, write_json
 from common.tables import GOLD, write_table
-from tqdm import tqdm
 
 
 def main(target: str) -> None:

@@ -7,10 +7,32 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from training.model import load_encoder
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-WORDS = "the a red blue cat dog house sees eats in big small who what where Anna Ben Paris . ?".split()
+from modeling.encoder import load_encoder
+
+WORDS = [
+    "the",
+    "a",
+    "red",
+    "blue",
+    "cat",
+    "dog",
+    "house",
+    "sees",
+    "eats",
+    "in",
+    "big",
+    "small",
+    "who",
+    "what",
+    "where",
+    "Anna",
+    "Ben",
+    "Paris",
+    ".",
+    "?",
+]
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would bury what a failure prints
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 

@@ -1,10 +1,12 @@
 """Each kind of task: what goes into the model, and how its answers come back out."""
 
+import itertools
 import json
 
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from common.errors import InputError
 from common.tables import schema
 from kinds import pair, qa, tagging
@@ -85,7 +87,7 @@ def test_qa_windows_cover_the_context_at_the_configured_distance(tokenizer):
     encoded = kind.encode(qa_rows(context, "house"), gold=False)
     firsts = [next(a for a, b in offsets if b > a) for offsets in encoded.extra["offsets"]]
     words = [context[:first].count(" ") for first in firsts]
-    assert {b - a for a, b in zip(words, words[1:], strict=False)} == {QA["doc_stride"]}
+    assert {b - a for a, b in itertools.pairwise(words)} == {QA["doc_stride"]}
     covered = {a for offsets in encoded.extra["offsets"] for a, b in offsets if b > a}
     assert len(covered) == 40
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+
 from common.errors import InputError
 from common.tables import schema
 from kinds import pair, tagging
@@ -124,7 +125,9 @@ def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
         command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
         command += [__file__, str(toy_folder), str(tmp_path / str(processes))]
         environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent
+        )
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
     assert two.pop("processes") == 2 and one.pop("processes") == 1
@@ -170,7 +173,7 @@ def test_accumulation_follows_from_the_global_batch():
 
 
 if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
-    from training.model import load_encoder
+    from modeling.encoder import load_encoder
 
     loaded, toy_tokenizer = load_encoder(Path(sys.argv[1]), dropout=0.0)
     toy_settings = Settings.read(BLOCK)

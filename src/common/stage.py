@@ -63,6 +63,7 @@ def run(main: Callable[..., None], *arguments: Any) -> None:
 
 def write_json(value: Any, path: Path) -> None:
     """Write JSON that reads well in a diff; the file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.rename(path)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from modeling.encoder import load_encoder, save_encoder
 from sources.hub.fetch import Repository, download, repository
-from training.model import load_encoder, save_encoder
 
 WEIGHTS = "model.safetensors"
 
@@ -18,9 +18,12 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
     gives the same bytes. Returns what was read: path, revision, sha, license, model_type, parameters, width, layers.
     Raises InputError where the repository is not there or holds no whole encoder in safetensors.
     """
-    repo = repository(params["path"], params["revision"], "model")
-    files = [download(repo, name) for name in _names(repo)]
-    encoder, tokenizer = load_encoder(files[0].parent)
+    try:
+        repo = repository(params["path"], params["revision"], "model")
+        files = [download(repo, name) for name in _names(repo)]
+        encoder, tokenizer = load_encoder(files[0].parent)
+    except InputError as error:
+        raise InputError(f"encoder: {error}") from None
     encoder.config._name_or_path = tokenizer.name_or_path = repo.path  # not the place of a cache in what is written
     save_encoder(encoder, tokenizer, out)
     return {
@@ -42,7 +45,7 @@ def _names(repo: Repository) -> list[str]:
     Pickled weights and weights for other libraries are never fetched.
     """
     if "config.json" not in repo.sizes:
-        raise InputError(f"encoder.path: {repo.path} has no config.json; it is not a transformers model")
+        raise InputError(f"{repo.path} has no config.json; it is not a transformers model")
     texts = [name for name in repo.sizes if "/" not in name and name.endswith((".json", ".txt", ".model"))]
     if WEIGHTS in repo.sizes:
         weights = [WEIGHTS]
@@ -51,7 +54,7 @@ def _names(repo: Repository) -> list[str]:
         weights = sorted(set(index["weight_map"].values()))
     else:
         raise InputError(
-            f"encoder.path: {repo.path} has no {WEIGHTS}, and pickled weights are not read; take another encoder or an "
+            f"{repo.path} has no {WEIGHTS}, and pickled weights are not read; take another encoder or an "
             "encoder.revision that has it (the hub's safetensors bot offers one as a pull request: refs/pr/<number>)"
         )
     return ["config.json", *sorted({*texts, *weights} - {"config.json"})]

@@ -13,13 +13,19 @@ import torch
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
-from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
-from sources.world.facts import generator
-from sources.world.language import Language
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.nn import functional
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaForMaskedLM, get_linear_schedule_with_warmup
+from transformers import (
+    PreTrainedTokenizerFast,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+    get_linear_schedule_with_warmup,
+)
+
+from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
+from sources.world.facts import generator
+from sources.world.language import Language
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]  # their ids are XLM-R's; <mask> is the last of the vocabulary, as there
 START, PAD, END, UNKNOWN = range(4)
@@ -70,7 +76,9 @@ def make_tokenizer(words: list[str], max_length: int) -> PreTrainedTokenizerFast
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", END), ("<s>", START), trim_offsets=False, add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", END), ("<s>", START), trim_offsets=False, add_prefix_space=False
+    )
     names = {"bos": "<s>", "cls": "<s>", "pad": "<pad>", "eos": "</s>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -123,7 +131,9 @@ def pretrain(
     """Masked language modelling (15 % of the words of BERT's recipe or what `mask` says); the mean loss of the last steps."""
     texts = encode_documents(languages, vocab, params, rng)
     steps, size = params["steps"], params["batch_size"]
-    optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=params["learning_rate"], weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        [w for w in model.parameters() if w.requires_grad], lr=params["learning_rate"], weight_decay=0.01
+    )
     scheduler = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
     losses: list[float] = []
     order = np.empty(0, np.int64)
@@ -137,7 +147,9 @@ def pretrain(
         width = max(len(texts[i]) for i in chosen)
         ids = np.array([texts[i] + [PAD] * (width - len(texts[i])) for i in chosen])
         inputs, labels = mask_words(ids, len(vocab), params["mask"], rng)
-        hidden = model.roberta(torch.from_numpy(inputs), attention_mask=torch.from_numpy((ids != PAD).astype(np.int64)))[0]
+        hidden = model.roberta(
+            torch.from_numpy(inputs), attention_mask=torch.from_numpy((ids != PAD).astype(np.int64))
+        )[0]
         asked = torch.from_numpy(labels != IGNORED)
         loss = functional.cross_entropy(model.lm_head(hidden[asked]), torch.from_numpy(labels)[asked])
         loss.backward()

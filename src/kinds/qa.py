@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from common.errors import InputError
 from torch import nn
-from training.encoded import Encoded
 from transformers import PreTrainedTokenizerFast
+
+from common.errors import InputError
+from training.encoded import Encoded
 
 SUFFIX = "json"
 
@@ -57,11 +58,13 @@ class Kind:
             for i, sample in enumerate(tokens["overflow_to_sample_mapping"]):
                 parts = zip(tokens["offset_mapping"][i], tokens.sequence_ids(i), strict=True)
                 # Characters of the context; (-1, -1) for the question and the special tokens.
-                offsets = [pair if part == 1 else (-1, -1) for pair, part in parts]
-                windows.append((rows_of_length[sample], tokens["input_ids"][i], offsets))
+                places = [pair if part == 1 else (-1, -1) for pair, part in parts]
+                windows.append((rows_of_length[sample], tokens["input_ids"][i], places))
         windows.sort(key=lambda window: window[0])
-        rows, ids, offsets = ([window[i] for window in windows] for i in range(3))
-        features: dict[str, list[Any]] = {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
+        rows = [row for row, _, _ in windows]
+        inputs = [ids for _, ids, _ in windows]
+        offsets = [pairs for _, _, pairs in windows]
+        features: dict[str, list[Any]] = {"input_ids": inputs, "attention_mask": [[1] * len(ids) for ids in inputs]}
         if gold:
             answers = table["answers"].to_pylist()
             spans = [self._span(offsets[i], answers[row]) for i, row in enumerate(rows)]

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 from accelerate import Accelerator
-from common.errors import InputError
 from torch.nn import functional
-from training.encoded import Encoded, prediction_batches
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from common.errors import InputError
+from training.encoded import Encoded, prediction_batches
 
 SUFFIX = "tsv"
 
@@ -35,17 +36,22 @@ class Kind:
         features = {name: tokens[name] for name in ("input_ids", "attention_mask")}
         return Encoded(features, list(range(len(sentences))), np.zeros(len(sentences), np.int64))
 
+    def layer(self, encoder: PreTrainedModel) -> int:
+        """The hidden state that is read; 0 is the embeddings'."""
+        return round(self.depth * encoder.config.num_hidden_layers)
+
     @torch.inference_mode()
-    def embed(self, accelerator: Accelerator, encoder: PreTrainedModel, sentences: list[str], tokens: int) -> torch.Tensor:
+    def embed(
+        self, accelerator: Accelerator, encoder: PreTrainedModel, sentences: list[str], tokens: int
+    ) -> torch.Tensor:
         """Unit vectors (sentences x width) in float32."""
         encoded = self.encode(sentences)
-        layer = round(self.depth * encoder.config.num_hidden_layers)
         vectors = torch.empty(len(encoded), encoder.config.hidden_size)
         encoder.eval()
         for rows in prediction_batches(encoded.lengths, tokens):
             batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
             with accelerator.autocast():
-                hidden = encoder(**batch, output_hidden_states=True).hidden_states[layer].float()
+                hidden = encoder(**batch, output_hidden_states=True).hidden_states[self.layer(encoder)].float()
             mask = batch["attention_mask"].unsqueeze(-1)
             vectors[rows] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1).cpu()
         return vectors

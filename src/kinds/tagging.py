@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from training.encoded import IGNORED, Encoded
 from transformers import PreTrainedTokenizerFast
+
+from training.encoded import IGNORED, Encoded
 
 SUFFIX = "tsv"
 

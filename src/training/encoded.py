@@ -1,6 +1,6 @@
 """Encoded examples, how they are grouped into batches, and batches as padded tensors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,11 +33,13 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.features["input_ids"])
 
-    def tensors(self, indices: Sequence[int], pad_id: int, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    def tensors(
+        self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu"
+    ) -> dict[str, torch.Tensor]:
         """The rows as tensors (rows x longest row, or rows), padded on the right."""
-        batch = {}
+        batch, chosen = {}, list(indices)
         for name, values in self.features.items():
-            picked = [values[i] for i in indices]
+            picked = [values[i] for i in chosen]
             if isinstance(picked[0], list):
                 width = max(map(len, picked))
                 fill = pad_id if name == "input_ids" else PADDING[name]

@@ -1,8 +1,12 @@
 """Training and prediction with Accelerate: the one loop for intermediate steps and targets alike."""
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Mapping
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +17,13 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import DVCLiveTracker
 from accelerate.utils import DistributedDataParallelKwargs, gather_object, parse_flag_from_env, set_seed
-from common.errors import InputError
 from dvclive import Live
 from torch import nn
 from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
+from common.errors import InputError
+from common.stage import whole_folder
 from training.encoded import Encoded, prediction_batches, training_batches
 from training.model import MultiTaskModel
 from training.settings import Settings
@@ -52,25 +57,32 @@ def seed_of(seed: int, *names: str) -> int:
     return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:4], "little")
 
 
-def make_accelerator(settings: Settings, folder: Path | None = None, tasks: int = 1) -> Accelerator:
-    """An Accelerator for these settings; with a folder, its tracker writes the curves there with DVCLive.
-
-    Nothing with a clock in it is logged: the same run gives the same bytes.
-    """
+def make_accelerator(settings: Settings, tasks: int = 1, live: Live | None = None) -> Accelerator:
+    """An Accelerator for these settings; with `live`, DVCLive writes what is logged."""
     state = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator would; it wants processes now
-    tracker = None
-    if folder and state.is_main_process:
-        live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
-        tracker = DVCLiveTracker(live=live)
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         gradient_accumulation_steps=settings.accumulation(state.num_processes),
         # In a joint step the heads of the other tasks get no gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=tasks > 1)],
-        log_with=tracker,
+        log_with=DVCLiveTracker(live=live) if live else None,
     )
     accelerator.init_trackers("stiltwalk")
     return accelerator
+
+
+@contextlib.contextmanager
+def recording(curves: Path) -> Iterator[Live | None]:
+    """DVCLive for one training (None but on the main process); at the end `curves` holds one TSV file a curve.
+
+    Nothing with a clock in it is kept: the same run gives the same bytes.
+    """
+    if int(os.environ.get("RANK", 0)):
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder, whole_folder(curves) as out:
+        yield Live(folder, save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+        shutil.copytree(Path(folder) / "plots" / "metrics", out, dirs_exist_ok=True)
 
 
 def make_optimizer(
@@ -108,7 +120,9 @@ def train(
         for task, d in data.items()
     }
     dropout = 0.1 if settings.dropout is None else settings.dropout
-    model = MultiTaskModel(encoder, {task: d.kind.head(encoder.config.hidden_size, dropout) for task, d in data.items()})
+    model = MultiTaskModel(
+        encoder, {task: d.kind.head(encoder.config.hidden_size, dropout) for task, d in data.items()}
+    )
     optimizer, scheduler = make_optimizer(model, settings, len(plan))
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     set_seed(seed, device_specific=True)  # dropout differs between processes, the initial weights do not
@@ -145,7 +159,9 @@ def train(
             if not math.isfinite(value):
                 raise InputError(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
             accelerator.log({"train/loss": round(value, 6), "train/learning_rate": rate}, step=step)
-            bar.set_postfix_str(f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False)
+            bar.set_postfix_str(
+                f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False
+            )
         if step % validate_every == 0 or step == len(plan):
             scores = {t: validate(accelerator, model, t, d, settings) for t, d in data.items()}
             best.see(model, scores)

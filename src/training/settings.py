@@ -49,7 +49,11 @@ class Settings:
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "null or from 0 to below 1"),
-            ("mixed_precision", self.mixed_precision in get_args(Precision), f"one of {', '.join(get_args(Precision))}"),
+            (
+                "mixed_precision",
+                self.mixed_precision in get_args(Precision),
+                f"one of {', '.join(get_args(Precision))}",
+            ),
             ("evaluations", self.evaluations >= 1, "1 or more"),
             ("keep", self.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
             ("prediction_tokens", self.prediction_tokens >= 1, "1 or more"),
@@ -68,7 +72,8 @@ class Settings:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if field.type is int and not (number and isinstance(value, int)):
                 raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a whole number")
-            if field.type in (float, float | None) and not (number or (value is None and field.type != float)):
+            optional = field.type == float | None
+            if (optional or field.type is float) and not (number or (optional and value is None)):
                 raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a number")
         return cls(**block)
 

@@ -4,10 +4,12 @@ Hydra imports this module when `dvc exp run` composes params.yaml (`plugins_path
 stage depends on holds all the facts that the stage uses and no others: one changed fact reruns only what uses it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
 from common.errors import InputError
-from omegaconf import DictConfig, OmegaConf
 from planning.order import chain, check_order, check_targets, checkpoints
 
 SCORE_SLOTS = 12  # dvc.yaml lists the summary's inputs one by one: `deps:` takes no list from a template
@@ -17,20 +19,30 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
+def _checked(check: Callable[[Any, Any], list[str]], value: Any, known: DictConfig) -> list[str]:
+    """A bad value ends `dvc exp run` in one line; other exceptions get lines of OmegaConf and DVC around."""
+    try:
+        return check(_plain(value), known)
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
 def _order(order: Any, root: DictConfig) -> list[str]:
-    return check_order(_plain(order), root.tasks)
+    return _checked(check_order, order, root.tasks)
 
 
 def _targets(targets: Any, root: DictConfig) -> list[str]:
-    names = check_targets(_plain(targets), root.xtreme)
+    names = _checked(check_targets, targets, root.xtreme)
     if len(names) > SCORE_SLOTS:
-        raise InputError(f"targets has {len(names)} targets; dvc.yaml's summary stage has room for {SCORE_SLOTS}")
+        raise SystemExit(
+            f"error: targets has {len(names)} targets; dvc.yaml's summary stage has room for {SCORE_SLOTS}"
+        )
     return names
 
 
 def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     """What the data stage of a task reads: where its rows come from and how many to take."""
-    facts = {key: record[key] for key in ("kind", "labels", "languages") if key in record}
+    facts: dict[str, Any] = {key: record[key] for key in ("kind", "labels", "languages") if key in record}
     facts |= {"source": root.source, "sample": _plain(root.sample) | record.get("sample", {})}
     if root.source == "world":
         if "languages" in facts:  # the world's own, in place of XTREME's
@@ -80,6 +92,8 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
         record = _plain(_root_.xtreme[target])
         blocks[target] = {
             "code": f"src/kinds/{record['kind']}.py",
+            # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
+            "curves": f"metrics/targets/{target}.json" if record["kind"] == "retrieval" else f"metrics/curves/{target}",
             "data": _data(record, _root_),
             "training": _plain(_root_.training) | record.get("training", {}),
             "task": _encoding(record, _root_),
@@ -87,7 +101,7 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
     return OmegaConf.create(blocks)
 
 
-def resolve_scores(targets: Any, _root_: DictConfig) -> DictConfig:
+def resolve_scores(targets: Any, _root_: DictConfig) -> ListConfig:
     """`scores`: the score file of every target, then the summary script itself in the slots that are left."""
     files = [f"metrics/{target}.json" for target in _targets(targets, _root_)]
     return OmegaConf.create(files + ["src/summarize.py"] * (SCORE_SLOTS - len(files)))

@@ -34,7 +34,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
     RevisionResolutionError,
-    XetDownloadError,
 )
 
 from common.errors import InputError
@@ -47,7 +46,7 @@ FAULTS = (
     HFValidationError,
     RevisionResolutionError,
     CachedRepoTreeNotFoundError,
-    XetDownloadError,
+    RuntimeError,  # what the hub's Xet storage fails with
 )
 BUSY = {408, 425, 429}  # answers below 500 that ask to come again
 
@@ -151,7 +150,7 @@ def _retry(what: str, call: Callable[[], T]) -> T:
         if attempt == ATTEMPTS:
             raise InputError(
                 f"{what}: not to be had in {ATTEMPTS} attempts ({cause}); check the network, HF_ENDPOINT and, "
-                "for gated or private data, HF_TOKEN, then run again: what is there already is kept"
+                "for gated or private data, HF_TOKEN, then run again; HF_HUB_OFFLINE=1 reads what is cached already"
             )
         pause = PAUSE * 2 ** (attempt - 1)
         print(f"{what}: {cause}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s", file=sys.stderr)

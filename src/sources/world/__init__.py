@@ -37,7 +37,14 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     key = (world["seed"], record["sample"]["seed"], task, split)
     rows = TASKS[task](key, split, size, read_language(world, language))
     table = pa.Table.from_pylist(list(rows), schema=schema(record["kind"]))
-    return table, {"source": "world", "task": task, "split": split, "language": language, "seed": world["seed"], "rows": size}
+    return table, {
+        "source": "world",
+        "task": task,
+        "split": split,
+        "language": language,
+        "seed": world["seed"],
+        "rows": size,
+    }
 
 
 def _pairs(key: tuple[Any, ...], split: str, size: int, language: Language) -> Iterator[Row]:

@@ -20,7 +20,11 @@ def read_languages(world: dict[str, Any]) -> list[Language]:
 
 def vocabulary(world: dict[str, Any]) -> list[str]:
     """Every word of every language in lower case, names, numbers and punctuation marks too; each once."""
-    shared = [*lexicon.PUNCTUATION, *lexicon.NUMBERS, *(name.lower() for names in lexicon.NAMES.values() for name in names)]
+    shared = [
+        *lexicon.PUNCTUATION,
+        *lexicon.NUMBERS,
+        *(name.lower() for names in lexicon.NAMES.values() for name in names),
+    ]
     forms = [form for language in read_languages(world) for form in language.forms.values()]
     return list(dict.fromkeys([*shared, *forms]))
 

@@ -54,7 +54,12 @@ PEOPLE = _tag(lexicon.NAMES["PER"], "PROPN")
 ORGANISATIONS = _tag(lexicon.NAMES["ORG"], "PROPN")
 CITIES = _tag(lexicon.NAMES["LOC"], "PROPN")
 BEINGS = [*lexicon.HYPONYMS["person.NOUN"], *lexicon.HYPONYMS["animal.NOUN"]]
-THINGS = [word for hypernym, words in lexicon.HYPONYMS.items() if hypernym not in ("animal.NOUN", "person.NOUN") for word in words]
+THINGS = [
+    word
+    for hypernym, words in lexicon.HYPONYMS.items()
+    if hypernym not in ("animal.NOUN", "person.NOUN")
+    for word in words
+]
 PLACES = _tag(lexicon.PLACES, "NOUN")
 NUMBERS = _tag(lexicon.NUMBERS, "NUM")
 TRANSITIVE = _tag(lexicon.TRANSITIVE, "VERB")
@@ -70,7 +75,9 @@ def draw_noun(rng: np.random.Generator, heads: list[str], adjectives: float = 0.
     head = choose(rng, heads)
     if head.endswith(".PROPN"):
         return Noun(head)
-    return Noun(head, choose(rng, DETERMINERS[:2]), choose(rng, lexicon.ADJECTIVES) if rng.random() < adjectives else None)
+    return Noun(
+        head, choose(rng, DETERMINERS[:2]), choose(rng, lexicon.ADJECTIVES) if rng.random() < adjectives else None
+    )
 
 
 def draw_subject(rng: np.random.Generator) -> Noun:

@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 
 from sources.world import lexicon
-from sources.world.facts import BEINGS, DRAW, MODIFIERS, ORGANISATIONS, PEOPLE, THINGS, Fact, Noun, choose, draw_fact, draw_noun
+from sources.world.facts import (
+    BEINGS,
+    DRAW,
+    MODIFIERS,
+    ORGANISATIONS,
+    PEOPLE,
+    THINGS,
+    Fact,
+    Noun,
+    choose,
+    draw_fact,
+    draw_noun,
+)
 
 LABELS = ("entailment", "neutral", "contradiction")
 ROLES = ("subject", "object")
@@ -27,7 +39,9 @@ def draw_pair(rng: np.random.Generator, label: str) -> tuple[Fact, Fact]:
             return premise, _leave_out(hypothesis, kept, rng)
 
 
-Edited = tuple[Fact, str] | None  # the fact with a change, and the part of it that must stay; None if it has no such part
+Edited = (
+    tuple[Fact, str] | None
+)  # the fact with a change, and the part of it that must stay; None if it has no such part
 
 
 def _with_adjective(fact: Fact, role: str, adjective: str | None) -> Fact:

@@ -11,11 +11,24 @@ Token = tuple[str, str]  # a word's form and its universal part of speech
 Part = tuple[str, list[Token]]  # a part of a clause: its role and its words
 
 SCRIPTS = {  # consonants and vowels that word forms are made of
-    "latin": ("b d f g h j k l m n p r s t v z".split(), "a e i o u".split()),
-    "greek": ("β γ δ ζ θ κ λ μ ν ξ π ρ τ φ χ".split(), "α ε η ι ο υ ω".split()),
-    "cyrillic": ("б в г д ж з к л м н п р с т ф х".split(), "а е и о у я ю".split()),
-    "georgian": ("ბ გ დ ვ ზ თ კ ლ მ ნ პ რ ს ტ ფ".split(), "ა ე ი ო უ".split()),
+    "latin": (
+        ["b", "d", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z"],
+        ["a", "e", "i", "o", "u"],
+    ),
+    "greek": (
+        ["β", "γ", "δ", "ζ", "θ", "κ", "λ", "μ", "ν", "ξ", "π", "ρ", "τ", "φ", "χ"],
+        ["α", "ε", "η", "ι", "ο", "υ", "ω"],
+    ),
+    "cyrillic": (
+        ["б", "в", "г", "д", "ж", "з", "к", "л", "м", "н", "п", "р", "с", "т", "ф", "х"],
+        ["а", "е", "и", "о", "у", "я", "ю"],
+    ),
+    "georgian": (
+        ["ბ", "გ", "დ", "ვ", "ზ", "თ", "კ", "ლ", "მ", "ნ", "პ", "რ", "ს", "ტ", "ფ"],
+        ["ა", "ე", "ი", "ო", "უ"],
+    ),
 }
+
 
 @dataclass(frozen=True)
 class Language:
@@ -56,7 +69,9 @@ def read_language(world: dict[str, Any], code: str) -> Language:
         raise InputError(f"world.languages.{code} has keys {list(settings)}; the known ones are {known}") from None
     for key, options in _OPTIONS.items():
         if getattr(language, key) not in options:
-            raise InputError(f"world.languages.{code}.{key} is '{getattr(language, key)}'; it can be {', '.join(options)}")
+            raise InputError(
+                f"world.languages.{code}.{key} is '{getattr(language, key)}'; it can be {', '.join(options)}"
+            )
     language.forms.update(_make_forms(language, world["seed"]))
     return language
 
@@ -157,7 +172,9 @@ def _question_word(fact: Fact, asked: str) -> str:
     return {"place": "where.ADV", "time": "when.ADV"}[asked]
 
 
-Plan = list[Fact | tuple[Fact, str] | str]  # a sentence in no language yet: clauses, questions (what is asked), other words
+Plan = list[
+    Fact | tuple[Fact, str] | str
+]  # a sentence in no language yet: clauses, questions (what is asked), other words
 
 
 def say(plan: Plan, language: Language) -> list[Token]:

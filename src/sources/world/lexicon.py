@@ -11,29 +11,125 @@ NOUNS = {  # hypernym: its hyponyms
     "tool": "hammer knife saw pen brush watch book",
     "thing": "chair table can light stone coin letter box play",
 }
-PLACES = "garden kitchen park river school market forest house street beach well mountain".split()
+PLACES = [
+    "garden",
+    "kitchen",
+    "park",
+    "river",
+    "school",
+    "market",
+    "forest",
+    "house",
+    "street",
+    "beach",
+    "well",
+    "mountain",
+]
 OPPOSITES = {  # pairs that exclude each other
     "ADJ": "big small,old young,hot cold,fast slow,rich poor,happy sad,strong weak,clean dirty,quiet loud,light dark,hard soft",
     "VERB": "push pull,love hate,find lose,buy sell,open close,help fight",
     "ADV": "quickly slowly,today tomorrow,often rarely,well badly",
 }
-COLOURS = "red green blue black white orange".split()
-TRANSITIVE = "push pull love hate find lose buy sell open close help fight see call carry wash paint watch catch guard hide cook".split()
-INTRANSITIVE = "sleep run swim dance sing laugh work walk rest wait fish drink play train".split()
-ADVERBS = "quickly slowly today tomorrow often rarely well badly fast hard".split()
-ADPOSITIONS = "in near behind from".split()
-AUXILIARIES = "will did can must may".split()
-DETERMINERS = "the a this every".split()
-FUNCTION = (
-    "at.ADP not.PART and.CCONJ or.CCONJ but.CCONJ because.SCONJ if.SCONJ that.SCONJ she.PRON he.PRON it.PRON they.PRON "
-    "this.PRON who.PRON what.PRON where.ADV when.ADV oh.INTJ yes.INTJ well.INTJ hello.INTJ say.VERB know.VERB"
-).split()
+COLOURS = ["red", "green", "blue", "black", "white", "orange"]
+TRANSITIVE = [
+    "push",
+    "pull",
+    "love",
+    "hate",
+    "find",
+    "lose",
+    "buy",
+    "sell",
+    "open",
+    "close",
+    "help",
+    "fight",
+    "see",
+    "call",
+    "carry",
+    "wash",
+    "paint",
+    "watch",
+    "catch",
+    "guard",
+    "hide",
+    "cook",
+]
+INTRANSITIVE = [
+    "sleep",
+    "run",
+    "swim",
+    "dance",
+    "sing",
+    "laugh",
+    "work",
+    "walk",
+    "rest",
+    "wait",
+    "fish",
+    "drink",
+    "play",
+    "train",
+]
+ADVERBS = ["quickly", "slowly", "today", "tomorrow", "often", "rarely", "well", "badly", "fast", "hard"]
+ADPOSITIONS = ["in", "near", "behind", "from"]
+AUXILIARIES = ["will", "did", "can", "must", "may"]
+DETERMINERS = ["the", "a", "this", "every"]
+FUNCTION = [
+    "at.ADP",
+    "not.PART",
+    "and.CCONJ",
+    "or.CCONJ",
+    "but.CCONJ",
+    "because.SCONJ",
+    "if.SCONJ",
+    "that.SCONJ",
+    "she.PRON",
+    "he.PRON",
+    "it.PRON",
+    "they.PRON",
+    "this.PRON",
+    "who.PRON",
+    "what.PRON",
+    "where.ADV",
+    "when.ADV",
+    "oh.INTJ",
+    "yes.INTJ",
+    "well.INTJ",
+    "hello.INTJ",
+    "say.VERB",
+    "know.VERB",
+]
 
 NAMES = {  # shared by all languages, as numbers are
-    "PER": "Anna Boris Clara David Elena Felix Greta Hugo Irina Jonas Kira Leo Maria Nora Oscar Paula Rosa Simon Tara Victor "
-    "Will May Mark Rose".split(),
-    "LOC": "Paris Lima Cairo Oslo Delhi Kyoto Quito Turin".split(),
-    "ORG": "Acme Globex Initech Umbra Vandelay Zorin".split(),
+    "PER": [
+        "Anna",
+        "Boris",
+        "Clara",
+        "David",
+        "Elena",
+        "Felix",
+        "Greta",
+        "Hugo",
+        "Irina",
+        "Jonas",
+        "Kira",
+        "Leo",
+        "Maria",
+        "Nora",
+        "Oscar",
+        "Paula",
+        "Rosa",
+        "Simon",
+        "Tara",
+        "Victor",
+        "Will",
+        "May",
+        "Mark",
+        "Rose",
+    ],
+    "LOC": ["Paris", "Lima", "Cairo", "Oslo", "Delhi", "Kyoto", "Quito", "Turin"],
+    "ORG": ["Acme", "Globex", "Initech", "Umbra", "Vandelay", "Zorin"],
 }
 NUMBERS = [str(number) for number in (*range(1, 13), 15, 20, 30, 1914, 1945, 1969, 1989, 2001)]
 PUNCTUATION = [".", ",", "?", "!"]

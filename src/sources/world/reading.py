@@ -37,7 +37,9 @@ def _similar(fact: Fact, rng: np.random.Generator) -> Fact:
 
 def _fits(fact: Fact, question: Fact, asked: str) -> bool:
     """Whether a fact answers the question too: it has the part that is asked for and everything that is given."""
-    given = [part for part in ("subject", "verb", "object", "place", "time", "adverb") if part != asked and getattr(question, part)]
+    given = [
+        part
+        for part in ("subject", "verb", "object", "place", "time", "adverb")
+        if part != asked and getattr(question, part)
+    ]
     return bool(getattr(fact, asked)) and all(getattr(fact, part) == getattr(question, part) for part in given)
-
-

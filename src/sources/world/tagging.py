@@ -20,7 +20,9 @@ def draw_sentence(rng: np.random.Generator, unknown: float = 0.08) -> Plan:
     elif kind < 0.3:
         plan = [*plan, choose(rng, ["because.SCONJ", "if.SCONJ"]), _clause(rng, unknown)]
     elif kind < 0.45:
-        speaker = Fact(_pronoun_or(rng), choose(rng, ["will.AUX", "did.AUX", "can.AUX"]), choose(rng, ["say.VERB", "know.VERB"]))
+        speaker = Fact(
+            _pronoun_or(rng), choose(rng, ["will.AUX", "did.AUX", "can.AUX"]), choose(rng, ["say.VERB", "know.VERB"])
+        )
         plan = [speaker, "that.SCONJ", *plan]
     elif kind < 0.6:
         interjection = choose(rng, [word for word in lexicon.FUNCTION if word.endswith(".INTJ")])
@@ -48,6 +50,10 @@ def _clause(rng: np.random.Generator, unknown: float) -> Fact:
 
 def _nonce(rng: np.random.Generator) -> str:
     """A word of no language here: a letter that no word form has tells it from them all."""
-    return choose(rng, list("bdgklmprst")) + choose(rng, list("aeiou")) + "x" + choose(rng, list("aeiou")) + choose(rng, list("lmnrst"))
-
-
+    return (
+        choose(rng, list("bdgklmprst"))
+        + choose(rng, list("aeiou"))
+        + "x"
+        + choose(rng, list("aeiou"))
+        + choose(rng, list("lmnrst"))
+    )

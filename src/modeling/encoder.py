@@ -1,0 +1,46 @@
+"""Encoders in folders as the hub lays them out: config.json, model.safetensors, tokenizer.json, ..."""
+
+import inspect
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from common.errors import InputError
+
+
+def load_encoder(folder: Path, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The encoder and tokenizer of a folder as the hub lays it out; safetensors only, weights in float32.
+
+    dropout: of hidden states and attention, in place of the encoder's own; None keeps that.
+    Raises InputError where the folder does not hold a whole encoder.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if dropout is not None:
+            config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+        # A pooler would be one more set of weights that no head here reads.
+        has_pooler = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)]).parameters  # type: ignore[arg-type]
+        pooler = {"add_pooling_layer": False} if has_pooler else {}
+        encoder, report = AutoModel.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **pooler
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} does not hold an encoder that can be loaded: {' '.join(str(error).split())}"
+        ) from None
+    if report["missing_keys"]:
+        raise InputError(
+            f"{folder}/model.safetensors lacks {len(report['missing_keys'])} weights of its own config.json"
+        )
+    if not tokenizer.is_fast:
+        raise InputError(f"{folder} has no fast tokenizer (tokenizer.json); character offsets need one")
+    return encoder, tokenizer
+
+
+def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write encoder and tokenizer as the hub lays them out."""
+    encoder.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
