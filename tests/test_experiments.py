@@ -1,0 +1,165 @@
+"""Real experiments through dvc, in a clone of this repository, on a world made small."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "encoder.steps=20",
+    "encoder.documents=500",
+    "encoder.facts=500",
+    "sample.train=64",
+    "sample.validation=16",
+    "sample.test=12",
+    "training.epochs=1",
+]
+
+pytestmark = pytest.mark.slow
+
+
+class Project:
+    """A clone with the working tree's files; `run` calls a command in it as a user would."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
+        assert done.returncode == code, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done.stdout + done.stderr
+
+    def experiment(self, *overrides: str, queue: bool = False) -> str:
+        sets = [word for override in [*TINY, *overrides] for word in ("-S", override)]
+        return self.run("dvc", "exp", "run", *(["--queue"] if queue else []), *sets)
+
+    def summary(self, revision: str = "") -> dict:
+        text = self.run("git", "show", f"{revision}:metrics/summary.json") if revision else ""
+        return json.loads(text or (self.folder / "metrics/summary.json").read_text())
+
+
+def clone(folder: Path) -> Project:
+    """A repository of the tracked files as they stand in the working tree."""
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, names):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    project = Project(folder)
+    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "config", "user.email", "test@example.org")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "start")
+    return project
+
+
+def ran(output: str, group: str = "") -> list[str]:
+    """The stages that were run, of a group or all; those restored from the run cache are not among them."""
+    return [name for name in re.findall(r"Running stage '([^']+)'", output) if name.startswith(group)]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return clone(tmp_path_factory.mktemp("laboratory") / "stiltwalk")
+
+
+def test_orders_share_the_steps_of_their_common_prefixes(project):
+    steps = ["mnli", "squad", "mnli+squad"]
+    orders = [",".join(order) for order in permutations(steps)]
+    trained = [len(ran(project.experiment(f"order=[{order}]", "targets=[]"), "intermediate@")) for order in orders]
+    assert sum(trained) == 15, trained  # 3 + 6 + 6 distinct prefixes, not 6 x 3
+    assert ran(project.experiment(f"order=[{orders[0]}]", "targets=[]"), "intermediate@") == []
+
+
+def test_an_order_is_scored_compared_and_plotted(project):
+    first = project.experiment("order=[mnli,squad]")
+    name = re.search(r"Ran experiment\(s\): (\S+)", first).group(1)
+    assert "order: mnli -> squad" in first
+    tasks = project.summary()["tasks"]
+    assert tasks.keys() == {"xnli", "udpos", "xquad", "tatoeba"}
+    assert tasks["xnli"].keys() == {"score", "english", "non_english", "gap"}
+    assert "all_task" not in project.summary()
+
+    second = project.experiment("order=[squad,mnli]")
+    assert ran(second, "data@") == ran(second, "xtreme@") == ran(second, "encoder") == []
+    difference = json.loads(project.run("dvc", "metrics", "diff", "--json", name))
+    assert "tasks.xquad.score" in difference["metrics/summary.json"]
+    changed = json.loads(project.run("dvc", "params", "diff", "--json", name))["params.yaml"]
+    assert {key.split(".")[0] for key in changed} == {"order", "chain", "final"}
+    project.run("dvc", "plots", "show", "--out", "plots")
+    page = (project.folder / "plots/index.html").read_text()
+    for data in ("metrics/languages/xnli.csv", "metrics/curves/1-squad/train/loss.tsv"):
+        assert Path(data).name in page and Path(data).parts[-2] in page, data
+
+    baseline = project.experiment("order=[]")
+    assert ran(baseline, "intermediate@") == [] and "order: none" in baseline
+    back = project.experiment("order=[mnli,squad]")
+    assert ran(back) in ([], ["summary"])
+
+
+def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
+    text = project.run(sys.executable, "src/evaluate.py", "--labels", "data/labels", "--predictions", "predictions")
+    scores = json.loads(text[: text.rindex("}") + 1])
+    tasks = project.summary()["tasks"]
+    assert scores["xnli"]["avg_accuracy"] == tasks["xnli"]["score"]
+    assert (scores["xquad"]["avg_exact_match"] + scores["xquad"]["avg_f1"]) / 2 == tasks["xquad"]["score"]
+
+
+def test_the_same_run_twice_gives_the_same_bytes(project):
+    outs = {name: _hashes(project, name) for name in ("encoder", "intermediate@1-mnli", "target@xquad")}
+    project.run("dvc", "repro", "--force", "--single-item", *outs)
+    assert {name: _hashes(project, name) for name in outs} == outs
+
+
+def _hashes(project: Project, stage: str) -> list[str]:
+    import yaml
+
+    lock = yaml.safe_load((project.folder / "dvc.lock").read_text())
+    return [out["md5"] for out in lock["stages"][stage]["outs"]]
+
+
+def test_a_queued_pair_gives_what_the_workspace_gives(project):
+    orders = ("mnli,squad", "squad,mnli")
+    for order in orders:
+        project.experiment(f"order=[{order}]", "targets=[udpos]", "seed=7", queue=True)
+    project.run("dvc", "queue", "start")
+    deadline = time.monotonic() + 400
+    while re.search("Queued|Running", status := project.run("dvc", "queue", "status")):
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    assert status.count("Success") == 2, status
+    queued = [project.summary(name) for name in re.findall(r"^\w{7}\s+(\S+)\s", status, re.M)]
+    shutil.rmtree(project.folder / ".dvc/cache/runs")  # else the workspace would take over what the queue computed
+    for order in orders:
+        output = project.experiment(f"order=[{order}]", "targets=[udpos]", "seed=7")
+        assert "target@udpos" in ran(output) and project.summary() in queued
+    assert queued[0] != queued[1]
+
+
+def test_a_bad_order_changes_nothing(project):
+    before = project.run("git", "status", "--porcelain"), project.summary()
+    said = project.run("dvc", "exp", "run", "-S", "order=[mnli,sqaud]", code=1)
+    assert said == "error: order has the unknown task 'sqaud' in its step 'sqaud'; the tasks are mnli, squad\n"
+    assert (project.run("git", "status", "--porcelain"), project.summary()) == before
+
+
+def test_a_clone_with_a_filled_remote_runs_nothing(project):
+    project.run("dvc", "push", "--run-cache")
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "an order")
+    colleague = project.folder.parent / "colleague"
+    project.run("git", "clone", "-q", str(project.folder), str(colleague))
+    other = Project(colleague)
+    other.run("dvc", "pull")
+    assert ran(other.run("dvc", "repro")) == []
+    assert other.summary() == project.summary()

@@ -1,0 +1,51 @@
+"""An order, what follows from it, and orders that are refused."""
+
+import pytest
+
+from common.errors import InputError
+from planning.order import chain, check_order, check_targets, checkpoints
+
+KNOWN = ["mnli", "squad", "qqp"]
+KINDS = {"mnli": "pair", "squad": "qa", "qqp": "pair"}
+
+
+def test_each_step_starts_from_the_one_before():
+    steps = chain(["mnli", "mnli+qqp", "squad+mnli", "mnli"], KINDS)
+    assert steps == {
+        "1-mnli": {"mixture": "mnli", "init": "models/encoder", "code": "src/kinds/pair.py"},
+        "2-mnli+qqp": {"mixture": "mnli+qqp", "init": "models/1-mnli/encoder", "code": "src/kinds/pair.py"},
+        "3-squad+mnli": {"mixture": "squad+mnli", "init": "models/2-mnli+qqp/encoder", "code": "src/kinds"},
+        "4-mnli": {"mixture": "mnli", "init": "models/3-squad+mnli/encoder", "code": "src/kinds/pair.py"},
+    }
+
+
+def test_no_intermediate_task_leaves_the_pretrained_encoder():
+    assert chain([], KINDS) == {} and checkpoints([])[-1] == "models/encoder"
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("mnli", "order='mnli' is not a list"),
+        (None, "order=None is not a list"),
+        ({"mnli": 1}, "is not a list"),
+        ([1], "the step 1, which is not the name of a task"),
+        ([["mnli"]], "which is not the name of a task"),
+        (["mnli", "sqaud"], "unknown task 'sqaud' in its step 'sqaud'"),
+        (["mnli+"], "the step 'mnli\\+' with an empty part"),
+        ([""], "with an empty part"),
+        (["mnli+qqp+mnli"], "names 'mnli' twice"),
+        (["mnli; rm -rf ~"], "unknown task 'mnli; rm -rf ~'"),
+    ],
+)
+def test_a_bad_order_is_named_with_the_tasks_there_are(order, message):
+    with pytest.raises(InputError, match=message) as error:
+        check_order(order, KNOWN)
+    assert "the tasks are mnli, qqp, squad" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_bad_target_is_named():
+    with pytest.raises(InputError, match=r"unknown target 'xnil'; the targets are udpos, xnli"):
+        check_targets(["xnil"], ["xnli", "udpos"])
+    with pytest.raises(InputError, match="names 'xnli' twice"):
+        check_targets(["xnli", "xnli"], ["xnli", "udpos"])

@@ -1,0 +1,134 @@
+"""dvc.yaml against the code: a stage depends on exactly the source that its script imports and the keys it reads."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from dvc.utils.hydra import compose_and_dump
+
+ROOT = Path(__file__).parent.parent
+SRC = ROOT / "src"
+
+
+def compose(out: Path, *overrides: str) -> dict:
+    compose_and_dump(out, str(ROOT / "conf"), None, "config", str(SRC), list(overrides))
+    return yaml.safe_load(out.read_text())
+
+
+@pytest.fixture(scope="module", params=["mini", "small"])
+def stages(request, tmp_path_factory):
+    """Every stage of an order with a joint step, at a scale of either source of data."""
+    root = tmp_path_factory.mktemp("repo")
+    (root / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    compose(root / "params.yaml", f"scale={request.param}", "order=[mnli,mnli+squad]")
+    Repo.init(str(root), no_scm=True)
+    with Repo(str(root)) as repo:
+        found = {stage.name: stage for stage in repo.index.stages}
+    assert {"encoder", "data@mnli+squad", "intermediate@2-mnli+squad", "target@tatoeba", "summary"} <= found.keys()
+    return root, found
+
+
+def module_file(name: str) -> Path | None:
+    base = SRC / name.replace(".", "/")
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+def imports(file: Path) -> set[Path]:
+    """The files under src that a file names in its imports."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {path for name in names if (path := module_file(name))}
+
+
+def closure(files: set[Path]) -> set[Path]:
+    found: set[Path] = set()
+    while files:
+        found |= files
+        files = set().union(*map(imports, files)) - found
+    return found
+
+
+def dynamic(script: Path) -> set[str]:
+    """The packages of `import_module(f"package.{name}")`."""
+    return set(re.findall(r'import_module\(f"(\w+)\.\{', script.read_text(encoding="utf-8")))
+
+
+def read_keys(script: Path) -> set[str]:
+    """The keys of read_params calls as patterns: what an f-string fills in matches anything."""
+    keys = set()
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "read_params":
+            for argument in node.args:
+                parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
+                keys.add("".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in parts))
+    return keys
+
+
+def test_every_stage_depends_on_the_source_that_it_imports_and_on_no_other(stages):
+    root, found = stages
+    for name, stage in found.items():
+        script = ROOT / re.search(r"src/\w+\.py", stage.cmd).group()
+        deps = {
+            ROOT / Path(dep.fs_path).relative_to(root) for dep in stage.deps if not isinstance(dep, ParamsDependency)
+        }
+        source = {dep for dep in deps if SRC in dep.parents}
+        assert all(dep.exists() for dep in source), f"{name} depends on source that does not exist"
+        chosen = {dep for dep in source if dep.relative_to(SRC).parts[0] in dynamic(script)}
+        assert {dep.relative_to(SRC).parts[0] for dep in chosen} >= dynamic(script), name
+        modules = {file for dep in chosen for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
+        used = closure({script} | modules)
+        missing = {file for file in used if not any(file == dep or dep in file.parents for dep in source)}
+        assert not missing, f"{name} imports {sorted(missing)} without depending on it"
+        idle = {dep for dep in source if not any(file == dep or dep in file.parents for file in used)}
+        assert not idle, f"{name} depends on {sorted(idle)} without importing it"
+
+
+def test_every_stage_declares_the_parameters_that_it_reads_and_no_other(stages):
+    _, found = stages
+    for name, stage in found.items():
+        script = ROOT / re.search(r"src/\w+\.py", stage.cmd).group()
+        declared = {key for dep in stage.params for key in dep.params}
+        patterns = read_keys(script)
+        assert {k for k in declared if not any(re.fullmatch(p, k) for p in patterns)} == set(), name
+        assert {p for p in patterns if not any(re.fullmatch(p, k) for k in declared)} == set(), name
+
+
+def test_params_yaml_is_what_the_configuration_composes(tmp_path):
+    """`dvc repro` reproduces the committed params.yaml; it must not drift from conf/."""
+    committed = subprocess.run(
+        ["git", "show", "HEAD:params.yaml"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert yaml.safe_load(committed.stdout) == compose(tmp_path / "params.yaml")
+
+
+def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):
+    before = compose(tmp_path / "a.yaml", "order=[mnli,squad]")
+    after = compose(tmp_path / "b.yaml", "order=[mnli,squad]", "++tasks.squad.training.epochs=9")
+    assert before["mixtures"]["mnli"] == after["mixtures"]["mnli"]
+    assert before["benchmark"] == after["benchmark"] and before["chain"] == after["chain"]
+    assert after["mixtures"]["squad"]["training"]["epochs"] == 9
+
+
+@pytest.mark.parametrize("scale", ["mini", "small", "base", "large"])
+def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_path):
+    from training.settings import Settings
+
+    params = compose(tmp_path / "params.yaml", f"scale={scale}", "order=[mnli+squad,mnli]")
+    for block in [*params["mixtures"].values(), *params["benchmark"].values()]:
+        Settings.read(block["training"])
+
+
+def test_launch_file_is_one_process_whatever_the_users_own_default_says():
+    launch = yaml.safe_load((ROOT / "accelerate.yaml").read_text())
+    assert launch["num_processes"] == 1 and launch["distributed_type"] == "NO"
+    text = (ROOT / "dvc.yaml").read_text()
+    assert text.count("accelerate launch") == text.count("accelerate launch --config_file accelerate.yaml") == 2
