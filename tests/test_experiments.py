@@ -83,7 +83,7 @@ def test_orders_share_the_steps_of_their_common_prefixes(project):
 
 def test_an_order_is_scored_compared_and_plotted(project):
     first = project.experiment("order=[mnli,squad]")
-    name = re.search(r"Ran experiment\(s\): (\S+)", first).group(1)
+    name = re.findall(r"Ran experiment\(s\): (\S+)", first)[0]
     assert "order: mnli -> squad" in first
     tasks = project.summary()["tasks"]
     assert tasks.keys() == {"xnli", "udpos", "xquad", "tatoeba"}

@@ -69,14 +69,14 @@ def read_keys(script: Path) -> set[str]:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "read_params":
             for argument in node.args:
                 parts = argument.values if isinstance(argument, ast.JoinedStr) else [argument]
-                keys.add("".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in parts))
+                keys.add("".join(re.escape(str(p.value)) if isinstance(p, ast.Constant) else ".+" for p in parts))
     return keys
 
 
 def test_every_stage_depends_on_the_source_that_it_imports_and_on_no_other(stages):
     root, found = stages
     for name, stage in found.items():
-        script = ROOT / re.search(r"src/\w+\.py", stage.cmd).group()
+        script = ROOT / re.findall(r"src/\w+\.py", stage.cmd)[0]
         deps = {
             ROOT / Path(dep.fs_path).relative_to(root) for dep in stage.deps if not isinstance(dep, ParamsDependency)
         }
@@ -95,7 +95,7 @@ def test_every_stage_depends_on_the_source_that_it_imports_and_on_no_other(stage
 def test_every_stage_declares_the_parameters_that_it_reads_and_no_other(stages):
     _, found = stages
     for name, stage in found.items():
-        script = ROOT / re.search(r"src/\w+\.py", stage.cmd).group()
+        script = ROOT / re.findall(r"src/\w+\.py", stage.cmd)[0]
         declared = {key for dep in stage.params for key in dep.params}
         patterns = read_keys(script)
         assert {k for k in declared if not any(re.fullmatch(p, k) for p in patterns)} == set(), name

@@ -23,6 +23,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from modeling.encoder import save_encoder
 from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
 from sources.world.facts import generator
 from sources.world.language import Language
@@ -33,10 +34,10 @@ IGNORED = -100
 
 
 def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Pretrain the encoder of the `encoder` section in the languages of `params["world"]` and save it with its tokenizer.
+    """Pretrain the encoder of the `encoder` section in the languages of `params["world"]`; save it with its tokenizer.
 
-    `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the mean
-    loss of the last tenth of the steps. The same seed and number of threads give the same bytes.
+    `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the
+    mean loss of the last tenth of the steps. The same seed and number of threads give the same bytes.
     """
     languages = read_languages(params["world"])
     tokenizer = make_tokenizer(vocabulary(params["world"]), params["max_length"])
@@ -57,7 +58,7 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
         eos_token_id=END,
     )
     model = XLMRobertaForMaskedLM(config)
-    embeddings = model.get_input_embeddings().weight
+    embeddings = model.roberta.embeddings.word_embeddings.weight
     rows = index_words(languages, vocab, params, generator(seed, "index"))
     known = np.flatnonzero(rows.any(axis=1))
     with torch.no_grad():
@@ -65,8 +66,7 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
     embeddings.requires_grad = False
     prefer_like_words(model, params["affinity"])
     loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"))
-    model.roberta.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_encoder(model.roberta, tokenizer, out)
     weights = sum(weight.numel() for weight in model.roberta.parameters())
     return {"weights": weights, "words": len(vocab), "steps": params["steps"], "loss": round(loss, 4)}
 
@@ -129,7 +129,7 @@ def pretrain(
     params: dict[str, Any],
     rng: np.random.Generator,
 ) -> float:
-    """Masked language modelling (15 % of the words of BERT's recipe or what `mask` says); the mean loss of the last steps."""
+    """Masked language modelling of a share `mask` of the words; the mean loss of the last tenth of the steps."""
     texts = encode_documents(languages, vocab, params, rng)
     steps, size = params["steps"], params["batch_size"]
     optimizer = torch.optim.AdamW(
@@ -169,13 +169,14 @@ def pretrain(
 def prefer_like_words(model: XLMRobertaForMaskedLM, affinity: float) -> None:
     """Start every head with keys equal to its queries, so that words attend to words like themselves.
 
-    Mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), without which so small a model does not find out in
-    so few steps that it pays to compare the two texts.
+    Mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), without which so small a model does not find
+    out in so few steps that it pays to compare the two texts.
     """
     with torch.no_grad():
-        for layer in model.roberta.encoder.layer:
-            attention = layer.attention.self
-            size, heads = attention.query.weight.shape[0], attention.num_attention_heads
+        layers: Any = model.roberta.encoder.layer
+        for layer in layers:
+            attention: Any = layer.attention.self
+            size = attention.query.weight.shape[0]
             rotation = torch.linalg.qr(torch.randn(size, size))[0]
             attention.query.weight.copy_(rotation * affinity)
             attention.key.weight.copy_(rotation * affinity)

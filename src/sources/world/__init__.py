@@ -1,11 +1,12 @@
 """The mini multilingual world: data sets in the schemas of the real ones, generated from a seed without any download.
 
 A small lexicon, one grammar and several languages at a graded distance from English; the idea is that of the synthetic
-languages of Dufter and Schütze (2020, arXiv 2005.00396) and K et al. (2020, arXiv 1912.07840). Every fact can be said in
-every language, so that test sets are parallel across languages wherever XTREME's are.
+languages of Dufter and Schütze (2020, arXiv 2005.00396) and K et al. (2020, arXiv 1912.07840). Every fact can be said
+in every language, so that test sets are parallel across languages wherever XTREME's are.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -25,9 +26,9 @@ STOP = "..PUNCT"
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:
     """Generate a split of a task in a language.
 
-    Returns a table with all columns of the record's kind, `sample.<split>` rows long, and its origin. The same seeds give
-    the same bytes, whatever other tasks and languages there are. No premise, passage or tagged sentence of one split
-    is in another. Raises InputError if the world has no such task or language, or if no number of rows is given.
+    Returns a table with all columns of the record's kind, `sample.<split>` rows long, and its origin. The same seeds
+    give the same bytes, whatever other tasks and languages there are. No premise, passage or tagged sentence of one
+    split is in another. Raises InputError if the world has no such task or language, or if no number of rows is given.
     """
     if task not in TASKS:
         raise InputError(f"the generated world has no task '{task}'; it has {', '.join(TASKS)}")
@@ -51,7 +52,7 @@ def _pairs(key: tuple[Any, ...], split: str, size: int, language: Language) -> I
     rng = generator(*key)
     labels = rng.permutation([LABELS[i % len(LABELS)] for i in range(size)])
     for label in labels:
-        premise, hypothesis = _of_split(split, lambda label=label: draw_pair(rng, label))
+        premise, hypothesis = _of_split(split, partial(draw_pair, rng, label))
         texts = [write(say([fact, STOP], language))[0] for fact in (premise, hypothesis)]
         yield {"text_a": texts[0], "text_b": texts[1], "label": str(label)}
 

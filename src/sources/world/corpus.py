@@ -54,5 +54,5 @@ def draw_document(rng: np.random.Generator) -> tuple[list[Plan], list[Plan]]:
     if kind < 0.5:
         premise, hypothesis = draw_pair(rng, "entailment")
         return [[premise, STOP]], [[hypothesis, STOP]]
-    facts, question, asked, _ = draw_passage(rng, facts=int(rng.integers(2, 4)))
+    facts, question, _, _ = draw_passage(rng, facts=int(rng.integers(2, 4)))
     return [[fact, STOP] for fact in facts], [[question, STOP]]

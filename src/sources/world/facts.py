@@ -70,6 +70,11 @@ AUXILIARIES = _tag(lexicon.AUXILIARIES, "AUX")
 DETERMINERS = _tag(lexicon.DETERMINERS, "DET")
 
 
+def changed(fact: "Fact", **parts: Any) -> "Fact":
+    """The fact with other parts, by name."""
+    return replace(fact, **parts)
+
+
 def draw_noun(rng: np.random.Generator, heads: list[str], adjectives: float = 0.5) -> Noun:
     """A noun phrase with one of the heads; a common noun has an adjective with the given probability."""
     head = choose(rng, heads)
@@ -98,7 +103,7 @@ def draw_fact(rng: np.random.Generator, transitive: float = 0.75, modifiers: flo
         fact = replace(fact, verb=choose(rng, TRANSITIVE), object=draw_noun(rng, heads))
     for modifier in MODIFIERS:
         if rng.random() < modifiers:
-            fact = replace(fact, **{modifier: DRAW[modifier](rng)})
+            fact = changed(fact, **{modifier: DRAW[modifier](rng)})
     return fact
 
 

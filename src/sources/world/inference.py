@@ -16,6 +16,7 @@ from sources.world.facts import (
     THINGS,
     Fact,
     Noun,
+    changed,
     choose,
     draw_fact,
     draw_noun,
@@ -33,25 +34,24 @@ def draw_pair(rng: np.random.Generator, label: str) -> tuple[Fact, Fact]:
     while True:
         premise = replace(draw_fact(rng, modifiers=0.5), negated=bool(rng.random() < 0.15))
         edits = _EDITS[label]
-        changed = edits[int(rng.integers(len(edits)))](premise, rng)
-        if changed is not None:
-            hypothesis, kept = changed
+        edited = edits[int(rng.integers(len(edits)))](premise, rng)
+        if edited is not None:
+            hypothesis, kept = edited
             return premise, _leave_out(hypothesis, kept, rng)
 
 
-Edited = (
-    tuple[Fact, str] | None
-)  # the fact with a change, and the part of it that must stay; None if it has no such part
+# The fact with a change, and the part of it that must stay; None if it has no such part.
+Edited = tuple[Fact, str] | None
 
 
 def _with_adjective(fact: Fact, role: str, adjective: str | None) -> Fact:
-    return replace(fact, **{role: replace(getattr(fact, role), adjective=adjective)})
+    return changed(fact, **{role: replace(getattr(fact, role), adjective=adjective)})
 
 
 def _leave_out(fact: Fact, kept: str, rng: np.random.Generator) -> Fact:
     for modifier in MODIFIERS:
         if modifier != kept and rng.random() < 0.6:
-            fact = replace(fact, **{modifier: None})
+            fact = changed(fact, **{modifier: None})
     for role in ROLES:
         if role != kept and getattr(fact, role) and rng.random() < 0.6:
             fact = _with_adjective(fact, role, None)
@@ -78,7 +78,7 @@ def _more_general(fact: Fact, rng: np.random.Generator) -> Edited:
     if role is None or fact.negated:
         return None
     noun = getattr(fact, role)
-    return replace(fact, **{role: replace(noun, head=lexicon.HYPERNYM[noun.head])}), ""
+    return changed(fact, **{role: replace(noun, head=lexicon.HYPERNYM[noun.head])}), ""
 
 
 # Contradicted.
@@ -119,7 +119,7 @@ def _swapped(fact: Fact, rng: np.random.Generator) -> Edited:
 
 def _added(fact: Fact, rng: np.random.Generator) -> Edited:
     modifier = _pick(rng, [name for name in MODIFIERS if not getattr(fact, name)])
-    return None if modifier is None else (replace(fact, **{modifier: DRAW[modifier](rng)}), modifier)
+    return None if modifier is None else (changed(fact, **{modifier: DRAW[modifier](rng)}), modifier)
 
 
 def _added_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
@@ -146,7 +146,7 @@ def _other_participant(fact: Fact, rng: np.random.Generator) -> Edited:
         return None
     if other.head.endswith(".NOUN"):
         other = replace(other, determiner=noun.determiner, adjective=noun.adjective)
-    return replace(fact, **{role: other}), role
+    return changed(fact, **{role: other}), role
 
 
 def _other(fact: Fact, modifier: str, rng: np.random.Generator) -> Fact:
@@ -156,7 +156,7 @@ def _other(fact: Fact, modifier: str, rng: np.random.Generator) -> Fact:
         if modifier == "place" and fact.place:
             drawn = (fact.place[0], drawn[1])
         if drawn != getattr(fact, modifier):
-            return replace(fact, **{modifier: drawn})
+            return changed(fact, **{modifier: drawn})
 
 
 _EDITS: dict[str, list[Callable[[Fact, np.random.Generator], Edited]]] = {

@@ -1,6 +1,6 @@
-"""What the mini world is made of: its concepts with their English words, and the names and numbers that all languages share.
+"""What the mini world is made of: concepts with their English words, and names and numbers that all languages share.
 
-A concept is written `word.TAG`, TAG being its universal part of speech; concepts with the same word are homographs in English.
+A concept is written `word.TAG`, TAG being its universal part of speech; concepts of one word are homographs in English.
 """
 
 NOUNS = {  # hypernym: its hyponyms
@@ -26,7 +26,8 @@ PLACES = [
     "mountain",
 ]
 OPPOSITES = {  # pairs that exclude each other
-    "ADJ": "big small,old young,hot cold,fast slow,rich poor,happy sad,strong weak,clean dirty,quiet loud,light dark,hard soft",
+    "ADJ": "big small,old young,hot cold,fast slow,rich poor,happy sad,strong weak,clean dirty,quiet loud,light dark,"
+    "hard soft",
     "VERB": "push pull,love hate,find lose,buy sell,open close,help fight",
     "ADV": "quickly slowly,today tomorrow,often rarely,well badly",
 }
@@ -156,13 +157,18 @@ ADJECTIVES = [concept for concept in EXCLUDED if concept.endswith(".ADJ")]
 
 CONCEPTS = list(
     dict.fromkeys(
-        [*HYPONYMS, *HYPERNYM, *_tagged(PLACES, "NOUN"), *ADJECTIVES]
-        + _tagged(TRANSITIVE, "VERB")
-        + _tagged(INTRANSITIVE, "VERB")
-        + _tagged(ADVERBS, "ADV")
-        + _tagged(ADPOSITIONS, "ADP")
-        + _tagged(AUXILIARIES, "AUX")
-        + _tagged(DETERMINERS, "DET")
-        + FUNCTION
+        [
+            *HYPONYMS,
+            *HYPERNYM,
+            *_tagged(PLACES, "NOUN"),
+            *ADJECTIVES,
+            *_tagged(TRANSITIVE, "VERB"),
+            *_tagged(INTRANSITIVE, "VERB"),
+            *_tagged(ADVERBS, "ADV"),
+            *_tagged(ADPOSITIONS, "ADP"),
+            *_tagged(AUXILIARIES, "AUX"),
+            *_tagged(DETERMINERS, "DET"),
+            *FUNCTION,
+        ]
     )
 )

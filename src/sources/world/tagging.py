@@ -1,11 +1,11 @@
-"""Sentences for part-of-speech tagging: facts joined, reported, addressed to somebody; pronouns, and words of no lexicon."""
+"""Sentences for part-of-speech tagging: facts joined, reported, addressed to somebody; pronouns, unknown words."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from sources.world import lexicon
-from sources.world.facts import PEOPLE, Fact, Noun, choose, draw_fact, draw_subject
+from sources.world.facts import PEOPLE, Fact, Noun, changed, choose, draw_fact, draw_subject
 from sources.world.language import Plan
 
 PRONOUNS = ("she.PRON", "he.PRON", "it.PRON", "they.PRON", "this.PRON")
@@ -45,7 +45,7 @@ def _clause(rng: np.random.Generator, unknown: float) -> Fact:
             changes[role] = replace(noun, head=f"{_nonce(rng)}.{noun.head.rpartition('.')[2].replace('PRON', 'PROPN')}")
     if rng.random() < unknown:
         changes["verb"] = f"{_nonce(rng)}.VERB"
-    return replace(fact, **changes)
+    return changed(fact, **changes)
 
 
 def _nonce(rng: np.random.Generator) -> str:
