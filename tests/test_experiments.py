@@ -42,9 +42,12 @@ class Project:
         sets = [word for override in [*TINY, *overrides] for word in ("-S", override)]
         return self.run("dvc", "exp", "run", *(["--queue"] if queue else []), *sets)
 
-    def summary(self, revision: str = "") -> dict:
-        text = self.run("git", "show", f"{revision}:metrics/summary.json") if revision else ""
-        return json.loads(text or (self.folder / "metrics/summary.json").read_text())
+    def summary(self, experiment: str = "") -> dict:
+        if not experiment:
+            return json.loads((self.folder / "metrics/summary.json").read_text())
+        refs = self.run("git", "for-each-ref", "refs/exps", "--format=%(refname)").split()
+        ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
+        return json.loads(self.run("git", "show", f"{ref}:metrics/summary.json"))
 
 
 def clone(folder: Path) -> Project:
