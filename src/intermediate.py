@@ -21,7 +21,7 @@ def main(key: str) -> None:
     seed, step = read_params("seed", f"chain.{key}")
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
     settings = Settings.read(block)
-    encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout)
+    encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
     data = {}
     for task, option in options.items():
         rows = Path("data/intermediate") / step["mixture"] / task

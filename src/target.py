@@ -24,7 +24,7 @@ def main(target: str) -> None:
     seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
     options = read_params(f"benchmark.{target}.task")
     settings, kind_name = Settings.read(block), options["kind"]
-    encoder, tokenizer = load_encoder(Path(final), settings.dropout)
+    encoder, tokenizer = load_encoder(Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
     kind = module.Kind(options, tokenizer)
     rows = Path("data/xtreme") / target

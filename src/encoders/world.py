@@ -1,8 +1,8 @@
 """A tiny encoder of XLM-R's architecture, pretrained here on the languages of the mini world.
 
 Word embeddings come from cross-language latent semantic indexing (Dumais et al. 1997): the truncated singular value
-decomposition of which word occurs in which fact, facts being told in several languages. They stay as they are while the
-layers above are trained with masked and translation language modelling (Conneau and Lample 2019, arXiv 1901.07291).
+decomposition of which word occurs in which fact, facts being told in several languages. At first they stay as they are
+while the layers above learn masked and translation language modelling (Conneau and Lample 2019, arXiv 1901.07291).
 """
 
 from pathlib import Path
@@ -23,7 +23,6 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from modeling.encoder import save_encoder
 from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
 from sources.world.facts import generator
 from sources.world.language import Language
@@ -57,16 +56,19 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
         bos_token_id=START,
         eos_token_id=END,
     )
-    model = XLMRobertaForMaskedLM(config)
-    embeddings = model.roberta.embeddings.word_embeddings.weight
+    # On CPUs the fused attention is several times slower than the plain one for texts as short as these.
+    model: Any = XLMRobertaForMaskedLM._from_config(config, attn_implementation="eager")
+    embeddings = model.get_input_embeddings().weight
     rows = index_words(languages, vocab, params, generator(seed, "index"))
     known = np.flatnonzero(rows.any(axis=1))
     with torch.no_grad():
         embeddings[known] = torch.from_numpy(rows[known])
-    embeddings.requires_grad = False
+        positions = model.roberta.embeddings.position_embeddings.weight
+        positions[2:] = sinusoids(len(positions) - 2, params["hidden_size"]) * params["position"]
     prefer_like_words(model, params["affinity"])
     loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"))
-    save_encoder(model.roberta, tokenizer, out)
+    model.roberta.save_pretrained(out)
+    tokenizer.save_pretrained(out)
     weights = sum(weight.numel() for weight in model.roberta.parameters())
     return {"weights": weights, "words": len(vocab), "steps": params["steps"], "loss": round(loss, 4)}
 
@@ -95,16 +97,23 @@ def index_words(
     """Embeddings (words x hidden size, float32) of unit length: zero for the words that never occurred."""
     shares = np.array([language.resource for language in languages])
     found: list[tuple[int, int]] = []
+    told = np.zeros((len(vocab), len(languages)), np.float32)
     for number in range(params["facts"]):
         plan = draw_plan(rng)
         for language in rng.choice(len(languages), params["tellings"], replace=False, p=shares / shares.sum()):
-            found += [(vocab[word], number) for word in words([plan], languages[language])]
+            rows = [vocab[word] for word in words([plan], languages[language])]
+            found += [(row, number) for row in rows]
+            told[rows, language] += 1
     row, column = np.unique(np.array(found), axis=0).T
     occurs = sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), (len(vocab), params["facts"]))
     rarity = np.log(params["facts"] / np.maximum(1, np.bincount(row, minlength=len(vocab))))
     svd = TruncatedSVD(params["components"], random_state=int(rng.integers(2**31)))
-    vectors = normalize(svd.fit_transform(sparse.diags(rarity) @ occurs))
-    return np.pad(vectors, ((0, 0), (0, params["hidden_size"] - params["components"]))).astype(np.float32)
+    meanings = normalize(svd.fit_transform(sparse.diags(rarity) @ occurs))
+    # The other dimensions tell the languages apart; a word that all share has next to nothing there.
+    tongue = rng.normal(size=(len(languages), params["hidden_size"] - params["components"]))
+    tongue = normalize(tongue - tongue.mean(axis=0))
+    accents = normalize(told, norm="l1") @ tongue * params["accent"]
+    return np.hstack([meanings, accents]).astype(np.float32)
 
 
 def encode_documents(
@@ -123,25 +132,33 @@ def encode_documents(
 
 
 def pretrain(
-    model: XLMRobertaForMaskedLM,
+    model: Any,
     languages: list[Language],
     vocab: dict[str, int],
     params: dict[str, Any],
     rng: np.random.Generator,
 ) -> float:
-    """Masked language modelling of a share `mask` of the words; the mean loss of the last tenth of the steps."""
+    """Masked language modelling; from the share `thaw` of the steps on the embeddings learn too, at their own rate.
+
+    Returns the mean loss of the last tenth of the steps.
+    """
     texts = encode_documents(languages, vocab, params, rng)
     steps, size = params["steps"], params["batch_size"]
-    optimizer = torch.optim.AdamW(
-        [w for w in model.parameters() if w.requires_grad], lr=params["learning_rate"], weight_decay=0.01
-    )
+    embeddings = model.get_input_embeddings().weight
+    layers = [weight for weight in model.parameters() if weight is not embeddings]
+    rate = params["learning_rate"]
+    groups = [{"params": layers, "lr": rate}, {"params": [embeddings], "lr": rate * params["thaw_rate"]}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     scheduler = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
+    embeddings.requires_grad = False
     losses: list[float] = []
     lengths = np.array([len(text) for text in texts])
     order: list[np.ndarray] = []
     model.train()
     bar = tqdm(range(steps), desc="pretraining", unit="step")
     for step in bar:
+        if step == int(params["thaw"] * steps):
+            embeddings.requires_grad = True
         if not order:  # texts of like length share a batch
             shuffled = rng.permutation(len(texts))[: len(texts) // size * size]
             batches = shuffled[np.argsort(lengths[shuffled], kind="stable")].reshape(-1, size)
@@ -166,16 +183,15 @@ def pretrain(
     return float(np.mean(losses[-max(1, steps // 10) :]))
 
 
-def prefer_like_words(model: XLMRobertaForMaskedLM, affinity: float) -> None:
+def prefer_like_words(model: Any, affinity: float) -> None:
     """Start every head with keys equal to its queries, so that words attend to words like themselves.
 
-    Mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828), without which so small a model does not find
-    out in so few steps that it pays to compare the two texts.
+    Mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828): so small a model would not find out in so few
+    steps that it pays to compare the two texts.
     """
     with torch.no_grad():
-        layers: Any = model.roberta.encoder.layer
-        for layer in layers:
-            attention: Any = layer.attention.self
+        for layer in model.roberta.encoder.layer:
+            attention = layer.attention.self
             size = attention.query.weight.shape[0]
             rotation = torch.linalg.qr(torch.randn(size, size))[0]
             attention.query.weight.copy_(rotation * affinity)
@@ -183,6 +199,12 @@ def prefer_like_words(model: XLMRobertaForMaskedLM, affinity: float) -> None:
             values = torch.linalg.qr(torch.randn(size, size))[0]
             attention.value.weight.copy_(values)
             layer.attention.output.dense.weight.copy_(values.T)
+
+
+def sinusoids(length: int, size: int) -> torch.Tensor:
+    """Positions (length x size) as Vaswani et al. (2017, section 3.5) encode them: distances are easy to read there."""
+    angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, size, 2) / size)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 
 
 def mask_words(ids: np.ndarray, words: int, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -11,10 +11,13 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, Pr
 from common.errors import InputError
 
 
-def load_encoder(folder: Path, dropout: float | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_encoder(
+    folder: Path, dropout: float | None = None, attention: str = "sdpa"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The encoder and tokenizer of a folder as the hub lays it out; safetensors only, weights in float32.
 
     dropout: of hidden states and attention, in place of the encoder's own; None keeps that.
+    attention: transformers' name of an implementation.
     Raises InputError where the folder does not hold a whole encoder.
     """
     try:
@@ -25,7 +28,13 @@ def load_encoder(folder: Path, dropout: float | None = None) -> tuple[PreTrained
         has_pooler = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)]).parameters  # type: ignore[arg-type]
         pooler = {"add_pooling_layer": False} if has_pooler else {}
         encoder, report = AutoModel.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **pooler
+            folder,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            attn_implementation=attention,
+            **pooler,
         )
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:

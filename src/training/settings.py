@@ -7,6 +7,7 @@ from common.errors import InputError
 
 Precision = Literal["no", "bf16", "fp16"]
 Keep = Literal["last", "best"]
+Attention = Literal["sdpa", "eager"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Settings:
     """Gradients are clipped to this norm."""
     dropout: float | None
     """Of encoder and heads; null keeps the encoder's own, and 0.1 in the heads."""
+    attention: Attention
+    """How attention is computed: sdpa fused, eager step by step, which is faster for tiny widths on a CPU."""
     mixed_precision: Precision
     """Autocast of forward passes; weights stay float32."""
     evaluations: int
@@ -49,6 +52,7 @@ class Settings:
             ("weight_decay", self.weight_decay >= 0, "0 or more"),
             ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
             ("dropout", self.dropout is None or 0 <= self.dropout < 1, "null or from 0 to below 1"),
+            ("attention", self.attention in get_args(Attention), f"one of {', '.join(get_args(Attention))}"),
             (
                 "mixed_precision",
                 self.mixed_precision in get_args(Precision),

@@ -52,7 +52,7 @@ def _pairs(key: tuple[Any, ...], split: str, size: int, language: Language) -> I
     rng = generator(*key)
     labels = rng.permutation([LABELS[i % len(LABELS)] for i in range(size)])
     for label in labels:
-        premise, hypothesis = _of_split(split, partial(draw_pair, rng, label))
+        premise, hypothesis = _of_split(split, partial(draw_pair, rng, str(label)))
         texts = [write(say([fact, STOP], language))[0] for fact in (premise, hypothesis)]
         yield {"text_a": texts[0], "text_b": texts[1], "label": str(label)}
 

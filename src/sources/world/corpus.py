@@ -20,11 +20,8 @@ def read_languages(world: dict[str, Any]) -> list[Language]:
 
 def vocabulary(world: dict[str, Any]) -> list[str]:
     """Every word of every language in lower case, names, numbers and punctuation marks too; each once."""
-    shared = [
-        *lexicon.PUNCTUATION,
-        *lexicon.NUMBERS,
-        *(name.lower() for names in lexicon.NAMES.values() for name in names),
-    ]
+    names = [name for names in lexicon.NAMES.values() for name in names]
+    shared = [word.rpartition(".")[0].lower() for word in (*lexicon.PUNCTUATION, *lexicon.NUMBERS, *names)]
     forms = [form for language in read_languages(world) for form in language.forms.values()]
     return list(dict.fromkeys([*shared, *forms]))
 
@@ -45,14 +42,15 @@ def draw_plan(rng: np.random.Generator) -> Plan:
     return [(question, asked), "?.PUNCT"]
 
 
-def draw_document(rng: np.random.Generator) -> tuple[list[Plan], list[Plan]]:
-    """Some sentences, and one of them said again in other words or with less detail."""
+def draw_document(rng: np.random.Generator) -> list[list[Plan]]:
+    """Two texts, one of which says again, asks, or says with less detail, part of what the other says."""
     kind = rng.random()
     if kind < 0.15:
-        plan = draw_sentence(rng)
-        return [plan], [plan]
-    if kind < 0.5:
-        premise, hypothesis = draw_pair(rng, "entailment")
-        return [[premise, STOP]], [[hypothesis, STOP]]
-    facts, question, _, _ = draw_passage(rng, facts=int(rng.integers(2, 4)))
-    return [[fact, STOP] for fact in facts], [[question, STOP]]
+        texts = [[draw_sentence(rng)]] * 2
+    elif kind < 0.6:
+        texts = [[[fact, STOP]] for fact in draw_pair(rng, "entailment")]
+    else:
+        facts, question, asked, _ = draw_passage(rng, facts=int(rng.integers(1, 4)))
+        again: Plan = [(question, asked), "?.PUNCT"] if kind < 0.8 else [question, STOP]
+        texts = [[[fact, STOP] for fact in facts], [again]]
+    return texts if rng.random() < 0.5 else texts[::-1]

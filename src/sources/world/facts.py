@@ -46,31 +46,13 @@ def choose(rng: np.random.Generator, options: Any) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
-def _tag(words: list[str], tag: str) -> list[str]:
-    return [f"{word}.{tag}" for word in words]
-
-
-PEOPLE = _tag(lexicon.NAMES["PER"], "PROPN")
-ORGANISATIONS = _tag(lexicon.NAMES["ORG"], "PROPN")
-CITIES = _tag(lexicon.NAMES["LOC"], "PROPN")
+PEOPLE, CITIES, ORGANISATIONS = (lexicon.NAMES[kind] for kind in ("PER", "LOC", "ORG"))
 BEINGS = [*lexicon.HYPONYMS["person.NOUN"], *lexicon.HYPONYMS["animal.NOUN"]]
-THINGS = [
-    word
-    for hypernym, words in lexicon.HYPONYMS.items()
-    if hypernym not in ("animal.NOUN", "person.NOUN")
-    for word in words
-]
-PLACES = _tag(lexicon.PLACES, "NOUN")
-NUMBERS = _tag(lexicon.NUMBERS, "NUM")
-TRANSITIVE = _tag(lexicon.TRANSITIVE, "VERB")
-INTRANSITIVE = _tag(lexicon.INTRANSITIVE, "VERB")
-ADVERBS = _tag(lexicon.ADVERBS, "ADV")
-ADPOSITIONS = _tag(lexicon.ADPOSITIONS, "ADP")
-AUXILIARIES = _tag(lexicon.AUXILIARIES, "AUX")
-DETERMINERS = _tag(lexicon.DETERMINERS, "DET")
+THINGS = [word for word in lexicon.HYPERNYM if word not in BEINGS]
+ADVERBS, ADPOSITIONS = lexicon.WORDS["ADV"], [word for word in lexicon.WORDS["ADP"] if word != "at.ADP"]
 
 
-def changed(fact: "Fact", **parts: Any) -> "Fact":
+def change(fact: Fact, **parts: Any) -> Fact:
     """The fact with other parts, by name."""
     return replace(fact, **parts)
 
@@ -81,7 +63,7 @@ def draw_noun(rng: np.random.Generator, heads: list[str], adjectives: float = 0.
     if head.endswith(".PROPN"):
         return Noun(head)
     return Noun(
-        head, choose(rng, DETERMINERS[:2]), choose(rng, lexicon.ADJECTIVES) if rng.random() < adjectives else None
+        head, choose(rng, ("the.DET", "a.DET")), choose(rng, lexicon.ADJECTIVES) if rng.random() < adjectives else None
     )
 
 
@@ -92,24 +74,26 @@ def draw_subject(rng: np.random.Generator) -> Noun:
 
 def draw_place(rng: np.random.Generator) -> tuple[str, Noun]:
     """An adposition and a place, seldom a city."""
-    return choose(rng, ADPOSITIONS), draw_noun(rng, CITIES if rng.random() < 0.2 else PLACES, adjectives=0.0)
+    return choose(rng, ADPOSITIONS), draw_noun(
+        rng, CITIES if rng.random() < 0.2 else lexicon.WORDS["place"], adjectives=0.0
+    )
 
 
 def draw_fact(rng: np.random.Generator, transitive: float = 0.75, modifiers: float = 0.4) -> Fact:
     """A fact; `transitive` is the probability of an object, `modifiers` that of each of place, time and adverb."""
-    fact = Fact(draw_subject(rng), choose(rng, AUXILIARIES), choose(rng, INTRANSITIVE))
+    fact = Fact(draw_subject(rng), choose(rng, lexicon.WORDS["AUX"]), choose(rng, lexicon.WORDS["intransitive"]))
     if rng.random() < transitive:
         heads = (PEOPLE, BEINGS, THINGS, THINGS)[int(rng.integers(4))]
-        fact = replace(fact, verb=choose(rng, TRANSITIVE), object=draw_noun(rng, heads))
+        fact = replace(fact, verb=choose(rng, lexicon.WORDS["transitive"]), object=draw_noun(rng, heads))
     for modifier in MODIFIERS:
         if rng.random() < modifiers:
-            fact = changed(fact, **{modifier: DRAW[modifier](rng)})
+            fact = change(fact, **{modifier: DRAW[modifier](rng)})
     return fact
 
 
 DRAW: dict[str, Callable[[np.random.Generator], Any]] = {
     "place": draw_place,
-    "time": lambda rng: choose(rng, NUMBERS),
+    "time": lambda rng: choose(rng, lexicon.NUMBERS),
     "adverb": lambda rng: choose(rng, ADVERBS),
 }
 

@@ -16,7 +16,7 @@ from sources.world.facts import (
     THINGS,
     Fact,
     Noun,
-    changed,
+    change,
     choose,
     draw_fact,
     draw_noun,
@@ -29,29 +29,30 @@ ROLES = ("subject", "object")
 def draw_pair(rng: np.random.Generator, label: str) -> tuple[Fact, Fact]:
     """A premise and a hypothesis of a label.
 
-    Every hypothesis leaves out some of what the premise says; one that is not entailed changes one thing besides.
+    A hypothesis leaves out some of what the premise says, unless that is a denial: with less detail it would deny more.
+    One that is not entailed changes one thing besides.
     """
     while True:
         premise = replace(draw_fact(rng, modifiers=0.5), negated=bool(rng.random() < 0.15))
         edits = _EDITS[label]
-        edited = edits[int(rng.integers(len(edits)))](premise, rng)
-        if edited is not None:
-            hypothesis, kept = edited
-            return premise, _leave_out(hypothesis, kept, rng)
+        changed = edits[int(rng.integers(len(edits)))](premise, rng)
+        if changed is not None:
+            hypothesis, kept = changed
+            return premise, hypothesis if premise.negated else _leave_out(hypothesis, kept, rng)
 
 
-# The fact with a change, and the part of it that must stay; None if it has no such part.
+# A fact with a change, and the part of it that must stay; None if the fact has no such part.
 Edited = tuple[Fact, str] | None
 
 
 def _with_adjective(fact: Fact, role: str, adjective: str | None) -> Fact:
-    return changed(fact, **{role: replace(getattr(fact, role), adjective=adjective)})
+    return change(fact, **{role: replace(getattr(fact, role), adjective=adjective)})
 
 
 def _leave_out(fact: Fact, kept: str, rng: np.random.Generator) -> Fact:
     for modifier in MODIFIERS:
         if modifier != kept and rng.random() < 0.6:
-            fact = changed(fact, **{modifier: None})
+            fact = change(fact, **{modifier: None})
     for role in ROLES:
         if role != kept and getattr(fact, role) and rng.random() < 0.6:
             fact = _with_adjective(fact, role, None)
@@ -78,7 +79,7 @@ def _more_general(fact: Fact, rng: np.random.Generator) -> Edited:
     if role is None or fact.negated:
         return None
     noun = getattr(fact, role)
-    return changed(fact, **{role: replace(noun, head=lexicon.HYPERNYM[noun.head])}), ""
+    return change(fact, **{role: replace(noun, head=lexicon.HYPERNYM[noun.head])}), ""
 
 
 # Contradicted.
@@ -96,9 +97,15 @@ def _opposite_verb(fact: Fact, rng: np.random.Generator) -> Edited:
 
 def _opposite_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
     role = _pick(rng, [role for role in _common_nouns(fact) if getattr(fact, role).adjective])
-    if role is None:
+    if role is None or fact.negated:
         return None
     return _with_adjective(fact, role, choose(rng, lexicon.EXCLUDED[getattr(fact, role).adjective])), role
+
+
+def _opposite_adverb(fact: Fact, rng: np.random.Generator) -> Edited:
+    if fact.adverb not in lexicon.EXCLUDED or fact.negated:
+        return None
+    return replace(fact, adverb=choose(rng, lexicon.EXCLUDED[fact.adverb])), "adverb"
 
 
 def _other_circumstance(fact: Fact, rng: np.random.Generator) -> Edited:
@@ -119,12 +126,14 @@ def _swapped(fact: Fact, rng: np.random.Generator) -> Edited:
 
 def _added(fact: Fact, rng: np.random.Generator) -> Edited:
     modifier = _pick(rng, [name for name in MODIFIERS if not getattr(fact, name)])
-    return None if modifier is None else (changed(fact, **{modifier: DRAW[modifier](rng)}), modifier)
+    return None if modifier is None or fact.negated else (change(fact, **{modifier: DRAW[modifier](rng)}), modifier)
 
 
 def _added_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
     role = _pick(rng, [role for role in _common_nouns(fact) if not getattr(fact, role).adjective])
-    return None if role is None else (_with_adjective(fact, role, choose(rng, lexicon.ADJECTIVES)), role)
+    return (
+        None if role is None or fact.negated else (_with_adjective(fact, role, choose(rng, lexicon.ADJECTIVES)), role)
+    )
 
 
 def _moved_adjective(fact: Fact, rng: np.random.Generator) -> Edited:
@@ -146,7 +155,7 @@ def _other_participant(fact: Fact, rng: np.random.Generator) -> Edited:
         return None
     if other.head.endswith(".NOUN"):
         other = replace(other, determiner=noun.determiner, adjective=noun.adjective)
-    return changed(fact, **{role: other}), role
+    return change(fact, **{role: other}), role
 
 
 def _other(fact: Fact, modifier: str, rng: np.random.Generator) -> Fact:
@@ -156,13 +165,13 @@ def _other(fact: Fact, modifier: str, rng: np.random.Generator) -> Fact:
         if modifier == "place" and fact.place:
             drawn = (fact.place[0], drawn[1])
         if drawn != getattr(fact, modifier):
-            return changed(fact, **{modifier: drawn})
+            return change(fact, **{modifier: drawn})
 
 
-_EDITS: dict[str, list[Callable[[Fact, np.random.Generator], Edited]]] = {
-    "entailment": [_same, _more_general],
-    "neutral": [_added, _added_adjective, _moved_adjective, _other_participant],
-    "contradiction": [_negate, _opposite_verb, _opposite_adjective, _other_circumstance, _swapped],
+_EDITS: dict[str, list[Callable[[Fact, np.random.Generator], Edited]]] = {  # a share of the pairs for each mention
+    "entailment": [_same, _same, _more_general],
+    "neutral": [_added, _added, _added_adjective, _other_participant, _other_circumstance, _moved_adjective],
+    "contradiction": [_negate, _negate, _opposite_verb, _opposite_adjective, _opposite_adverb, _swapped],
 }
 
 

@@ -1,4 +1,4 @@
-"""Languages of the mini world: word forms of the concepts, orders of a clause's parts; the grammar that speaks them."""
+"""Languages of the mini world: word forms, an order for the parts of a clause, and the one grammar that speaks them."""
 
 from dataclasses import dataclass, field
 from typing import Any

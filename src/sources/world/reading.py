@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from sources.world.facts import Fact, changed, choose, draw_fact
+from sources.world.facts import Fact, change, choose, draw_fact
 
 ASKED = ("subject", "object", "place", "time")
 
 
-def draw_passage(rng: np.random.Generator, facts: int = 4) -> tuple[list[Fact], Fact, str, int]:
-    """Facts, a question, the part of it that is asked for, and the number of the fact that answers it.
+def draw_passage(rng: np.random.Generator, facts: int = 3) -> tuple[list[Fact], Fact, str, int]:
+    """Facts, a question (a fact with a part that is asked for), that part, and the number of the fact that answers it.
 
     Other facts share some of its words; none fits the question.
     """
@@ -19,7 +19,7 @@ def draw_passage(rng: np.random.Generator, facts: int = 4) -> tuple[list[Fact], 
         question = answer
         for modifier in ("place", "time", "adverb"):
             if modifier != asked and rng.random() < 0.5:
-                question = changed(question, **{modifier: None})
+                question = change(question, **{modifier: None})
         if not any(_fits(other, question, asked) for other in others):
             place = int(rng.integers(facts))
             return [*others[:place], answer, *others[place:]], question, asked, place
@@ -30,7 +30,7 @@ def _similar(fact: Fact, rng: np.random.Generator) -> Fact:
     other = draw_fact(rng, transitive=float(fact.object is not None), modifiers=0.5)
     parts = [part for part in ("subject", "verb", "object", "place", "time") if getattr(fact, part)]
     kept = {part: getattr(fact, part) for part in parts if rng.random() < 0.5}
-    return changed(other, **kept)
+    return change(other, **kept)
 
 
 def _fits(fact: Fact, question: Fact, asked: str) -> bool:

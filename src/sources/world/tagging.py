@@ -1,11 +1,11 @@
-"""Sentences for part-of-speech tagging: facts joined, reported, addressed to somebody; pronouns, unknown words."""
+"""Sentences for part-of-speech tagging: facts joined, reported, addressed to somebody; pronouns and unknown words."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from sources.world import lexicon
-from sources.world.facts import PEOPLE, Fact, Noun, changed, choose, draw_fact, draw_subject
+from sources.world.facts import PEOPLE, Fact, Noun, change, choose, draw_fact, draw_subject
 from sources.world.language import Plan
 
 PRONOUNS = ("she.PRON", "he.PRON", "it.PRON", "they.PRON", "this.PRON")
@@ -16,16 +16,16 @@ def draw_sentence(rng: np.random.Generator, unknown: float = 0.08) -> Plan:
     plan: Plan = [_clause(rng, unknown)]
     kind = rng.random()
     if kind < 0.15:
-        plan = [*plan, choose(rng, ["and.CCONJ", "or.CCONJ", "but.CCONJ"]), _clause(rng, unknown)]
+        plan = [*plan, choose(rng, lexicon.WORDS["CCONJ"]), _clause(rng, unknown)]
     elif kind < 0.3:
         plan = [*plan, choose(rng, ["because.SCONJ", "if.SCONJ"]), _clause(rng, unknown)]
     elif kind < 0.45:
         speaker = Fact(
-            _pronoun_or(rng), choose(rng, ["will.AUX", "did.AUX", "can.AUX"]), choose(rng, ["say.VERB", "know.VERB"])
+            _pronoun_or(rng), choose(rng, ["will.AUX", "did.AUX", "can.AUX"]), choose(rng, lexicon.WORDS["report"])
         )
         plan = [speaker, "that.SCONJ", *plan]
     elif kind < 0.6:
-        interjection = choose(rng, [word for word in lexicon.FUNCTION if word.endswith(".INTJ")])
+        interjection = choose(rng, lexicon.WORDS["INTJ"])
         plan = [interjection, *([choose(rng, PEOPLE)] if rng.random() < 0.4 else []), ",.PUNCT", *plan]
     return [*plan, "!.PUNCT" if rng.random() < 0.1 else "..PUNCT"]
 
@@ -45,7 +45,7 @@ def _clause(rng: np.random.Generator, unknown: float) -> Fact:
             changes[role] = replace(noun, head=f"{_nonce(rng)}.{noun.head.rpartition('.')[2].replace('PRON', 'PROPN')}")
     if rng.random() < unknown:
         changes["verb"] = f"{_nonce(rng)}.VERB"
-    return changed(fact, **changes)
+    return change(fact, **changes)
 
 
 def _nonce(rng: np.random.Generator) -> str:
