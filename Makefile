@@ -44,8 +44,8 @@ format: setup ## let ruff mend what it can
 	ruff format src tests
 
 .PHONY: show
-show: setup ## the experiments as a table: what differs between them, and their scores
-	dvc exp show --only-changed --hide-queued --drop 'chain.*|final|mixtures.*|benchmark.*|scores|src.*|data.*|models.*|predictions.*|metrics/.*'
+show: setup ## all experiments, an order a line, with their scores
+	python src/compare.py
 
 .PHONY: share
 share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote

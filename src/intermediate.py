@@ -12,7 +12,7 @@ from pathlib import Path
 from common.stage import read_params, run, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder, save_encoder
-from training.loop import Data, make_accelerator, recording, seed_of, train
+from training.loop import Data, accelerating, recording, seed_of, train
 from training.model import save_heads
 from training.settings import Settings
 
@@ -20,7 +20,7 @@ from training.settings import Settings
 def main(key: str) -> None:
     seed, step = read_params("seed", f"chain.{key}")
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
-    settings = Settings.read(block)
+    settings = Settings.read(block, f"mixtures.{step['mixture']}.training")
     encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
     data = {}
     for task, option in options.items():
@@ -29,15 +29,15 @@ def main(key: str) -> None:
         table, validation = (read_table(rows / f"{split}.parquet", option["kind"]) for split in ("train", "validation"))
         data[task] = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
 
-    with recording(Path("metrics/curves") / key) as live:
-        accelerator = make_accelerator(settings, len(data), live)
+    curves = recording(Path("metrics/curves") / key)
+    with curves as live, accelerating(settings, len(data), live) as accelerator:
         model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
-    if accelerator.is_main_process:
-        with whole_folder(Path("models") / key) as folder:
-            save_encoder(model.encoder, tokenizer, folder / "encoder")
-            save_heads(model.heads, folder / "heads")
-        write_json(scores, Path("metrics/steps") / f"{key}.json")
-    accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
+        if accelerator.is_main_process:
+            with whole_folder(Path("models") / key) as folder:
+                save_encoder(model.encoder, tokenizer, folder / "encoder")
+                save_heads(model.heads, folder / "heads")
+            write_json(scores, Path("metrics/steps") / f"{key}.json")
+        accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
 
 
 if __name__ == "__main__":

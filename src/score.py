@@ -2,10 +2,9 @@
 
 import argparse
 import csv
-import json
 from pathlib import Path
 
-from common.stage import run
+from common.stage import run, write_json
 from scoring.aggregate import score_task
 from scoring.tasks import TASKS
 
@@ -24,7 +23,7 @@ def main(name: str) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["task", "language", "score"])
         writer.writerows([name, language, score] for language, score in scored.by_language.items())
-    Path("metrics", f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_json(report, Path("metrics", f"{name}.json"))
     parts = [f"{key} {'-' if value is None else f'{value:.2f}'}" for key, value in scored.transfer.items()]
     print(f"{name}: score {scored.score:.2f}, {', '.join(parts)} ({len(scored.languages)} languages)")
 

@@ -6,6 +6,7 @@ Predictions lie in XTREME's submission layout. No test label is ever read here.
 """
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,47 +17,46 @@ from tqdm import tqdm
 from common.stage import read_params, run, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder
-from training.loop import Data, make_accelerator, predict, recording, seed_of, train
+from training.loop import Data, accelerating, predict, recording, seed_of, train
 from training.settings import Settings
 
 
 def main(target: str) -> None:
     seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
     options = read_params(f"benchmark.{target}.task")
-    settings, kind_name = Settings.read(block), options["kind"]
+    settings, kind_name = Settings.read(block, f"benchmark.{target}.training"), options["kind"]
     encoder, tokenizer = load_encoder(Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
     kind = module.Kind(options, tokenizer)
     rows = Path("data/xtreme") / target
     tests = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
 
-    if kind_name == "retrieval":
-        accelerator = make_accelerator(settings)
-        encoder = accelerator.prepare(encoder)
-        facts: dict[str, Any] = {"layer": kind.layer(encoder)}
-
-        def answer(table: pa.Table) -> list[Any]:
-            return kind.predict(accelerator, encoder, table, settings.prediction_tokens)
-    else:
-        table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
-        data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
-        with recording(Path("metrics/curves") / target) as live:
-            accelerator = make_accelerator(settings, live=live)
+    tuned = kind_name != "retrieval"
+    curves = recording(Path("metrics/curves") / target) if tuned else nullcontext()
+    with curves as live, accelerating(settings, live=live) as accelerator:
+        if tuned:
+            table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
+            data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
             model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
+        else:
+            encoder = accelerator.prepare(encoder)
+            facts = {"layer": kind.layer(encoder)}
 
         def answer(table: pa.Table) -> list[Any]:
+            if not tuned:
+                return kind.predict(accelerator, encoder, table, settings.prediction_tokens)
             encoded = kind.encode(table, False)
             return kind.decode(predict(accelerator, model, target, encoded, settings), encoded, table)
 
-    tables = {language: read_table(path, kind_name, gold=False) for language, path in tests.items()}
-    bar = tqdm(tables.items(), desc=f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
-    predictions = {language: answer(table) for language, table in bar}
-    if accelerator.is_main_process:
-        write_json(facts, Path("metrics/targets") / f"{target}.json")
-        with whole_folder(Path("predictions") / target) as folder:
-            for language, table in tables.items():
-                kind.write(predictions[language], table, folder / f"test-{language}.{module.SUFFIX}")
-    accelerator.print(f"{target}: predicted {len(tests)} languages from {final}")
+        tables = {language: read_table(path, kind_name, gold=False) for language, path in tests.items()}
+        bar = tqdm(tables.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
+        predictions = {language: answer(table) for language, table in bar}
+        if accelerator.is_main_process:
+            write_json(facts, Path("metrics/targets") / f"{target}.json")
+            with whole_folder(Path("predictions") / target) as folder:
+                for language, table in tables.items():
+                    kind.write(predictions[language], table, folder / f"test-{language}.{module.SUFFIX}")
+        accelerator.print(f"{target}: predicted {len(tests)} languages from {final}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from common.errors import InputError
 from common.tables import schema
 from kinds import pair, tagging
 from training.encoded import prediction_batches, training_batches
-from training.loop import Best, Data, make_accelerator, train
+from training.loop import Best, Data, accelerating, predict, train
 from training.settings import Settings
 
 BLOCK = {
@@ -27,6 +27,7 @@ BLOCK = {
     "weight_decay": 0.01,
     "max_grad_norm": 1.0,
     "dropout": 0.0,
+    "attention": "sdpa",
     "mixed_precision": "no",
     "evaluations": 2,
     "keep": "last",
@@ -74,7 +75,8 @@ def fit(encoder, data: dict[str, Data], **changes):
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
     settings = Settings.read(BLOCK | changes)
-    model, scores = train(make_accelerator(settings), copy.deepcopy(encoder), data, settings, 7, "toy")
+    with accelerating(settings) as accelerator:
+        model, scores = train(accelerator, copy.deepcopy(encoder), data, settings, 7, "toy")
     return model.state_dict(), scores
 
 
@@ -126,7 +128,7 @@ def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
         command += [__file__, str(toy_folder), str(tmp_path / str(processes))]
         environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent
+            command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=120
         )
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
@@ -177,8 +179,10 @@ if __name__ == "__main__":  # one of the processes of test_two_processes_train_t
 
     loaded, toy_tokenizer = load_encoder(Path(sys.argv[1]), dropout=0.0)
     toy_settings = Settings.read(BLOCK)
-    accelerator = make_accelerator(toy_settings, tasks=2)
     both = {"tags": tags(40, toy_tokenizer), "nli": nli(40, toy_tokenizer)}
-    trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
-    if accelerator.is_main_process:
-        torch.save({**trained.state_dict(), "processes": accelerator.num_processes}, sys.argv[2])
+    with accelerating(toy_settings, tasks=2) as accelerator:
+        trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
+        logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
+        facts = {"processes": accelerator.num_processes, "logits": torch.tensor(np.array(logits))}
+        if accelerator.is_main_process:
+            torch.save({**trained.state_dict(), **facts}, sys.argv[2])

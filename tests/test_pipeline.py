@@ -127,6 +127,31 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
         Settings.read(block["training"])
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=x", "error: seed='x' is not a whole number"),
+        ("training.epochs=.inf", "error: params.yaml: mixtures.mnli.training.epochs is inf; it must be a number"),
+        ("training.keep=bets", "mixtures.mnli.training.keep is 'bets'; it must be one of last, best"),
+        ("++tasks.squad.training.epoch=3", "mixtures.squad.training has missing or unknown keys: epoch"),
+        ("++xtreme.xnli.training.batch_size=0", "benchmark.xnli.training.batch_size is 0; it must be 1 or more"),
+    ],
+)
+def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compose(tmp_path / "params.yaml", override)
+    assert said in str(ended.value)
+
+
+def test_bars_by_language_put_the_score_on_the_numeric_axis():
+    """DVC's bar_horizontal draws an empty plot, without a word, where x is not a number."""
+    plots = {
+        name: plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for name, plot in entry.items()
+    }
+    languages = plots["metrics/languages"]
+    assert (languages["template"], languages["x"], languages["y"]) == ("bar_horizontal", "score", "language")
+
+
 def test_launch_file_is_one_process_whatever_the_users_own_default_says():
     launch = yaml.safe_load((ROOT / "accelerate.yaml").read_text())
     assert launch["num_processes"] == 1 and launch["distributed_type"] == "NO"

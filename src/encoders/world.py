@@ -23,6 +23,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from modeling.encoder import save_encoder
 from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
 from sources.world.facts import generator
 from sources.world.language import Language
@@ -67,8 +68,7 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
         positions[2:] = sinusoids(len(positions) - 2, params["hidden_size"]) * params["position"]
     prefer_like_words(model, params["affinity"])
     loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"))
-    model.roberta.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_encoder(model.roberta, tokenizer, out)
     weights = sum(weight.numel() for weight in model.roberta.parameters())
     return {"weights": weights, "words": len(vocab), "steps": params["steps"], "loss": round(loss, 4)}
 

@@ -45,6 +45,13 @@ def check_targets(targets: Any, known: Iterable[str]) -> list[str]:
     return list(targets)
 
 
+def check_seed(seed: Any) -> int:
+    """The seed; InputError where it is not a whole number."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InputError(f"seed={seed!r} is not a whole number")
+    return seed
+
+
 def keys(order: Sequence[str]) -> list[str]:
     """The names of the steps: position and mixture, `1-mnli`, `2-squad+qqp`."""
     return [f"{position}-{mixture}" for position, mixture in enumerate(order, start=1)]

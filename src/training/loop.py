@@ -57,8 +57,9 @@ def seed_of(seed: int, *names: str) -> int:
     return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:4], "little")
 
 
-def make_accelerator(settings: Settings, tasks: int = 1, live: Live | None = None) -> Accelerator:
-    """An Accelerator for these settings; with `live`, DVCLive writes what is logged."""
+@contextlib.contextmanager
+def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -> Iterator[Accelerator]:
+    """An Accelerator for these settings, its process group ended with the block; `live` writes what is logged."""
     state = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator would; it wants processes now
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
@@ -68,7 +69,11 @@ def make_accelerator(settings: Settings, tasks: int = 1, live: Live | None = Non
         log_with=DVCLiveTracker(live=live) if live else None,
     )
     accelerator.init_trackers("stiltwalk")
-    return accelerator
+    yield accelerator
+    # Without the barrier gloo's thread may wait for the GIL to let go of a tensor while the main thread, which has it,
+    # waits for that thread (torch 2.13). No `finally`: where one process failed, the others would wait for ever.
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 @contextlib.contextmanager
@@ -150,7 +155,6 @@ def train(
                     accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
                 optimizer.step()
                 optimizer.zero_grad()
-        rate = scheduler.get_last_lr()[0]
         scheduler.step()
         seen += int(encoded.lengths[rows].sum())
         if step % log_every == 0 or step == len(plan):
@@ -158,7 +162,7 @@ def train(
             running.zero_()
             if not math.isfinite(value):
                 raise InputError(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
-            accelerator.log({"train/loss": round(value, 6), "train/learning_rate": rate}, step=step)
+            accelerator.log({"train/loss": round(value, 6)}, step=step)
             bar.set_postfix_str(
                 f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False
             )
@@ -166,7 +170,6 @@ def train(
             scores = {t: validate(accelerator, model, t, d, settings) for t, d in data.items()}
             best.see(model, scores)
             accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
-    accelerator.end_training()
     return model, best.restore(model, scores)
 
 

@@ -1,5 +1,6 @@
 """The hyper-parameters of one training, checked before anything expensive starts."""
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -41,45 +42,43 @@ class Settings:
     prediction_tokens: int
     """Padded tokens in one batch of prediction."""
 
-    def __post_init__(self) -> None:
-        """Raise InputError that names the value at fault."""
-        for name, holds, rule in (
-            ("epochs", self.epochs > 0, "above 0"),
-            ("batch_size", self.batch_size >= 1, "1 or more"),
-            ("micro_batch_size", self.micro_batch_size >= 1, "1 or more"),
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("warmup", 0 <= self.warmup < 1, "from 0 to below 1"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
-            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "null or from 0 to below 1"),
-            ("attention", self.attention in get_args(Attention), f"one of {', '.join(get_args(Attention))}"),
-            (
-                "mixed_precision",
-                self.mixed_precision in get_args(Precision),
-                f"one of {', '.join(get_args(Precision))}",
-            ),
-            ("evaluations", self.evaluations >= 1, "1 or more"),
-            ("keep", self.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
-            ("prediction_tokens", self.prediction_tokens >= 1, "1 or more"),
-        ):
-            if not holds:
-                raise InputError(f"params.yaml: training.{name} is {getattr(self, name)!r}; it must be {rule}")
-
     @classmethod
-    def read(cls, block: dict[str, Any]) -> "Settings":
-        """From a block of params.yaml; a key that is missing, unknown or of another type is an InputError."""
+    def read(cls, block: dict[str, Any], where: str = "training") -> "Settings":
+        """From the block `where` of params.yaml; a key that is missing or unknown, or a bad value, is an InputError."""
         names = {field.name for field in fields(cls)}
         if odd := sorted(names ^ block.keys()):
-            raise InputError(f"params.yaml: training has missing or unknown keys: {', '.join(odd)}")
+            raise InputError(f"params.yaml: {where} has missing or unknown keys: {', '.join(odd)}")
         for field in fields(cls):
             value = block[field.name]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
             if field.type is int and not (number and isinstance(value, int)):
-                raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a whole number")
+                raise InputError(f"params.yaml: {where}.{field.name} is {value!r}; it must be a whole number")
             optional = field.type == float | None
             if (optional or field.type is float) and not (number or (optional and value is None)):
-                raise InputError(f"params.yaml: training.{field.name} is {value!r}; it must be a number")
-        return cls(**block)
+                raise InputError(f"params.yaml: {where}.{field.name} is {value!r}; it must be a number")
+        settings = cls(**block)
+        for name, holds, rule in (
+            ("epochs", settings.epochs > 0, "above 0"),
+            ("batch_size", settings.batch_size >= 1, "1 or more"),
+            ("micro_batch_size", settings.micro_batch_size >= 1, "1 or more"),
+            ("learning_rate", settings.learning_rate > 0, "above 0"),
+            ("warmup", 0 <= settings.warmup < 1, "from 0 to below 1"),
+            ("weight_decay", settings.weight_decay >= 0, "0 or more"),
+            ("max_grad_norm", settings.max_grad_norm > 0, "above 0"),
+            ("dropout", settings.dropout is None or 0 <= settings.dropout < 1, "null or from 0 to below 1"),
+            ("attention", settings.attention in get_args(Attention), f"one of {', '.join(get_args(Attention))}"),
+            (
+                "mixed_precision",
+                settings.mixed_precision in get_args(Precision),
+                f"one of {', '.join(get_args(Precision))}",
+            ),
+            ("evaluations", settings.evaluations >= 1, "1 or more"),
+            ("keep", settings.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
+            ("prediction_tokens", settings.prediction_tokens >= 1, "1 or more"),
+        ):
+            if not holds:
+                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r}; it must be {rule}")
+        return settings
 
     def accumulation(self, processes: int) -> int:
         """Micro-batches that one process adds up for one step: the fewest that fit `micro_batch_size`."""

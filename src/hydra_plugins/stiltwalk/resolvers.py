@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.errors import InputError
-from planning.order import chain, check_order, check_targets, checkpoints
+from planning.order import chain, check_order, check_seed, check_targets, checkpoints
+from training.settings import Settings
 
 SCORE_SLOTS = 12  # dvc.yaml lists the summary's inputs one by one: `deps:` takes no list from a template
 
@@ -19,20 +20,20 @@ def _plain(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _checked(check: Callable[[Any, Any], list[str]], value: Any, known: DictConfig) -> list[str]:
+def _checked(check: Callable[..., Any], *values: Any) -> Any:
     """A bad value ends `dvc exp run` in one line; other exceptions get lines of OmegaConf and DVC around."""
     try:
-        return check(_plain(value), known)
+        return check(*values)
     except InputError as error:
         raise SystemExit(f"error: {error}") from None
 
 
 def _order(order: Any, root: DictConfig) -> list[str]:
-    return _checked(check_order, order, root.tasks)
+    return _checked(check_order, _plain(order), root.tasks)
 
 
 def _targets(targets: Any, root: DictConfig) -> list[str]:
-    names = _checked(check_targets, targets, root.xtreme)
+    names = _checked(check_targets, _plain(targets), root.xtreme)
     if len(names) > SCORE_SLOTS:
         raise SystemExit(
             f"error: targets has {len(names)} targets; dvc.yaml's summary stage has room for {SCORE_SLOTS}"
@@ -51,6 +52,13 @@ def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     return facts | {split: record[split] for split in ("train", "validation", "test") if split in record}
 
 
+def _training(own: dict[str, Any], name: str, root: DictConfig) -> dict[str, Any]:
+    """The hyper-parameters of one training: the scale's, and in their place those of its own."""
+    settings = _plain(root.training) | own
+    _checked(Settings.read, settings, name)
+    return settings
+
+
 def _encoding(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     """What the training of a task reads besides the hyper-parameters: its kind, labels and the kind's options."""
     options = _plain(root.kinds[record["kind"]]) | record.get("options", {})
@@ -65,6 +73,7 @@ def resolve_chain(order: Any, _root_: DictConfig) -> DictConfig:
 
 def resolve_final(order: Any, _root_: DictConfig) -> str:
     """`final`: the checkpoint that the targets start from."""
+    _checked(check_seed, _root_.seed)
     return checkpoints(_order(order, _root_))[-1]
 
 
@@ -79,7 +88,7 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
         own = next(iter(records.values())).get("training", {}) if len(records) == 1 else {}
         blocks[mixture] = {
             "data": {task: _data(record, _root_) for task, record in records.items()},
-            "training": _plain(_root_.training) | own,
+            "training": _training(own, f"mixtures.{mixture}.training", _root_),
             "tasks": {task: _encoding(record, _root_) for task, record in records.items()},
         }
     return OmegaConf.create(blocks)
@@ -95,7 +104,7 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
             # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
             "curves": f"metrics/targets/{target}.json" if record["kind"] == "retrieval" else f"metrics/curves/{target}",
             "data": _data(record, _root_),
-            "training": _plain(_root_.training) | record.get("training", {}),
+            "training": _training(record.get("training", {}), f"benchmark.{target}.training", _root_),
             "task": _encoding(record, _root_),
         }
     return OmegaConf.create(blocks)
