@@ -20,8 +20,9 @@ help: ## list the targets
 setup: .venv/installed ## make .venv with the locked dependencies
 
 .PHONY: repro
-repro: setup ## run the default experiment (dvc exp run) and print its table
+repro: setup ## run the default experiment (dvc exp run) and print its scores
 	dvc exp run
+	python src/compare.py
 
 .PHONY: test
 test: setup check ## all checks and all tests, the slow ones too
