@@ -11,7 +11,9 @@ from typing import Any
 from dvc.api import exp_show
 
 from common.stage import run
+from summarize import COLUMNS
 
+NOW = "workspace"
 # What is the same wherever only the order or the seed differs.
 SETTINGS = ("source", "world.", "encoder.", "sample.", "training.", "kinds.", "tasks.", "xtreme.", "targets")
 
@@ -33,16 +35,10 @@ def main() -> None:
     print("\nEnglish / mean of the other languages")
 
 
-NOW = "workspace"
-
-
 def is_score(name: str) -> bool:
     """Whether a column of `exp_show` is a score of metrics/summary.json; the parameters have `tasks` too."""
-    return (
-        name.startswith("tasks.")
-        and name.count(".") == 2
-        and name.endswith((".score", ".english", ".non_english", ".gap"))
-    )
+    group, _, column = name.split(".") if name.count(".") == 2 else ("", "", "")
+    return group == "tasks" and column in COLUMNS
 
 
 def print_table(rows: Iterable[dict[str, Any]]) -> None:

@@ -137,7 +137,7 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
         ("++xtreme.xnli.training.batch_size=0", "benchmark.xnli.training.batch_size is 0; it must be 1 or more"),
     ],
 )
-def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path, capsys):
+def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path):
     with pytest.raises(SystemExit) as ended:
         compose(tmp_path / "params.yaml", override)
     assert said in str(ended.value)
