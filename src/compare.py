@@ -2,35 +2,48 @@
 
 python src/compare.py
 
-Experiments are listed apart where more than order and seed differs: those scores do not compare orders.
+Experiments are listed apart where more than order and seed differs from the first one's: those scores do not compare
+orders.
 """
 
+import signal
 from collections.abc import Iterable
 from typing import Any
 
 from dvc.api import exp_show
+from dvc.repo import Repo
 
 from common.stage import run
 from summarize import COLUMNS
 
 NOW = "workspace"
+SHOWN = 5  # settings in which experiments differ, at most
 # What is the same wherever only the order or the seed differs.
 SETTINGS = ("source", "world.", "encoder.", "sample.", "training.", "kinds.", "tasks.", "xtreme.", "targets")
 
 
 def main() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may stop listening
+    with Repo() as repo:
+        commits = [str(commit) for commit in repo.experiments.ls(all_commits=True)]  # only those with experiments
     rows = [
-        row for row in exp_show(num=-1) if row.get("order") is not None and (row["Experiment"] or row["rev"] == NOW)
+        row
+        for row in exp_show(revs=commits or None)
+        if row.get("order") is not None and (row["Experiment"] or row["rev"] == NOW)
     ]
     names = dict.fromkeys(name for row in rows for name in row)
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     settings = [name for name in names if name.startswith(SETTINGS) and not is_score(name)]
     for row in rows:
         groups.setdefault(tuple(row.get(name) for name in settings), []).append(row)
-    differing = [i for i, values in enumerate(zip(*groups, strict=True)) if len(set(values)) > 1]
+    first = next(iter(groups), ())
     for key, members in groups.items():
+        differing = [
+            f"{name}={value}" for name, value, usual in zip(settings, key, first, strict=True) if value != usual
+        ]
         if differing:
-            print("\n" + ", ".join(f"{settings[i]}={key[i]}" for i in differing if key[i] is not None))
+            more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+            print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
         print_table(members)
     print("\nEnglish / mean of the other languages")
 
@@ -53,7 +66,7 @@ def print_table(rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
         order = " -> ".join(part.strip(" '\"") for part in str(row["order"]).strip("[]").split(",")) or "none"
         scores = [[row.get(f"tasks.{target}.{column}") for column in ("english", "non_english")] for target in targets]
-        cells = [" / ".join("-" if value is None else f"{value:.1f}" for value in pair) for pair in scores]
+        cells = [" / ".join(f"{value:.1f}" if isinstance(value, float) else "-" for value in pair) for pair in scores]
         table.append([row["Experiment"] or NOW, order, f"{row['seed']:.0f}", *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
