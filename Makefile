@@ -60,4 +60,4 @@ fetch: setup ## fetch all of that from the DVC remote
 lock: setup ## resolve pyproject.toml anew into requirements.lock
 	pip install --quiet uv
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-package torch \
-		--no-annotate --no-header --output-file requirements.lock
+		--torch-backend cpu --no-annotate --no-header --output-file requirements.lock

@@ -64,7 +64,10 @@ def print_table(rows: Iterable[dict[str, Any]]) -> None:
     )
     table = [["experiment", "order", "seed", *targets]]
     for row in rows:
-        order = " -> ".join(part.strip(" '\"") for part in str(row["order"]).strip("[]").split(",")) or "none"
+        order = (
+            " -> ".join(part.strip(" '\"") for part in str(row["order"]).strip("[]").replace("None", "null").split(","))
+            or "none"
+        )
         scores = [[row.get(f"tasks.{target}.{column}") for column in ("english", "non_english")] for target in targets]
         cells = [" / ".join(f"{value:.1f}" if isinstance(value, float) else "-" for value in pair) for pair in scores]
         table.append([row["Experiment"] or NOW, order, f"{row['seed']:.0f}", *cells])

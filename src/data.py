@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from common.stage import read_params, run, whole_folder, write_json
-from common.tables import write_table
+from common.tables import shuffle_gold, write_table
 
 
 def main(mixture: str) -> None:
@@ -20,6 +20,8 @@ def main(mixture: str) -> None:
             (folder / task).mkdir()
             for split in ("train", "validation"):
                 table, origins[split] = source.read(task, record | {"world": world}, split)
+                if record.get("shuffled"):
+                    table = shuffle_gold(table, record["kind"], record["sample"]["seed"])
                 write_table(table, folder / task / f"{split}.parquet", record["kind"])
                 print(f"{task} {split}: {len(table):,} rows")
             write_json(origins, folder / task / "SOURCE.json")

@@ -6,11 +6,13 @@ Only the encoder goes on to the next step. The heads are kept beside it; optimiz
 """
 
 import sys
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from common.stage import read_params, run, whole_folder, write_json
-from common.tables import read_table
+from common.tables import labels_of, read_table
 from modeling.encoder import load_encoder, save_encoder
 from training.loop import Data, accelerating, recording, seed_of, train
 from training.model import save_heads
@@ -22,16 +24,23 @@ def main(key: str) -> None:
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
     settings = Settings.read(block, f"mixtures.{step['mixture']}.training")
     encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
-    data = {}
+    data, tables = {}, {}
     for task, option in options.items():
         rows = Path("data/intermediate") / step["mixture"] / task
-        kind = import_module(f"kinds.{option['kind']}").Kind(option, tokenizer)
         table, validation = (read_table(rows / f"{split}.parquet", option["kind"]) for split in ("train", "validation"))
+        labels = option["labels"] or labels_of(table, option["kind"])
+        kind = import_module(f"kinds.{option['kind']}").Kind(option | {"labels": labels}, tokenizer)
         data[task] = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
+        tables[task] = {"seen": table, "unseen": validation}
 
     curves = recording(Path("metrics/curves") / key)
     with curves as live, accelerating(settings, len(data), live) as accelerator:
-        model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
+        around: Any = nullcontext()
+        if options[task]["kind"] == "lexical":  # such a task is alone in its step
+            layers = Path("metrics/layers") / key
+            around = kind.injecting(accelerator, encoder, tables[task], settings.prediction_tokens, layers)
+        with around:
+            model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
                 save_encoder(model.encoder, tokenizer, folder / "encoder")

@@ -1,5 +1,7 @@
 """The summary of one order: task, group and overall scores as XTREME averages them.
 
+`leak` names the intermediate tasks that trained on a target's own training rows: that gain is not transfer.
+
 python src/summarize.py
 """
 
@@ -13,20 +15,23 @@ COLUMNS = ("score", "english", "non_english", "gap")
 
 
 def main() -> None:
-    order, targets = read_params("order", "targets")
-    scores = {target: json.loads(Path("metrics", f"{target}.json").read_text(encoding="utf-8")) for target in targets}
+    order, leaks = read_params("order", "leaks")
+    scores = {target: json.loads(Path("metrics", f"{target}.json").read_text(encoding="utf-8")) for target in leaks}
     tasks = {
         target: {column: score[column] for column in COLUMNS if score[column] is not None}
+        | ({"leak": "+".join(leaks[target])} if leaks[target] else {})
         for target, score in scores.items()
     }
     groups = group_scores({target: score["score"] for target, score in scores.items()})
     write_json({**groups, "tasks": tasks}, Path("metrics/summary.json"))
 
-    print(f"order: {' -> '.join(order) or 'none (the encoder as it was pretrained)'}")
-    print(f"{'':12}" + "".join(f"{column.replace('_', '-'):>13}" for column in COLUMNS))
+    print(f"order: {' -> '.join(step or 'null' for step in order) or 'none (the encoder as it was pretrained)'}")
+    print(f"{'':12}" + "".join(f"{column.replace('_', '-'):>13}" for column in COLUMNS) + "  leak")
     for target, task in tasks.items():
         print(
-            f"{target:12}" + "".join(f"{task[column]:13.2f}" if column in task else f"{'-':>13}" for column in COLUMNS)
+            f"{target:12}"
+            + "".join(f"{task[column]:13.2f}" if column in task else f"{'-':>13}" for column in COLUMNS)
+            + f"  {task.get('leak', '')}".rstrip()
         )
     for name, value in groups.items():
         print(f"{name:12}{value:13.2f}")

@@ -11,7 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from tqdm import tqdm
 
 from common.stage import read_params, run, whole_folder, write_json
@@ -19,6 +18,8 @@ from common.tables import read_table
 from modeling.encoder import load_encoder
 from training.loop import Data, accelerating, predict, recording, seed_of, train
 from training.settings import Settings
+
+FROZEN = ("retrieval", "mining")  # kinds that read the encoder as it is
 
 
 def main(target: str) -> None:
@@ -29,33 +30,39 @@ def main(target: str) -> None:
     module = import_module(f"kinds.{kind_name}")
     kind = module.Kind(options, tokenizer)
     rows = Path("data/xtreme") / target
-    tests = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
+    paths = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
+    tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
 
-    tuned = kind_name != "retrieval"
-    curves = recording(Path("metrics/curves") / target) if tuned else nullcontext()
+    frozen = kind_name in FROZEN
+    curves = nullcontext() if frozen else recording(Path("metrics/curves") / target)
     with curves as live, accelerating(settings, live=live) as accelerator:
-        if tuned:
+        if frozen:
+            encoder = accelerator.prepare(encoder)
+            facts: dict[str, Any] = {"layer": kind.embedder.layer(encoder)}
+        else:
             table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
             data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
             model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
-        else:
-            encoder = accelerator.prepare(encoder)
-            facts = {"layer": kind.layer(encoder)}
 
-        def answer(table: pa.Table) -> list[Any]:
-            if not tuned:
-                return kind.predict(accelerator, encoder, table, settings.prediction_tokens)
-            encoded = kind.encode(table, False)
-            return kind.decode(predict(accelerator, model, target, encoded, settings), encoded, table)
-
-        tables = {language: read_table(path, kind_name, gold=False) for language, path in tests.items()}
-        bar = tqdm(tables.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
-        predictions = {language: answer(table) for language, table in bar}
+        found: dict[str, dict[str, list[Any]]] = {}  # by language, by subfolder
+        bar = tqdm(tests.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
+        for language, test in bar:
+            if frozen:
+                found[language], more = kind.predict(
+                    accelerator, encoder, test, rows, language, settings.prediction_tokens
+                )
+                facts |= {language: more} if more else {}
+            else:
+                encoded = kind.encode(test, False)
+                logits = predict(accelerator, model, target, encoded, settings)
+                found[language] = {"": kind.decode(logits, encoded, test)}
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")
             with whole_folder(Path("predictions") / target) as folder:
-                for language, table in tables.items():
-                    kind.write(predictions[language], table, folder / f"test-{language}.{module.SUFFIX}")
+                for language, places in found.items():
+                    for place, predictions in places.items():
+                        (folder / place).mkdir(parents=True, exist_ok=True)
+                        kind.write(predictions, tests[language], folder / place / f"test-{language}.{module.SUFFIX}")
         accelerator.print(f"{target}: predicted {len(tests)} languages from {final}")
 
 

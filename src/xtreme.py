@@ -7,6 +7,8 @@ import json
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,11 @@ def main(target: str) -> None:
     source, kind = import_module(f"sources.{record['source']}"), record["kind"]
     origins: dict[str, dict] = {"test": {}}
     with whole_folder(Path("data/xtreme") / target) as folder, whole_folder(Path("data/labels") / target) as labels:
+        if kind == "mining":
+            origins = write_corpora(target, record, source, folder, labels)
+            write_json(origins, folder / "SOURCE.json")
+            print(f"{target}: corpora in {len(record['languages'])} languages: {' '.join(record['languages'])}")
+            return
         for split in () if kind == "retrieval" else ("train", "validation"):
             table, origins[split] = source.read(target, record, split)
             write_table(table, folder / f"{split}.parquet", kind)
@@ -32,6 +39,20 @@ def main(target: str) -> None:
             (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
         write_json(origins, folder / "SOURCE.json")
     print(f"{target}: tests in {len(record['languages'])} languages: {' '.join(record['languages'])}")
+
+
+def write_corpora(
+    target: str, record: dict[str, Any], source: ModuleType, folder: Path, labels: Path
+) -> dict[str, dict[str, Any]]:
+    """Corpora of every language to tune the threshold on and to test it on; the gold pairs of the latter apart."""
+    origins: dict[str, dict[str, Any]] = {"validation": {}, "test": {}}
+    for language in tqdm(record["languages"], desc=f"{target} corpora", unit="language"):
+        for split in ("validation", "test"):
+            table, pairs, origins[split][language] = source.pairs(target, record, split, language)
+            write_table(table, folder / f"{split}-{language}.parquet", "mining")
+            gold = (folder if split == "validation" else labels) / f"{split}-{language}.tsv"
+            gold.write_text("".join(f"{one}\t{other}\n" for one, other in pairs), encoding="utf-8")
+    return origins
 
 
 def split_gold(table: pa.Table, kind: str) -> tuple[pa.Table, str, str]:

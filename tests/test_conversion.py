@@ -34,27 +34,46 @@ def records() -> list[tuple[str, str, dict[str, Any]]]:
 def test_record_has_all_that_its_kind_needs(group: str, task: str, record: dict[str, Any]):
     kind, languages = record["kind"], record.get("languages", [])
     splits = {"tasks": {"train", "validation"}, "xtreme": {"train", "validation", "test"}}[group]
+    if record.get("own"):
+        assert not set(record) & splits
+        return
     assert set(record) & {"train", "validation", "test"} == ({"test"} if kind == "retrieval" else splits)
-    assert (kind in ("pair", "tagging")) == bool(record.get("labels"))
-    for split in splits & set(record):
-        facts = record[split]
+    assert (kind in ("pair", "tagging", "choice")) == bool(record.get("labels"))
+    parts = [(split, part) for split in splits & set(record) for part in listed(record[split])]
+    for split, facts in parts:
         assert facts["path"].count("/") == 1 and facts["revision"]
-        assert set(facts["columns"]) == set(SCHEMAS[kind].names)
+        if kind == "choice":
+            assert {"prompt", "label"} < set(facts["columns"])
+            assert set(facts["columns"]) - {"prompt", "label"} <= {"question", "stem", "choices"} | {
+                f"choice{i}" for i in range(len(record["labels"]))
+            }
+        else:
+            assert set(facts["columns"]) == set(SCHEMAS[kind].names)
         templated = "{language}" in json.dumps(facts)
-        assert templated == (split == "test")
+        assert templated == (split == "test" or "each" in facts)
         assert set(facts.get("codes", {})) in (set(), set(languages))
-        published = facts["published"]
+        published = facts.get("published", 1)  # Wikipedia's articles are nobody's to count
         assert set(published) == set(languages) if isinstance(published, dict) else published > 0
+
+
+def listed(facts: Any) -> list[dict[str, Any]]:
+    return facts if isinstance(facts, list) else [facts]
 
 
 def test_targets_have_the_languages_of_xtreme():
     found = {task: record["languages"] for group, task, record in records() if group == "xtreme"}
     assert {task: len(set(languages)) for task, languages in found.items()} == {
         "xnli": 15,
+        "pawsx": 7,
         "udpos": 33,
+        "panx": 40,
         "xquad": 11,
+        "mlqa": 7,
+        "tydiqa": 9,
+        "bucc2018": 4,
         "tatoeba": 36,
     }
+    assert sum(map(len, found.values())) == 162
     assert all(languages == sorted(languages) for languages in found.values())
 
 
@@ -249,6 +268,58 @@ def test_line_ends_of_sentences_are_stripped(shelf: Shelf):
         {"source": "Guten Tag. ", "target": "Good day."},
         {"source": "Ja.", "target": "Yes."},
     ]
+
+
+def test_choices_lie_in_lists_structs_or_columns(shelf: Shelf):
+    """HellaSwag, CommonsenseQA and Cosmos QA as the hub has them."""
+    wanted = ["a", "b"]
+    shelf.put({"ctx_a": ["Anna sits."], "ctx_b": ["She"], "endings": [["reads.", "swims."]], "label": ["1"]})
+    of = record(
+        "choice", ["0", "1"], columns={"prompt": "ctx_a", "stem": "ctx_b", "choices": "endings", "label": "label"}
+    )
+    table, _ = hub.read("hellaswag", of, "train")
+    assert table.to_pylist() == [{"prompt": "Anna sits.", "choices": ["She reads.", "She swims."], "label": 1}]
+
+    shelf.put({"q": ["Where?"], "choices": [{"label": ["A", "B"], "text": wanted}], "key": ["A"]})
+    of = record("choice", ["A", "B"], columns={"prompt": "q", "choices": "choices", "label": "key"})
+    assert hub.read("csqa", of, "train")[0].to_pylist() == [{"prompt": "Where?", "choices": wanted, "label": 0}]
+
+    shelf.put({"context": ["C."], "question": ["Q?"], "answer1": ["b"], "answer0": ["a"], "label": [1]})
+    columns = {
+        "prompt": "context",
+        "question": "question",
+        "choice0": "answer0",
+        "choice1": "answer1",
+        "label": "label",
+    }
+    of = record("choice", ["0", "1"], columns=columns)
+    assert hub.read("cosmosqa", of, "train")[0].to_pylist() == [{"prompt": "C. Q?", "choices": wanted, "label": 1}]
+    shelf.put({"q": ["Where?"], "choices": [["a", "b", "c"]], "key": ["A"]})
+    with pytest.raises(InputError, match="row 0 has the choices"):
+        hub.read(
+            "csqa", record("choice", ["A", "B"], columns={"prompt": "q", "choices": "choices", "label": "key"}), "train"
+        )
+
+
+def test_several_places_are_one_split_and_parts_do_not_overlap(shelf: Shelf):
+    shelf.put(pairs([0, 1, -1, 2]))
+    place = record("pair", NLI)["train"]
+    many = record("pair", NLI) | {"train": [place, {**place, "split": "train[1:]"}]}
+    table, origin = hub.read("anli_plus", many, "train")
+    assert table["text_a"].to_pylist() == ["a0", "a1", "a3", "a1", "a3"]
+    assert [part["rows_read"] for part in origin["parts"]] == [4, 3] and origin["rows_used"] == 5
+    held_out = hub.read("tydiqa", record("pair", NLI) | {"train": {**place, "split": "train[:1]"}}, "train")[0]
+    assert held_out["text_a"].to_pylist() == ["a0"]
+    with pytest.raises(InputError, match=r"split 'train\[x\]' is neither"):
+        hub.read("x", record("pair", NLI) | {"train": {**place, "split": "train[x]"}}, "train")
+
+
+def test_a_value_with_a_star_is_the_beginning_of_one(shelf: Shelf):
+    rows = pairs([0, 1, 2]) | {"key": ["english-1", "engl", "german-english-"]}
+    shelf.put(rows)
+    of = record("pair", NLI, "test", where={"key": "{language}-*"}, codes={"en": "english"}, published={"en": 9})
+    table, origin = hub.read("tydiqa", of | {"languages": ["en"]}, "test", "en")
+    assert table["text_a"].to_pylist() == ["a0"] and origin["rows_published"] == 9
 
 
 def test_split_files_follow_the_card_else_the_layout_of_the_hubs_conversions():

@@ -166,3 +166,21 @@ def test_a_clone_with_a_filled_remote_runs_nothing(project):
     other.run("dvc", "pull")
     assert ran(other.run("dvc", "repro")) == []
     assert other.summary() == project.summary()
+
+
+def test_every_task_is_trained_and_scored(project):
+    """All nine intermediate tasks at once, the controls, and all nine targets."""
+    nine = "anli_plus+mnli+qqp+squad+squad2+hellaswag+ccg+cosmosqa+commonsenseqa"
+    order = f"[{nine},null,mnli+mlm,tli]"
+    targets = "[xnli,pawsx,udpos,panx,xquad,mlqa,tydiqa,bucc,tatoeba]"
+    project.experiment(f"order={order}", f"targets={targets}", "sample.train=32")
+    summary = project.summary()
+    assert {"all_task", "classification", "tagging", "qa", "retrieval"} <= summary.keys()
+    assert len(summary["tasks"]) == 9
+    leaks = {target: scores["leak"] for target, scores in summary["tasks"].items() if "leak" in scores}
+    assert leaks == {"xnli": "anli_plus+mnli", "xquad": "squad+squad2", "mlqa": "squad+squad2"}
+    layers = (project.folder / "metrics/layers/tatoeba.csv").read_text().split()
+    assert layers[0] == "task,layer,score" and len(layers) == 5  # the embeddings and three layers
+    cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
+    assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
+    assert cosines["seen-after"] != cosines["seen-before"]

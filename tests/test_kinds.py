@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import InputError
 from common.tables import schema
-from kinds import pair, qa, tagging
+from kinds import choice, pair, qa, tagging, text
 from training.encoded import IGNORED
 
 QA = {"max_length": 20, "doc_stride": 4, "max_query_length": 6, "max_answer_length": 4, "n_best": 5}
@@ -108,3 +108,43 @@ def test_qa_never_answers_outside_the_context_nor_longer_than_allowed(tokenizer)
 def test_qa_refuses_windows_that_would_skip_text(tokenizer):
     with pytest.raises(InputError, match="doc_stride is 99"):
         qa.Kind(QA | {"doc_stride": 99}, tokenizer)
+
+
+def test_choice_encodes_a_sequence_a_choice_and_takes_the_best(tokenizer, tmp_path):
+    kind = choice.Kind({"labels": ["0", "1"], "max_length": 10}, tokenizer)
+    rows = table("choice", [{"prompt": "the red cat sees the big", "choices": ["dog .", "house"], "label": 1}])
+    encoded = kind.encode(rows, gold=True)
+    first, second = encoded.features["input_ids"][0]
+    assert tokenizer.decode(first) == "<s> the red cat sees </s> </s> dog . </s>"
+    assert tokenizer.decode(second).endswith("</s> house </s>") and max(len(first), len(second)) <= 10
+    assert kind.decode([np.array([0.5, 0.1])], encoded, rows) == [0]
+    assert kind.evaluate([0], rows) == {"accuracy": 0.0}
+    with pytest.raises(InputError, match="row 0 has 3 choices; the task's record has 2 labels"):
+        kind.encode(table("choice", [{"prompt": "a", "choices": ["a", "a", "a"], "label": 0}]), gold=True)
+
+
+def test_no_answer_is_given_where_the_start_token_scores_higher_in_every_window(tokenizer):
+    rows = qa_rows("Anna sees the big red cat .", "Anna")
+    for unanswerable, start, answer in ((True, 9, ""), (True, 7, "Anna"), (False, 9, "Anna")):
+        kind = qa.Kind(QA | {"unanswerable": unanswerable}, tokenizer)
+        encoded = kind.encode(rows, gold=True)
+        place = encoded.features["start"][0]
+        values = np.zeros((encoded.lengths[0], 2), np.float32)
+        values[place], values[0] = 4, start / 2
+        assert kind.decode([values], encoded, rows) == [answer]
+    nothing = [{"id": "q", "context": "Anna .", "question": "who ?", "answers": {"text": [], "answer_start": []}}]
+    assert kind.evaluate([""], table("qa", nothing)) == {"exact": 100.0}
+
+
+def test_masked_text_hides_words_but_never_special_tokens(tokenizer):
+    kind = text.Kind({"max_length": 12, "mask": 0.5}, tokenizer)
+    rows = pa.table({"text": ["Anna sees the big red cat in Paris"] * 50})
+    encoded = kind.encode(rows, gold=True)
+    whole = tokenizer("Anna sees the big red cat in Paris")["input_ids"]
+    masks = 0
+    for ids, labels, picked in zip(*(encoded.features[n] for n in ("input_ids", "labels", "picked")), strict=True):
+        assert [label for label in labels if label != IGNORED] == [w for w, p in zip(whole, picked, strict=True) if p]
+        assert sum(picked) == 4 and picked[0] == picked[-1] == 0
+        assert all(i == w for i, w, p in zip(ids, whole, picked, strict=True) if not p)
+        masks += ids.count(tokenizer.mask_token_id)
+    assert 130 < masks < 190  # 80 % of 200

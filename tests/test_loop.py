@@ -13,9 +13,9 @@ import torch
 
 from common.errors import InputError
 from common.tables import schema
-from kinds import pair, tagging
+from kinds import choice, pair, tagging, text
 from training.encoded import prediction_batches, training_batches
-from training.loop import Best, Data, accelerating, predict, train
+from training.loop import Best, Data, accelerating, plan_steps, predict, train
 from training.settings import Settings
 
 BLOCK = {
@@ -32,6 +32,9 @@ BLOCK = {
     "evaluations": 2,
     "keep": "last",
     "prediction_tokens": 64,
+    "sampler": "proportional",
+    "cap": 100,
+    "temperature": 2.0,
 }
 NOUNS = ["cat", "dog", "house"]
 
@@ -66,6 +69,27 @@ def tags(count: int, tokenizer) -> Data:
         for n in rng.integers(1, 6, count)
     ]
     table = pa.Table.from_pylist(rows, schema("tagging"))
+    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+
+
+def choices(count: int, tokenizer) -> Data:
+    """Which of three choices names the prompt's noun; choices of unequal lengths."""
+    kind = choice.Kind({"labels": ["0", "1", "2"], "max_length": 16}, tokenizer)
+    rng = np.random.default_rng(2)
+    rows = []
+    for _ in range(count):
+        order = [str(noun) for noun in rng.permutation(NOUNS)]
+        label = int(rng.integers(3))
+        texts = [f"the {noun}" + " big" * int(rng.integers(3)) for noun in order]
+        rows.append({"prompt": f"Anna sees a {order[label]}", "choices": texts, "label": label})
+    table = pa.Table.from_pylist(rows, schema("choice"))
+    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+
+
+def texts(count: int, tokenizer) -> Data:
+    """Sentences in which every word follows from its place."""
+    kind = text.Kind({"max_length": 16, "mask": 0.2}, tokenizer)
+    table = pa.table({"text": ["Anna sees the big red house in Paris ."] * count})
     return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
 
 
@@ -186,3 +210,33 @@ if __name__ == "__main__":  # one of the processes of test_two_processes_train_t
         facts = {"processes": accelerator.num_processes, "logits": torch.tensor(np.array(logits))}
         if accelerator.is_main_process:
             torch.save({**trained.state_dict(), **facts}, sys.argv[2])
+
+
+@pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])
+def test_choices_and_masked_words_are_learnt(encoder, tokenizer, rows, measure, chance):
+    _, scores = fit(encoder, {"toy": rows(160, tokenizer)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
+    assert scores["toy"][measure] > 1.7 * chance
+
+
+def test_masked_words_share_the_encoders_embeddings(encoder, tokenizer):
+    before = encoder.get_input_embeddings().weight.clone()
+    weights, _ = fit(encoder, {"toy": texts(32, tokenizer)})
+    assert not any(weight.shape == before.shape for name, weight in weights.items() if name.startswith("heads."))
+    assert not torch.equal(weights["encoder.embeddings.word_embeddings.weight"], before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"sampler": "proportional"}, {"a": 20, "b": 2}),
+        ({"sampler": "capped", "cap": 24}, {"a": 6, "b": 2}),
+        ({"sampler": "uniform"}, {"a": 11, "b": 11}),
+        ({"sampler": "temperature", "temperature": 2.0}, {"a": 17, "b": 5}),  # 22 shared out as sqrt(80) : sqrt(8)
+    ],
+)
+def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokenizer, settings, steps):
+    data = {"a": nli(80, tokenizer), "b": nli(8, tokenizer)}
+    plan = plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
+    assert {task: plan.count(task) for task in data} == steps
+    assert plan == plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
+    assert plan != sorted(plan)

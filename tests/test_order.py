@@ -12,10 +12,30 @@ KINDS = {"mnli": "pair", "squad": "qa", "qqp": "pair"}
 def test_each_step_starts_from_the_one_before():
     steps = chain(["mnli", "mnli+qqp", "squad+mnli", "mnli"], KINDS)
     assert steps == {
-        "1-mnli": {"mixture": "mnli", "init": "models/encoder", "code": "src/kinds/pair.py"},
-        "2-mnli+qqp": {"mixture": "mnli+qqp", "init": "models/1-mnli/encoder", "code": "src/kinds/pair.py"},
-        "3-squad+mnli": {"mixture": "squad+mnli", "init": "models/2-mnli+qqp/encoder", "code": "src/kinds"},
-        "4-mnli": {"mixture": "mnli", "init": "models/3-squad+mnli/encoder", "code": "src/kinds/pair.py"},
+        "1-mnli": {
+            "mixture": "mnli",
+            "init": "models/encoder",
+            "code": "src/kinds/pair.py",
+            "layers": "metrics/steps/1-mnli.json",
+        },
+        "2-mnli+qqp": {
+            "mixture": "mnli+qqp",
+            "init": "models/1-mnli/encoder",
+            "code": "src/kinds/pair.py",
+            "layers": "metrics/steps/2-mnli+qqp.json",
+        },
+        "3-squad+mnli": {
+            "mixture": "squad+mnli",
+            "init": "models/2-mnli+qqp/encoder",
+            "code": "src/kinds",
+            "layers": "metrics/steps/3-squad+mnli.json",
+        },
+        "4-mnli": {
+            "mixture": "mnli",
+            "init": "models/3-squad+mnli/encoder",
+            "code": "src/kinds/pair.py",
+            "layers": "metrics/steps/4-mnli.json",
+        },
     }
 
 
@@ -49,3 +69,10 @@ def test_a_bad_target_is_named():
         check_targets(["xnil"], ["xnli", "udpos"])
     with pytest.raises(InputError, match="names 'xnli' twice"):
         check_targets(["xnli", "xnli"], ["xnli", "udpos"])
+
+
+def test_a_lexical_task_is_alone_in_its_step():
+    kinds = KINDS | {"tli": "lexical"}
+    assert chain(["tli"], kinds)["1-tli"]["layers"] == "metrics/layers/1-tli"
+    with pytest.raises(InputError, match=r"the joint step 'mnli\+tli'; a lexical task freezes the encoder"):
+        chain(["mnli+tli"], kinds)

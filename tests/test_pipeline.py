@@ -118,11 +118,21 @@ def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):
     assert after["mixtures"]["squad"]["training"]["epochs"] == 9
 
 
+TASKS = "anli_plus,mnli,qqp,squad,squad2,hellaswag,cosmosqa,commonsenseqa"
+TARGETS = "xnli,pawsx,udpos,panx,xquad,mlqa,tydiqa,tatoeba"
+
+
 @pytest.mark.parametrize("scale", ["mini", "small", "base", "large"])
 def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_path):
     from training.settings import Settings
 
-    params = compose(tmp_path / "params.yaml", f"scale={scale}", "order=[mnli+squad,mnli]")
+    orders = f"order=[{TASKS},{TASKS.replace(',', '+')},null,mnli+mlm]"
+    params = compose(tmp_path / "params.yaml", f"scale={scale}", orders, f"targets=[{TARGETS}]")
+    assert (
+        list(params["chain"])[-2:] == ["10-null", "11-mnli+mlm"]
+        and params["mixtures"]["null"]["data"]["null"]["shuffled"]
+    )
+    assert params["leaks"]["xnli"] == ["anli_plus", "mnli"] and params["leaks"]["udpos"] == []
     for block in [*params["mixtures"].values(), *params["benchmark"].values()]:
         Settings.read(block["training"])
 
@@ -130,6 +140,11 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        (
+            "scale=small order=[ccg]",
+            "error: 'ccg' needs files of your own in data/own/ccg (see its record in conf/): t",
+        ),
+        ("scale=small targets=[bucc]", "'bucc2018' needs files of your own in data/own/bucc2018"),
         ("seed=x", "error: seed='x' is not a whole number"),
         ("training.epochs=inf", "error: params.yaml: mixtures.mnli.training.epochs is inf; it must be a number"),
         ("training.keep=bets", "mixtures.mnli.training.keep is 'bets'; it must be one of last, best"),
@@ -139,7 +154,7 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
 )
 def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path):
     with pytest.raises(SystemExit) as ended:
-        compose(tmp_path / "params.yaml", override)
+        compose(tmp_path / "params.yaml", *override.split())
     assert said in str(ended.value)
 
 

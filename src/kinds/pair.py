@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from training.encoded import Encoded
 
@@ -49,8 +49,8 @@ class Kind:
             features["labels"] = [self.labels.index(label) for label in table["label"].to_pylist()]
         return Encoded(features, list(range(len(table))), np.ones(len(table), np.int64))
 
-    def head(self, width: int, dropout: float) -> nn.Module:
-        return Head(width, len(self.labels), dropout)
+    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
+        return Head(encoder.config.hidden_size, len(self.labels), dropout)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Cross entropy, summed over rows."""

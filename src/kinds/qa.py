@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.errors import InputError
 from training.encoded import Encoded
@@ -17,7 +17,7 @@ SUFFIX = "json"
 
 
 class Kind:
-    """options: max_length, doc_stride, max_query_length, max_answer_length (tokens), n_best.
+    """options: max_length, doc_stride, max_query_length, max_answer_length (tokens), n_best, unanswerable (default no).
 
     A context that does not fit becomes several windows, `doc_stride` tokens apart. An answer is cut out of the context
     by character offsets: no detokenisation, hence no loss in languages without spaces.
@@ -29,6 +29,7 @@ class Kind:
         self.max_query_length: int = options["max_query_length"]
         self.max_answer_length: int = options["max_answer_length"]
         self.n_best: int = options["n_best"]
+        self.unanswerable: bool = options.get("unanswerable", False)
         self.tokenizer = tokenizer
         room = self.max_length - self.max_query_length - tokenizer.num_special_tokens_to_add(pair=True)
         if not 0 < self.doc_stride <= room:
@@ -90,8 +91,8 @@ class Kind:
             return 0, 0
         return inside[0], inside[-1]
 
-    def head(self, width: int, dropout: float) -> nn.Module:
-        return nn.Linear(width, 2)
+    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
+        return nn.Linear(encoder.config.hidden_size, 2)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Mean of the cross entropies of first and last token over the window's tokens, summed over rows."""
@@ -101,14 +102,20 @@ class Kind:
         return (entropy(first, batch["start"], reduction="sum") + entropy(last, batch["end"], reduction="sum")) / 2
 
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[str]:
-        """The text of the best span of every question over all its windows; an answer is always given."""
+        """The text of the best span of every question over all its windows.
+
+        An answer is always given, save in a task with unanswerable questions: there it is empty where `<s>` scores
+        higher, in the window where it scores least (run_squad.py of BERT, threshold 0).
+        """
         contexts = table["context"].to_pylist()
         best: list[tuple[float, str]] = [(-np.inf, "")] * len(table)
+        none = np.full(len(table), np.inf if self.unanswerable else -np.inf)
         for row, values, offsets in zip(encoded.rows, logits, encoded.extra["offsets"], strict=True):
             score, begin, end = self._best_span(values, np.array(offsets))
+            none[row] = min(none[row], float(values[0].sum()))
             if score > best[row][0]:
                 best[row] = (score, contexts[row][begin:end])
-        return [text.strip() for _, text in best]
+        return [text.strip() if score >= least else "" for (score, text), least in zip(best, none, strict=True)]
 
     def _best_span(self, logits: np.ndarray, offsets: np.ndarray) -> tuple[float, int, int]:
         """Score and characters of the best of the n_best x n_best spans of context tokens."""
@@ -125,9 +132,9 @@ class Kind:
         return float(scores[i, j]), int(offsets[starts[i], 0]), int(offsets[ends[j], 1])
 
     def evaluate(self, predictions: list[str], table: pa.Table) -> dict[str, float]:
-        """Share of predictions equal to one of the gold answers, letter case aside."""
+        """Share of predictions equal to one of the gold answers (empty where there are none), letter case aside."""
         right = [
-            prediction.casefold() in {text.casefold() for text in answers["text"]}
+            prediction.casefold() in ({text.casefold() for text in answers["text"]} or {""})
             for prediction, answers in zip(predictions, table["answers"].to_pylist(), strict=True)
         ]
         return {"exact": round(100 * float(np.mean(right)), 4)}

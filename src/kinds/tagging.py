@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from training.encoded import IGNORED, Encoded
 
@@ -19,11 +19,13 @@ class Kind:
 
     As in XTREME (third_party/utils_tag.py) every word is tokenised alone, a word without any sub-token stands as
     `<unk>`, and the label lies on a word's first sub-token. A sentence that does not fit is split into several rows
-    and joined again when decoded: no word is left out.
+    and joined again when decoded: no word is left out. A gold tag that is none of the labels (a category that is not in
+    the training rows) is not learnt from, and counts as missed.
     """
 
     def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
         self.labels: list[str] = options["labels"]
+        self.numbers = {label: number for number, label in enumerate(self.labels)}
         self.max_length: int = options["max_length"]
         self.tokenizer = tokenizer
 
@@ -56,7 +58,7 @@ class Kind:
                     ids, labels, first = [], [], []
                 first.append(len(ids) + 1)
                 ids += piece
-                labels += [self.labels.index(tag) if gold else 0] + [IGNORED] * (len(piece) - 1)
+                labels += [self.numbers.get(tag, IGNORED)] + [IGNORED] * (len(piece) - 1)
             flush(row, ids, labels, first)
         weights = np.array([len(first) for first in firsts], np.int64)
         if not gold:
@@ -69,8 +71,8 @@ class Kind:
         found = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
         return {word: ids or [self.tokenizer.unk_token_id] for word, ids in zip(words, found, strict=True)}
 
-    def head(self, width: int, dropout: float) -> nn.Module:
-        return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, len(self.labels)))
+    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
+        return nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.config.hidden_size, len(self.labels)))
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Cross entropy, summed over words."""

@@ -70,7 +70,14 @@ def chain(order: Sequence[str], kinds: dict[str, str]) -> dict[str, dict[str, st
     """
     steps = {}
     for key, mixture, init in zip(keys(order), order, checkpoints(order), strict=False):
-        of_kind = {kinds[task] for task in mixture.split("+")}
+        tasks = mixture.split("+")
+        of_kind = {kinds[task] for task in tasks}
+        if "lexical" in of_kind and len(tasks) > 1:
+            raise InputError(
+                f"order has the joint step '{mixture}'; a lexical task freezes the encoder: train it alone"
+            )
+        # A path named twice is one output to DVC.
+        layers = f"metrics/layers/{key}" if "lexical" in of_kind else f"metrics/steps/{key}.json"
         code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
-        steps[key] = {"mixture": mixture, "init": init, "code": code}
+        steps[key] = {"mixture": mixture, "init": init, "code": code, "layers": layers}
     return steps

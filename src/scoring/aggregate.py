@@ -14,7 +14,7 @@ from scoring.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class TaskScores:
-    """A task's metrics by language, in alphabetical order of the languages."""
+    """A task's metrics by language, in XTREME's order of the languages."""
 
     task: Task
     languages: dict[str, dict[str, float]]
@@ -53,7 +53,7 @@ def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
     Raises InputError where the folders do not hold the same languages or a file does not fit its labels.
     """
     task = TASKS[name]
-    wanted, found = (_languages(folder, task.suffix) for folder in (labels, predictions))
+    wanted, found = (_languages(folder, task) for folder in (labels, predictions))
     if not wanted:
         raise InputError(f"{labels} has no label file test-<language>.{task.suffix}")
     if extra := [language for language in found if language not in wanted]:
@@ -85,5 +85,7 @@ def mean(values: Iterable[float]) -> float:
     return sum(listed) / len(listed)
 
 
-def _languages(folder: Path, suffix: str) -> list[str]:
-    return sorted(path.stem.removeprefix("test-") for path in folder.glob(f"test-*.{suffix}"))
+def _languages(folder: Path, task: Task) -> list[str]:
+    known = {language: number for number, language in enumerate(task.languages.split())}
+    found = sorted(path.stem.removeprefix("test-") for path in folder.glob(f"test-*.{task.suffix}"))
+    return sorted(found, key=lambda language: known.get(language, len(known)))

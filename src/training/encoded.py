@@ -9,14 +9,15 @@ import torch
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
 
-PADDING = {"attention_mask": 0, "labels": IGNORED}
+PADDING = {"attention_mask": 0, "labels": IGNORED, "picked": 0}
 
 
 @dataclass
 class Encoded:
     """Tokenised examples (rows of the model, not of the data: a long text may give several).
 
-    features: name -> one value a row; a value is an int or a list of ints over the row's tokens.
+    features: name -> one value a row; a value is an int, a list of ints over the row's tokens, or, where a row holds
+    several sequences (the choices of a question, as many in every row), a list of such lists.
     lengths: tokens a row. weights: loss terms a row (0 where a row has no label to learn from).
     rows: which row of the data each one comes from. extra: what only decoding needs.
     """
@@ -28,7 +29,9 @@ class Encoded:
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.fromiter(map(len, self.features["input_ids"]), np.int64, len(self))
+        inputs = self.features["input_ids"]
+        counts = (sum(map(len, ids)) if ids and isinstance(ids[0], list) else len(ids) for ids in inputs)
+        return np.fromiter(counts, np.int64, len(self))
 
     def __len__(self) -> int:
         return len(self.features["input_ids"])
@@ -36,10 +39,12 @@ class Encoded:
     def tensors(
         self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu"
     ) -> dict[str, torch.Tensor]:
-        """The rows as tensors (rows x longest row, or rows), padded on the right."""
+        """The rows as tensors (sequences x longest sequence, or rows), padded on the right."""
         batch, chosen = {}, list(indices)
         for name, values in self.features.items():
             picked = [values[i] for i in chosen]
+            if isinstance(picked[0], list) and isinstance(picked[0][0], list):
+                picked = [sequence for row in picked for sequence in row]
             if isinstance(picked[0], list):
                 width = max(map(len, picked))
                 fill = pad_id if name == "input_ids" else PADDING[name]

@@ -35,7 +35,7 @@ class Kind(Protocol):
     """What a kind of task brings to training: see the modules in src/kinds/."""
 
     def encode(self, table: pa.Table, gold: bool) -> Encoded: ...
-    def head(self, width: int, dropout: float) -> nn.Module: ...
+    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module: ...
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[Any]: ...
     def evaluate(self, predictions: list[Any], table: pa.Table) -> dict[str, float]: ...
@@ -94,16 +94,25 @@ def make_optimizer(
     model: nn.Module, settings: Settings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     """AdamW without decay on biases and layer norms; linear warm-up and decay, one scheduler step an optimizer step."""
-    decayed = [p for n, p in model.named_parameters() if not n.endswith(NO_DECAY)]
-    others = [p for n, p in model.named_parameters() if n.endswith(NO_DECAY)]
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    decayed = [p for n, p in trained if not n.endswith(NO_DECAY)]
+    others = [p for n, p in trained if n.endswith(NO_DECAY)]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     return optimizer, get_linear_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)
 
 
 def plan_steps(data: Mapping[str, Data], settings: Settings, generator: np.random.Generator) -> list[str]:
-    """The task of every optimizer step: each as often as its own epochs ask (proportional sampling), shuffled."""
-    counts = {task: math.ceil(len(d.train) * settings.epochs / settings.batch_size) for task, d in data.items()}
+    """The task of every optimizer step, shuffled: as many steps as there are batches in all epochs, shared out so."""
+    rows = {task: len(d.train) for task, d in data.items()}
+    if settings.sampler == "capped":
+        rows = {task: min(count, settings.cap) for task, count in rows.items()}
+    counts = {task: math.ceil(count * settings.epochs / settings.batch_size) for task, count in rows.items()}
+    if settings.sampler in ("temperature", "uniform"):
+        power = 1 / settings.temperature if settings.sampler == "temperature" else 0.0
+        weights = np.array([count**power for count in rows.values()])
+        ends = np.rint(np.cumsum(weights / weights.sum()) * sum(counts.values())).astype(int)
+        counts = dict(zip(rows, np.diff(ends, prepend=0).tolist(), strict=True))
     tasks = [task for task, count in counts.items() for _ in range(count)]
     return [tasks[i] for i in generator.permutation(len(tasks))]
 
@@ -125,9 +134,7 @@ def train(
         for task, d in data.items()
     }
     dropout = 0.1 if settings.dropout is None else settings.dropout
-    model = MultiTaskModel(
-        encoder, {task: d.kind.head(encoder.config.hidden_size, dropout) for task, d in data.items()}
-    )
+    model = MultiTaskModel(encoder, {task: d.kind.head(encoder, dropout) for task, d in data.items()})
     optimizer, scheduler = make_optimizer(model, settings, len(plan))
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     set_seed(seed, device_specific=True)  # dropout differs between processes, the initial weights do not
@@ -146,7 +153,7 @@ def train(
             with accelerator.accumulate(wrapped):
                 batch = encoded.tensors(micro, encoder.config.pad_token_id, accelerator.device)
                 with accelerator.autocast():
-                    logits = wrapped(task, batch["input_ids"], batch["attention_mask"])
+                    logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
                 loss = kind.loss(logits.float(), batch) / terms
                 # backward() divides by the micro-batches, DDP by the processes; `loss` is a share of the mean already.
                 accelerator.backward(loss * accumulation * processes)
@@ -215,7 +222,7 @@ def validate(
 def predict(
     accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
 ) -> list[np.ndarray]:
-    """Logits of every row (its tokens x outputs, or outputs), in the order of the rows, on every process."""
+    """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""
     model.eval()
     mine, lengths = [], encoded.lengths
     batches = prediction_batches(lengths, settings.prediction_tokens)
@@ -225,6 +232,7 @@ def predict(
             logits = model(task, batch["input_ids"], batch["attention_mask"])
         per_token = logits.dim() == 3
         values = logits.float().cpu().numpy()
+        values = values if per_token else values.reshape(len(rows), -1)  # a row may hold several sequences
         mine += [(int(r), value[: lengths[r]] if per_token else value) for r, value in zip(rows, values, strict=True)]
     found = dict(gather_object(mine))
     return [found[row] for row in range(len(encoded))]

@@ -18,10 +18,18 @@ class MultiTaskModel(nn.Module):
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
 
-    def forward(self, task: str, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits of the task's head on the last hidden states (rows x tokens x width)."""
+    def forward(
+        self, task: str, input_ids: torch.Tensor, attention_mask: torch.Tensor, picked: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits of the task's head on the last hidden states (sequences x tokens x width), or on picked ones."""
+        head = self.heads[task]
+        if hasattr(head, "layer"):  # it reads another layer than the last
+            states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+            return head(states.hidden_states[head.layer], attention_mask)
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.heads[task](hidden)
+        if picked is not None:
+            hidden = hidden[picked.bool()]
+        return head(hidden)
 
 
 def save_heads(heads: nn.ModuleDict, folder: Path) -> None:

@@ -9,6 +9,7 @@ from common.errors import InputError
 Precision = Literal["no", "bf16", "fp16"]
 Keep = Literal["last", "best"]
 Attention = Literal["sdpa", "eager"]
+Sampler = Literal["proportional", "capped", "temperature", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Settings:
     """The weights to keep: those after the last step, or of the best evaluation."""
     prediction_tokens: int
     """Padded tokens in one batch of prediction."""
+    sampler: Sampler
+    """How the steps of a joint step are shared out: by rows, by rows up to `cap` each (T5's examples-proportional
+    mixing, X-STILTs'), by rows to the power of 1 / `temperature`, or equally. One batch is of one task."""
+    cap: int
+    """Rows of a task that count, and are passed, in an epoch with sampler: capped. X-STILTs': 2^17."""
+    temperature: float
+    """1 is proportional, infinity would be uniform."""
 
     @classmethod
     def read(cls, block: dict[str, Any], where: str = "training") -> "Settings":
@@ -75,6 +83,9 @@ class Settings:
             ("evaluations", settings.evaluations >= 1, "1 or more"),
             ("keep", settings.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
             ("prediction_tokens", settings.prediction_tokens >= 1, "1 or more"),
+            ("sampler", settings.sampler in get_args(Sampler), f"one of {', '.join(get_args(Sampler))}"),
+            ("cap", settings.cap >= 1, "1 or more"),
+            ("temperature", settings.temperature > 0, "above 0"),
         ):
             if not holds:
                 raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r}; it must be {rule}")

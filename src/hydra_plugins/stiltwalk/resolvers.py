@@ -5,6 +5,7 @@ stage depends on holds all the facts that the stage uses and no others: one chan
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -13,6 +14,7 @@ from common.errors import InputError
 from planning.order import chain, check_order, check_seed, check_targets, checkpoints
 from training.settings import Settings
 
+FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
 SCORE_SLOTS = 12  # dvc.yaml lists the summary's inputs one by one: `deps:` takes no list from a template
 
 
@@ -29,11 +31,17 @@ def _checked(check: Callable[..., Any], *values: Any) -> Any:
 
 
 def _order(order: Any, root: DictConfig) -> list[str]:
-    return _checked(check_order, _plain(order), root.tasks)
+    order = _plain(order)
+    if isinstance(order, list):  # on the command line `null` is no text but YAML's null
+        order = ["null" if step is None else step for step in order]
+    return _checked(check_order, order, root.tasks)
 
 
 def _targets(targets: Any, root: DictConfig) -> list[str]:
-    names = _checked(check_targets, _plain(targets), root.xtreme)
+    targets = _plain(targets)
+    if isinstance(targets, list):
+        targets = ["bucc2018" if target == "bucc" else target for target in targets]
+    names = _checked(check_targets, targets, root.xtreme)
     if len(names) > SCORE_SLOTS:
         raise SystemExit(
             f"error: targets has {len(names)} targets; dvc.yaml's summary stage has room for {SCORE_SLOTS}"
@@ -43,13 +51,41 @@ def _targets(targets: Any, root: DictConfig) -> list[str]:
 
 def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     """What the data stage of a task reads: where its rows come from and how many to take."""
-    facts: dict[str, Any] = {key: record[key] for key in ("kind", "labels", "languages") if key in record}
-    facts |= {"source": root.source, "sample": _plain(root.sample) | record.get("sample", {})}
-    if root.source == "world":
+    facts: dict[str, Any] = {
+        key: record[key] for key in ("kind", "labels", "languages", "shuffled", "parts") if key in record
+    }
+    facts |= {"source": _source(record, root), "sample": _plain(root.sample) | record.get("sample", {})}
+    if facts["source"] == "world":
         if "languages" in facts:  # the world's own, in place of XTREME's
-            facts["languages"] = [*([] if record["kind"] == "retrieval" else ["en"]), *root.world.languages]
+            english = [] if record["kind"] in FROZEN else ["en"]
+            facts["languages"] = [*english, *root.world.languages]
         return facts
     return facts | {split: record[split] for split in ("train", "validation", "test") if split in record}
+
+
+def _source(record: dict[str, Any], root: DictConfig) -> str:
+    return "own" if record.get("own") and root.source == "hub" else root.source
+
+
+def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]:
+    """The folder of a user's own rows, where the task has such; they are asked for before anything runs."""
+    if _source(record, root) != "own":
+        return []
+    folder = Path("data/own") / task
+    names = [f"{split}.tsv" for split in ("train", "validation")]
+    if record["kind"] == "mining":
+        names = [
+            f"{language}-en.{part}.{end}"
+            for language in record["languages"]
+            for part in record["parts"].values()
+            for end in (language, "en", "gold")
+        ]
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise SystemExit(
+            f"error: '{task}' needs files of your own in {folder} (see its record in conf/): {missing[0]} is not there"
+            + (f", nor are {len(missing) - 1} others" if missing[1:] else "")
+        )
+    return [str(folder)]
 
 
 def _training(own: dict[str, Any], name: str, root: DictConfig) -> dict[str, Any]:
@@ -68,7 +104,7 @@ def _encoding(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
 def resolve_chain(order: Any, _root_: DictConfig) -> DictConfig:
     """`chain`: a block for every step (see planning.order.chain)."""
     kinds = {name: record["kind"] for name, record in _root_.tasks.items()}
-    return OmegaConf.create(chain(_order(order, _root_), kinds))
+    return OmegaConf.create(_checked(chain, _order(order, _root_), kinds))
 
 
 def resolve_final(order: Any, _root_: DictConfig) -> str:
@@ -86,7 +122,12 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
     for mixture in dict.fromkeys(_order(order, _root_)):
         records = {task: _plain(_root_.tasks[task]) for task in mixture.split("+")}
         own = next(iter(records.values())).get("training", {}) if len(records) == 1 else {}
+        sources = {_source(record, _root_) for record in records.values()}
+        files = [folder for task, record in records.items() for folder in _own_files(task, record, _root_)]
         blocks[mixture] = {
+            "code": f"src/sources/{sources.pop()}" if len(sources) == 1 else "src/sources",
+            # A path named twice is one dependency to DVC: the script stands in where a user has no files of his own.
+            "files": "src/data.py" if not files else files[0] if len(files) == 1 else "data/own",
             "data": {task: _data(record, _root_) for task, record in records.items()},
             "training": _training(own, f"mixtures.{mixture}.training", _root_),
             "tasks": {task: _encoding(record, _root_) for task, record in records.items()},
@@ -101,8 +142,12 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
         record = _plain(_root_.xtreme[target])
         blocks[target] = {
             "code": f"src/kinds/{record['kind']}.py",
+            "source": f"src/sources/{_source(record, _root_)}",
+            "files": (_own_files(target, record, _root_) or ["src/xtreme.py"])[0],
             # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
-            "curves": f"metrics/targets/{target}.json" if record["kind"] == "retrieval" else f"metrics/curves/{target}",
+            "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
+            + (".json" if record["kind"] in FROZEN else ""),
+            "layers": f"metrics/{'layers' if record['kind'] == 'retrieval' else 'languages'}/{target}.csv",
             "data": _data(record, _root_),
             "training": _training(record.get("training", {}), f"benchmark.{target}.training", _root_),
             "task": _encoding(record, _root_),
@@ -116,11 +161,24 @@ def resolve_scores(targets: Any, _root_: DictConfig) -> ListConfig:
     return OmegaConf.create(files + ["src/summarize.py"] * (SCORE_SLOTS - len(files)))
 
 
-for _name, _resolver in {
+def resolve_leaks(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
+    """`leaks`: for every target the tasks of the order that train on the target's own training rows."""
+    tasks = dict.fromkeys(task for step in _order(order, _root_) for task in step.split("+"))
+    return OmegaConf.create(
+        {
+            target: [task for task in tasks if task in _root_.xtreme[target].get("leaked_by", [])]
+            for target in _targets(targets, _root_)
+        }
+    )
+
+
+_RESOLVERS: dict[str, Callable[..., Any]] = {
     "chain": resolve_chain,
     "final": resolve_final,
     "mixtures": resolve_mixtures,
     "benchmark": resolve_benchmark,
     "scores": resolve_scores,
-}.items():
+    "leaks": resolve_leaks,
+}
+for _name, _resolver in _RESOLVERS.items():
     OmegaConf.register_new_resolver(_name, _resolver, replace=True)

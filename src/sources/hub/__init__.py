@@ -1,19 +1,25 @@
 """Data sets of the Hugging Face hub, read as conf/tasks.yaml and conf/xtreme.yaml describe them.
 
-A split's facts are `path` (owner/name), `name` (its config), `split`, `revision`, `columns` (ours: the hub's) and,
-where needed, `where` (column: value, which rows), `codes` (the hub's word for a language; without it the language's own
-code is taken) and `published` (rows, or rows by language). `{language}` in `name` and `where` stands for the language.
+A split's facts are `path` (owner/name), `name` (its config), `split` (`train`, or a part of it: `train[300:]`),
+`revision`, `columns` (ours: the hub's) and, where needed, `where` (column: value, which rows; a value that ends in `*`
+is the beginning of one), `codes` (the hub's word for a language; without it the language's own code is taken), `each`
+(languages to put one after the other) and `published` (rows, or rows by language). `{language}` in `name` and `where`
+stands for the language. A split may be a list of such facts, put one after the other.
 """
 
+import functools
+import operator
+import re
 import sys
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from sources.hub.convert import Converted, convert
+from sources.hub.convert import Converted, convert, join
 from sources.hub.fetch import Repository, download, repository
 from sources.hub.layout import features, split_files
 
@@ -32,22 +38,36 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     facts = record.get(split)
     if facts is None:
         raise InputError(f"{key} is missing: the configuration knows no such split on the hub")
+    listed = facts if isinstance(facts, list) else [facts]
+    places = [(part, code) for part in listed for code in part.get("each", [language])]
     try:
-        name, where = _fill(facts, language)
-        repo = repository(facts["path"], facts["revision"])
-        raw, types = _rows(repo, name, facts, where)
-        place = f"{repo.path} ({name}), {facts['split']}{f' where {where}' if where else ''}"
-        done = convert(raw, record["kind"], record.get("labels") or [], types, split == "train", place)
+        parts, origins = zip(*(_part(part, record, split, code) for part, code in places), strict=True)
     except InputError as error:
         raise InputError(f"{key}: {error}") from None
-    published = facts.get("published")
-    published = published.get(language) if isinstance(published, dict) else published
-    if published not in (None, raw.num_rows) and (told := (repo.path, name, facts["split"])) not in _told:
-        _told.add(told)
-        print(f"warning: {place}: {raw.num_rows:,} rows, where {published:,} are published", file=sys.stderr)
+    done = join(parts)
     sample = record.get("sample") or {}
     rows = draw(done, sample.get(split), sample.get("seed", 0))
     origin = {
+        **(origins[0] if len(origins) == 1 else {"parts": list(origins)}),
+        "rows_used": len(rows),
+        "sample": {"rows": sample.get(split), "seed": sample.get("seed", 0)},
+    }
+    return done.table.take(pa.array(rows)), origin
+
+
+def _part(facts: dict[str, Any], record: dict[str, Any], split: str, language: str) -> tuple[Converted, dict[str, Any]]:
+    """The rows of one place on the hub, and their origin."""
+    name, where = _fill(facts, language)
+    repo = repository(facts["path"], facts["revision"])
+    raw, types, found = _rows(repo, name, facts, where)
+    place = f"{repo.path} ({name}), {facts['split']}{f' where {where}' if where else ''}"
+    published = facts.get("published")
+    published = published.get(language) if isinstance(published, dict) else published
+    if published not in (None, found) and (told := (repo.path, name, facts["split"])) not in _told:
+        _told.add(told)
+        print(f"warning: {place}: {found:,} rows, where {published:,} are published", file=sys.stderr)
+    done = convert(raw, record["kind"], record.get("labels") or [], types, split == "train", place)
+    return done, {
         "path": repo.path,
         "name": name,
         "split": facts["split"],
@@ -57,12 +77,9 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
         "license": repo.license,
         "rows_published": published,
         "rows_read": raw.num_rows,
-        "rows_used": len(rows),
         "dropped": {reason: int(mask.sum()) for reason, mask in done.unfit.items()},
         **done.counts,
-        "sample": {"rows": sample.get(split), "seed": sample.get("seed", 0)},
     }
-    return done.table.take(pa.array(rows)), origin
 
 
 def draw(done: Converted, size: int | None, seed: int) -> np.ndarray:
@@ -89,9 +106,12 @@ def _fill(facts: dict[str, Any], language: str) -> tuple[str, dict[str, Any]]:
     return fill(facts["name"]), {column: fill(value) for column, value in (facts.get("where") or {}).items()}
 
 
-def _rows(repo: Repository, name: str, facts: dict[str, Any], where: dict[str, Any]) -> tuple[pa.Table, dict[str, Any]]:
-    """The mapped columns of the rows, under their names here, and the feature types of those columns."""
-    files = [download(repo, file) for file in split_files(repo.path, repo.sizes, repo.card, name, facts["split"])]
+def _rows(
+    repo: Repository, name: str, facts: dict[str, Any], where: dict[str, Any]
+) -> tuple[pa.Table, dict[str, Any], int]:
+    """The mapped columns of the rows under their names here, the feature types of those columns, the split's rows."""
+    split, part = _slice(facts["split"])
+    files = [download(repo, file) for file in split_files(repo.path, repo.sizes, repo.card, name, split)]
     columns: dict[str, str] = facts["columns"]
     try:
         on_disk = pq.read_schema(files[0])
@@ -100,15 +120,35 @@ def _rows(repo: Repository, name: str, facts: dict[str, Any], where: dict[str, A
             if column not in on_disk.names:
                 have = ", ".join(on_disk.names)
                 raise InputError(f"{key}: {repo.path} ({name}) has no column '{column}'; it has {have}")
-        filters = [(column, "==", value) for column, value in where.items()] or None
-        table = pq.read_table(files, columns=list(dict.fromkeys(columns.values())), filters=filters)
+        filters = [_condition(column, value) for column, value in where.items()]
+        table = pq.read_table(
+            files,
+            columns=list(dict.fromkeys(columns.values())),
+            filters=functools.reduce(operator.and_, filters) if filters else None,
+        )
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{repo.path}, {files[0].name} cannot be read: {str(error).splitlines()[0]}") from None
+    found, table = table.num_rows, table.slice(part.start, part.stop and part.stop - part.start)
     if not table.num_rows:
         raise InputError(f"{repo.path} ({name}) has no rows in {facts['split']}{f' where {where}' if where else ''}")
     types = features(repo.card, name, on_disk)
     raw = pa.table({ours: table[theirs] for ours, theirs in columns.items()})
-    return raw, {ours: types.get(theirs) for ours, theirs in columns.items()}
+    return raw, {ours: types.get(theirs) for ours, theirs in columns.items()}, found
+
+
+def _slice(split: str) -> tuple[str, slice]:
+    """`train[300:]` -> train and its rows from 300 on, as `datasets` writes it."""
+    match = re.fullmatch(r"([^\[\]]+)(?:\[(\d*):(\d*)\])?", split)
+    if not match:
+        raise InputError(f"split '{split}' is neither a name nor a part such as train[300:]")
+    name, start, stop = match.groups()
+    return name, slice(int(start or 0), int(stop) if stop else None)
+
+
+def _condition(column: str, value: Any) -> pc.Expression:
+    if isinstance(value, str) and value.endswith("*"):
+        return pc.starts_with(pc.field(column), value.removesuffix("*"))
+    return pc.field(column) == value
 
 
 __all__ = ["draw", "read"]

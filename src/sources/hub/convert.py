@@ -50,6 +50,17 @@ def convert(
     return done
 
 
+def join(parts: Sequence[Converted]) -> Converted:
+    """Rows of several places one after the other; reasons and counts of all."""
+    reasons = dict.fromkeys(reason for part in parts for reason in part.unfit)
+    unfit = {
+        reason: np.concatenate([part.unfit.get(reason, np.zeros(len(part.table), bool)) for part in parts])
+        for reason in reasons
+    }
+    counts = {name: sum(part.counts.get(name, 0) for part in parts) for part in parts for name in part.counts}
+    return Converted(pa.concat_tables([part.table for part in parts]), unfit, counts)
+
+
 def _pair(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
     names = _names(_array(raw, "label"), features["label"], labels, lambda i: f"{where}: row {i}")
     table = raw.set_column(raw.schema.get_field_index("label"), "label", names)
@@ -109,12 +120,49 @@ def _nearest(context: str, text: str, start: int) -> int:
     return min(places, key=lambda place: abs(place - start), default=-1)
 
 
+def _choice(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    """`question` is added to the prompt and `stem` begins every choice (jiant's formats of Cosmos QA and HellaSwag).
+
+    The choices are a list, the `text` of a struct of lists, or columns choice0, choice1, ...
+    """
+    of_label = _names(_array(raw, "label"), features["label"], labels, lambda i: f"{where}: row {i}")
+    if "choices" in raw.column_names:
+        found = raw["choices"].to_pylist()
+        choices = [choice["text"] if isinstance(choice, dict) else choice for choice in found]
+    else:
+        columns = sorted(name for name in raw.column_names if name.startswith("choice"))
+        choices = [list(row) for row in zip(*(raw[name].to_pylist() for name in columns), strict=True)]
+    for row, texts in enumerate(choices):
+        if not isinstance(texts, list) or len(texts) != len(labels) or not all(isinstance(text, str) for text in texts):
+            raise InputError(
+                f"{where}: row {row} has the choices {texts!r}; the record's labels are {', '.join(labels)}"
+            )
+    stems = raw["stem"].to_pylist() if "stem" in raw.column_names else [""] * len(raw)
+    prompts = raw["prompt"].to_pylist()
+    if "question" in raw.column_names:
+        prompts = [
+            f"{prompt} {question}" for prompt, question in zip(prompts, raw["question"].to_pylist(), strict=True)
+        ]
+    numbers = [None if name is None else labels.index(name) for name in of_label.to_pylist()]
+    table = {
+        "prompt": prompts,
+        "choices": [[f"{s} {text}".strip() for text in texts] for s, texts in zip(stems, choices, strict=True)],
+        "label": pa.array(numbers, pa.int32()),
+    }
+    return Converted(pa.table(table), {"unlabelled": pc.is_null(of_label).to_numpy(zero_copy_only=False)})
+
+
 def _retrieval(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
     # google/xtreme yields the lines of Tatoeba's files with their line ends.
     return Converted(pa.table({name: pc.utf8_rtrim(raw[name], "\r\n") for name in ("source", "target")}))
 
 
-KINDS = {"pair": _pair, "tagging": _tagging, "qa": _qa, "retrieval": _retrieval}
+def _text(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(_array(raw, "text"))), 0)
+    return Converted(raw, {"no text": empty.to_numpy(zero_copy_only=False)})
+
+
+KINDS = {"pair": _pair, "tagging": _tagging, "qa": _qa, "choice": _choice, "text": _text, "retrieval": _retrieval}
 
 
 def _array(table: pa.Table, name: str) -> pa.Array:

@@ -5,21 +5,29 @@ languages of Dufter and Schütze (2020, arXiv 2005.00396) and K et al. (2020, ar
 in every language, so that test sets are parallel across languages wherever XTREME's are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from common.errors import InputError
 from common.tables import schema
-from sources.world.facts import draw_fact, generator, split_of
+from sources.world.categories import categorise, draw_parsed
+from sources.world.choices import Choice, draw_answers, draw_consequence, draw_sensible
+from sources.world.corpus import draw_document, read_languages
+from sources.world.entities import draw_named, tag_names
+from sources.world.facts import Fact, draw_fact, generator, split_of
 from sources.world.inference import LABELS, draw_pair, near_facts
-from sources.world.language import Language, Token, read_language, say, speak, write
-from sources.world.reading import draw_passage
+from sources.world.language import Language, Plan, Token, read_language, say, speak, write
+from sources.world.mining import draw_sides
+from sources.world.paraphrase import draw_joined, draw_questions
+from sources.world.reading import draw_passage, draw_unanswered
 from sources.world.tagging import draw_sentence
 
 Row = dict[str, Any]
+Key = tuple[Any, ...]
 STOP = "..PUNCT"
 
 
@@ -32,37 +40,95 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     """
     if task not in TASKS:
         raise InputError(f"the generated world has no task '{task}'; it has {', '.join(TASKS)}")
-    world, size = record["world"], record["sample"][split]
+    world, size = record["world"], _size(task, record, split)
+    key = (world["seed"], record["sample"]["seed"], task, split)
+    languages = read_languages(world) if task in POLYGLOT else [read_language(world, language)]
+    rows = TASKS[task](key, split, size, *languages)
+    table = pa.Table.from_pylist(list(rows), schema=schema(record["kind"]))
+    return table, _origin(task, record, split, " ".join(language.code for language in languages))
+
+
+def pairs(
+    task: str, record: dict[str, Any], split: str, language: str
+) -> tuple[pa.Table, list[tuple[str, str]], dict[str, Any]]:
+    """Generate a split of bucc2018: sentences in a language and English ones, the translations among them apart.
+
+    Returns a table of kind `mining`, in which `sample.<split>` sentences of each side have a translation on the other
+    and four times as many have none; the pairs of ids (source, target) in the order of the first; and the origin.
+    """
+    if task != "bucc2018":
+        raise InputError(f"the generated world has no pairs for task '{task}'; it has them for bucc2018")
+    world, size = record["world"], _size(task, record, split)
+    english, other = read_language(world, "en"), read_language(world, language)
+    if english == other:
+        raise InputError("bucc2018 pairs English with another language, not with itself")
+    # As in XTREME each language has sentences of its own, so its code is part of the key.
+    rng = generator(world["seed"], record["sample"]["seed"], task, split, language)
+    source, target, gold = draw_sides(rng, split, size, (other, english))
+    rows = [
+        {"side": side, "id": name, "text": text}
+        for side, texts in (("source", source), ("target", target))
+        for name, text in texts.items()
+    ]
+    table = pa.Table.from_pylist(rows, schema=schema(record["kind"]))
+    return table, gold, _origin(task, record, split, language)
+
+
+def _size(task: str, record: dict[str, Any], split: str) -> int:
+    size = record["sample"][split]
     if not isinstance(size, int) or size < 1:
         raise InputError(f"sample.{split} of {task} is {size}; a generated task needs a number of rows")
-    key = (world["seed"], record["sample"]["seed"], task, split)
-    rows = TASKS[task](key, split, size, read_language(world, language))
-    table = pa.Table.from_pylist(list(rows), schema=schema(record["kind"]))
-    return table, {
+    return size
+
+
+def _origin(task: str, record: dict[str, Any], split: str, language: str) -> dict[str, Any]:
+    return {
         "source": "world",
         "task": task,
         "split": split,
         "language": language,
-        "seed": world["seed"],
-        "rows": size,
+        "seed": record["world"]["seed"],
+        "rows": record["sample"][split],
     }
 
 
-def _pairs(key: tuple[Any, ...], split: str, size: int, language: Language) -> Iterator[Row]:
+def _pairs(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
     rng = generator(*key)
-    labels = rng.permutation([LABELS[i % len(LABELS)] for i in range(size)])
-    for label in labels:
-        premise, hypothesis = _of_split(split, partial(draw_pair, rng, str(label)))
-        texts = [write(say([fact, STOP], language))[0] for fact in (premise, hypothesis)]
-        yield {"text_a": texts[0], "text_b": texts[1], "label": str(label)}
+    for label in _balanced(rng, LABELS, size):
+        plans = [[fact, STOP] for fact in _of_split(split, partial(draw_pair, rng, label))]
+        yield _pair(plans, label, language)
 
 
-def _passages(key: tuple[Any, ...], split: str, size: int, language: Language) -> Iterator[Row]:
+def _joined(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
     rng = generator(*key)
-    for number in range(size):
-        facts, question, asked, place = _of_split(split, lambda: draw_passage(rng))
+    for label in _balanced(rng, ("0", "1"), size):
+        drawn = _of_split(split, partial(draw_joined, rng, label == "1"))
+        yield _pair([[one, "and.CCONJ", two, STOP] for one, two in drawn], label, language)
+
+
+def _questions(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
+    rng = generator(*key)
+    for label in _balanced(rng, ("not_duplicate", "duplicate"), size):
+        _, *questions = _of_split(split, partial(draw_questions, rng, label == "duplicate"))
+        yield _pair([[question, "?.PUNCT"] for question in questions], label, language)
+
+
+def _pair(plans: list[Plan], label: str, language: Language) -> Row:
+    one, other = (write(say(plan, language))[0] for plan in plans)
+    return {"text_a": one, "text_b": other, "label": label}
+
+
+def _passages(
+    key: Key, split: str, size: int, language: Language, facts: int = 3, unanswered: bool = False
+) -> Iterator[Row]:
+    """Questions on passages of so many facts, a third of them without an answer there if wanted."""
+    rng = generator(*key)
+    draws = [draw_passage, draw_passage, draw_unanswered] if unanswered else [draw_passage]
+    order = rng.permutation(size) if unanswered else range(size)
+    for number, turn in enumerate(order):
+        passage, question, asked, place = _of_split(split, partial(draws[turn % len(draws)], rng, facts))
         tokens: list[Token] = []
-        for i, fact in enumerate(facts):
+        for i, fact in enumerate(passage):
             parts = speak(fact, language)
             if i == place:
                 before = parts[: [role for role, _ in parts].index(asked)]
@@ -70,23 +136,55 @@ def _passages(key: tuple[Any, ...], split: str, size: int, language: Language) -
                 last = first + len(dict(parts)[asked]) - 1
             tokens += say([fact, STOP], language)
         context, spans = write(tokens)
-        start, end = spans[first][0], spans[last][1]
+        answers = [] if place is None else [(spans[first][0], spans[last][1])]
         yield {
             "id": f"{key[2]}-{split}-{number:05d}",
             "context": context,
             "question": write(say([(question, asked), "?.PUNCT"], language))[0],
-            "answers": {"text": [context[start:end]], "answer_start": [start]},
+            "answers": {
+                "text": [context[start:end] for start, end in answers],
+                "answer_start": [start for start, _ in answers],
+            },
         }
 
 
-def _tagged(key: tuple[Any, ...], split: str, size: int, language: Language) -> Iterator[Row]:
+def _choices(
+    key: Key, split: str, size: int, language: Language, draw: Callable[[np.random.Generator], Choice], number: int
+) -> Iterator[Row]:
+    """The right one of so many answers is as often in each place."""
+    rng = generator(*key)
+    for label in _balanced(rng, range(number), size):
+        _, prompt, (right, *wrong) = _of_split(split, partial(draw, rng))
+        answers = [*wrong[:label], right, *wrong[label:]]
+        yield {
+            "prompt": " ".join(write(say(plan, language))[0] for plan in prompt),
+            "choices": [write(_answer(answer, language))[0] for answer in answers],
+            "label": label,
+        }
+
+
+def _answer(answer: Plan | tuple[Fact, str], language: Language) -> list[Token]:
+    if isinstance(answer, list):
+        return say(answer, language)
+    fact, role = answer
+    return dict(speak(fact, language))[role]
+
+
+def _tagged(
+    key: Key,
+    split: str,
+    size: int,
+    language: Language,
+    draw: Callable[[np.random.Generator], Plan] = draw_sentence,
+    tag: Callable[[Plan, Language], list[Token]] = say,
+) -> Iterator[Row]:
     rng = generator(*key)
     for _ in range(size):
-        tokens = say(_of_split(split, lambda: (draw_sentence(rng),))[0], language)
+        tokens = tag(_of_split(split, lambda: (draw(rng),))[0], language)
         yield {"tokens": [form for form, _ in tokens], "tags": [tag for _, tag in tokens]}
 
 
-def _translations(key: tuple[Any, ...], split: str, size: int, language: Language) -> Iterator[Row]:
+def _translations(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
     # As in XTREME each language has sentences of its own, so its code is part of the key.
     rng = generator(*key, language.code)
     english = read_language({"seed": key[0], "languages": {}}, "en")
@@ -99,6 +197,33 @@ def _translations(key: tuple[Any, ...], split: str, size: int, language: Languag
                 yield {"source": write(say([fact, STOP], language))[0], "target": target}
 
 
+def _texts(key: Key, split: str, size: int, *languages: Language) -> Iterator[Row]:
+    """Documents, each in one of the languages, as often as the encoder sees it; what is said twice alike, once."""
+    rng = generator(*key)
+    shares = np.array([language.resource for language in languages])
+    for _ in range(size):
+        document = _of_split(split, lambda: (draw_document(rng),))[0]
+        language = languages[int(rng.choice(len(languages), p=shares / shares.sum()))]
+        sentences = [write(say(plan, language))[0] for text in document for plan in text]
+        yield {"text": " ".join(dict.fromkeys(sentences))}
+
+
+def _word_pairs(key: Key, split: str, size: int, *languages: Language) -> Iterator[Row]:
+    """English words with their translations, at most as many as there are; words alike in both are left out."""
+    english, *others = languages
+    concepts = [concept for concept in english.forms if split_of(concept) == split]
+    found = [(english.forms[concept], language.forms[concept]) for concept in concepts for language in others]
+    different = [pair for pair in dict.fromkeys(found) if pair[0] != pair[1]]
+    for i in np.sort(generator(*key).permutation(len(different))[:size]):
+        yield {"source": different[i][1], "target": different[i][0]}
+
+
+def _balanced(rng: np.random.Generator, labels: Sequence[Any], size: int) -> Iterator[Any]:
+    """Labels in a random order, each as often as the others."""
+    for i in rng.permutation([i % len(labels) for i in range(size)]):
+        yield labels[int(i)]
+
+
 def _of_split(split: str, draw: Callable[[], Any]) -> Any:
     """Draw until the first thing drawn belongs to the split."""
     while True:
@@ -107,13 +232,29 @@ def _of_split(split: str, draw: Callable[[], Any]) -> Any:
             return drawn
 
 
-TASKS: dict[str, Callable[[tuple[Any, ...], str, int, Language], Iterator[Row]]] = {
+# Generators of rows: they take the key, the split, the number of rows and a language, or those in POLYGLOT all of them.
+TASKS: dict[str, Callable[..., Iterator[Row]]] = {
     "mnli": _pairs,
+    "anli_plus": _pairs,
+    "qqp": _questions,
     "squad": _passages,
+    "squad2": partial(_passages, unanswered=True),
+    "hellaswag": partial(_choices, draw=draw_consequence, number=4),
+    "cosmosqa": partial(_choices, draw=draw_answers, number=4),
+    "commonsenseqa": partial(_choices, draw=draw_sensible, number=5),
+    "ccg": partial(_tagged, draw=draw_parsed, tag=categorise),
+    "mlm": _texts,
+    "tli": _word_pairs,
+    "null": _pairs,
     "xnli": _pairs,
+    "pawsx": _joined,
     "udpos": _tagged,
+    "panx": partial(_tagged, draw=draw_named, tag=tag_names),
     "xquad": _passages,
+    "mlqa": partial(_passages, facts=4),
+    "tydiqa": partial(_passages, facts=5),
     "tatoeba": _translations,
 }
+POLYGLOT = ("mlm", "tli")
 
-__all__ = ["TASKS", "read"]
+__all__ = ["TASKS", "pairs", "read"]

@@ -34,11 +34,47 @@ def draw_pair(rng: np.random.Generator, label: str) -> tuple[Fact, Fact]:
     """
     while True:
         premise = replace(draw_fact(rng, modifiers=0.5), negated=bool(rng.random() < 0.15))
-        edits = _EDITS[label]
-        changed = edits[int(rng.integers(len(edits)))](premise, rng)
-        if changed is not None:
-            hypothesis, kept = changed
-            return premise, hypothesis if premise.negated else _leave_out(hypothesis, kept, rng)
+        if hypothesis := draw_hypothesis(rng, premise, label):
+            return premise, hypothesis
+
+
+def draw_hypothesis(rng: np.random.Generator, premise: Fact, label: str) -> Fact | None:
+    """A hypothesis of a label to a premise; None if the change that was drawn is not possible there."""
+    edits = _EDITS[label]
+    changed = edits[int(rng.integers(len(edits)))](premise, rng)
+    if changed is None:
+        return None
+    hypothesis, kept = changed
+    return hypothesis if premise.negated else _leave_out(hypothesis, kept, rng)
+
+
+def entails(premise: Fact, hypothesis: Fact) -> bool:
+    """Whether a hypothesis says nothing but what the premise says, perhaps with less detail or more general nouns.
+
+    Articles count for nothing, as not every language has them.
+    """
+    if premise.negated or hypothesis.negated:
+        return bare(premise) == bare(hypothesis)
+    premise, hypothesis = bare(premise), bare(hypothesis)
+    return (
+        (premise.auxiliary, premise.verb) == (hypothesis.auxiliary, hypothesis.verb)
+        and all(_covers(getattr(premise, role), getattr(hypothesis, role)) for role in ROLES)
+        and all(getattr(hypothesis, part) in (None, getattr(premise, part)) for part in MODIFIERS)
+    )
+
+
+def bare(fact: Fact) -> Fact:
+    """The fact without its articles."""
+    changes: dict[str, Any] = {role: replace(noun, determiner=None) for role in ROLES if (noun := getattr(fact, role))}
+    if fact.place:
+        changes["place"] = (fact.place[0], replace(fact.place[1], determiner=None))
+    return change(fact, **changes)
+
+
+def _covers(noun: Noun | None, other: Noun | None) -> bool:
+    if noun is None or other is None:
+        return other is None
+    return other.head in (noun.head, lexicon.HYPERNYM.get(noun.head)) and other.adjective in (None, noun.adjective)
 
 
 # A fact with a change, and the part of it that must stay; None if the fact has no such part.

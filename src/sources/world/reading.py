@@ -25,6 +25,28 @@ def draw_passage(rng: np.random.Generator, facts: int = 3) -> tuple[list[Fact], 
             return [*others[:place], answer, *others[place:]], question, asked, place
 
 
+def draw_unanswered(rng: np.random.Generator, facts: int = 3) -> tuple[list[Fact], Fact, str, None]:
+    """As `draw_passage`, but the fact that answers is taken out of a passage that had one more.
+
+    What the question says, and something of the kind that it asks for, is mostly still said by one fact or another:
+    that a word is missing would tell that the answer is.
+    """
+    passage, question, asked, place = draw_passage(rng, facts + 1)
+    answer = passage.pop(place)
+    for part in ("auxiliary", "verb", *ASKED, "adverb"):
+        said = [value for fact in passage if (value := getattr(fact, part))]
+        wanted = getattr(question, part)
+        if not wanted or wanted in said or (part == asked and said):
+            continue
+        changed = [(i, change(fact, **{part: wanted})) for i, fact in enumerate(passage)]
+        if part in ("verb", "object"):
+            changed = [(i, fact) for i, fact in changed if bool(passage[i].object) == bool(answer.object)]
+        if changed := [(i, fact) for i, fact in changed if not _fits(fact, question, asked)]:
+            number, fact = choose(rng, changed)
+            passage[number] = fact
+    return passage, question, asked, None
+
+
 def _similar(fact: Fact, rng: np.random.Generator) -> Fact:
     """The fact with two or more of its parts drawn anew."""
     other = draw_fact(rng, transitive=float(fact.object is not None), modifiers=0.5)

@@ -42,13 +42,13 @@ def _clause(rng: np.random.Generator, unknown: float) -> Fact:
     for role in ("subject", "object"):
         noun = getattr(fact, role)
         if noun and rng.random() < unknown:
-            changes[role] = replace(noun, head=f"{_nonce(rng)}.{noun.head.rpartition('.')[2].replace('PRON', 'PROPN')}")
+            changes[role] = replace(noun, head=f"{nonce(rng)}.{noun.head.rpartition('.')[2].replace('PRON', 'PROPN')}")
     if rng.random() < unknown:
-        changes["verb"] = f"{_nonce(rng)}.VERB"
+        changes["verb"] = f"{nonce(rng)}.VERB"
     return change(fact, **changes)
 
 
-def _nonce(rng: np.random.Generator) -> str:
+def nonce(rng: np.random.Generator) -> str:
     """A word of no language here: a letter that no word form has tells it from them all."""
     return (
         choose(rng, list("bdgklmprst"))

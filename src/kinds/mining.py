@@ -1,0 +1,230 @@
+"""Bitext mining (BUCC 2018): which sentences of two corpora translate each other, without any training.
+
+The method is that of Artetxe and Schwenk (2019, arXiv 1811.01136) as XTREME has it (third_party/utils_retrieve.py): the
+ratio margin over the 4 nearest neighbours in both directions, every sentence's best partner among them, one-to-one by
+descending score; the threshold with the best F1 on the dev corpora is applied to the test corpora.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from accelerate import Accelerator
+from tqdm import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from common.errors import InputError
+from common.tables import read_table
+from training.embedding import Embedder
+
+SUFFIX = "tsv"
+BUDGET = 32 << 20  # bytes of a block of inner products; the search holds a few times as much beside its answer
+Pair = tuple[str, str]  # ids of a source and a target sentence
+Candidate = tuple[float, str, str]  # the pair with its score
+Neighbours = tuple[torch.Tensor, torch.Tensor]  # similarities and rows (queries x k), nearest first
+
+
+class Kind:
+    """options: those of Embedder, and neighbours (XTREME's 4)."""
+
+    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+        self.embedder = Embedder(options, tokenizer)
+        self.neighbours: int = options["neighbours"]
+        if type(self.neighbours) is not int or self.neighbours < 1:
+            where = f"params.yaml: kinds.{options['kind']}.neighbours"
+            raise InputError(f"{where} is {self.neighbours!r}; it must be a whole number from 1 on")
+
+    def predict(
+        self,
+        accelerator: Accelerator,
+        encoder: PreTrainedModel,
+        table: pa.Table,
+        rows: Path,
+        language: str,
+        tokens: int,
+    ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+        """The mined pairs of the test corpora, and facts for the record: threshold, and F1 on the dev corpora.
+
+        The threshold is None where dev has no right candidate; then no pair is mined.
+        """
+        dev = read_table(rows / f"validation-{language}.parquet", "mining", gold=False)
+        lines = (rows / f"validation-{language}.tsv").read_text("utf-8").splitlines()
+        gold = {(source, target) for source, target in (line.split("\t") for line in lines)}
+        tuned = self.mine(accelerator, encoder, dev, tokens, f"{language} dev")
+        threshold, f1 = self.tune(tuned, gold)
+        found = tuned if table == dev else self.mine(accelerator, encoder, table, tokens, f"{language} test")
+        pairs = [(source, target) for score, source, target in found if score >= threshold]
+        known = round(threshold, 6) if math.isfinite(threshold) else None  # JSON has no infinity
+        return {"": pairs}, {"threshold": known, "dev_f1": round(100 * f1, 4), "candidates": len(found)}
+
+    def mine(
+        self, accelerator: Accelerator, encoder: PreTrainedModel, table: pa.Table, tokens: int, name: str = ""
+    ) -> list[Candidate]:
+        """Candidates by descending score; with a name, progress bars.
+
+        As in XTREME a text that stands twice on a side is searched once, and then is in no pair: which of its ids is
+        meant cannot be told.
+        """
+        name = name if accelerator.is_main_process else ""
+        layers = [self.embedder.layer(encoder)]
+        ids: list[list[str]] = []
+        vectors: list[torch.Tensor] = []
+        for side in ("source", "target"):
+            rows = table.filter(pc.equal(table["side"], side))
+            texts = [text.strip() for text in rows["text"].to_pylist()]
+            times = Counter(texts)
+            of_text = dict(zip(texts, rows["id"].to_pylist(), strict=True))
+            ids.append([id_ if times[text] == 1 else "" for text, id_ in of_text.items()])
+            bar = name and f"{name} {side}"
+            (embedded,) = self.embedder.embed(accelerator, encoder, list(of_text), tokens, layers, bar)
+            vectors.append(embedded.to(accelerator.device))
+        scores, sources, targets = margin_pairs(vectors[0], vectors[1], self.neighbours, name and f"{name} search")
+        found = zip(scores.tolist(), sources.tolist(), targets.tolist(), strict=True)
+        return [(score, ids[0][s], ids[1][t]) for score, s, t in found if ids[0][s] and ids[1][t]]
+
+    def tune(self, candidates: Sequence[Candidate], gold: Set[Pair]) -> tuple[float, float]:
+        """The threshold with the best F1 (0..1) on these gold pairs, and that F1."""
+        right = [(source, target) in gold for _, source, target in candidates]
+        return best_threshold([score for score, *_ in candidates], right, len(gold))
+
+    def write(self, predictions: list[Pair], table: pa.Table, path: Path) -> None:
+        """`id<TAB>English id` a line, in the order given, as XTREME's BUCC submissions."""
+        path.write_text("".join(f"{source}\t{target}\n" for source, target in predictions), encoding="utf-8")
+
+
+def margin_pairs(
+    source: torch.Tensor, target: torch.Tensor, k: int = 4, progress: str = ""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores (falling), source rows and target rows of a one-to-one alignment of unit vectors (rows x width).
+
+    A pair's score is its cosine over the mean of two means: those of each one's k nearest on the other side. The
+    candidates are every row's best partner among its k nearest, in both directions (retrieval `max` of XTREME). Equal
+    scores: the lower source row first, then the lower target row.
+    """
+    if not len(source) or not len(target):
+        return np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
+    directions = [(near.cpu(), rows.cpu()) for near, rows in both_ways(source, target, k, progress)]
+    means = [near.mean(1) for near, _ in directions]
+    best, partners = [], []
+    for (near, rows), own, other in zip(directions, means, means[::-1], strict=True):
+        margin, place = (near / ((own[:, None] + other[rows]) / 2)).max(1)
+        best.append(margin)
+        partners.append(rows.gather(1, place[:, None])[:, 0])
+    scores = torch.cat(best).numpy()
+    sources = torch.cat([torch.arange(len(source)), partners[1]]).numpy()
+    targets = torch.cat([partners[0], torch.arange(len(target))]).numpy()
+    order = np.lexsort((targets, sources, -scores))
+    order = order[scores[order] > 0]
+    kept, seen_sources, seen_targets = [], set[int](), set[int]()
+    for at, s, t in zip(order.tolist(), sources[order].tolist(), targets[order].tolist(), strict=True):
+        if s not in seen_sources and t not in seen_targets:
+            seen_sources.add(s)
+            seen_targets.add(t)
+            kept.append(at)
+    return scores[kept], sources[kept], targets[kept]
+
+
+def best_threshold(scores: Sequence[float], right: Sequence[bool], gold_count: int) -> tuple[float, float]:
+    """The threshold with the best F1 (0..1), and that F1, of candidates of which `right` ones are among the gold.
+
+    What scores the threshold or more is taken. It lies half way between the last score taken and the first one left
+    (on the last score, if all are taken); of equal F1, the highest. Without any right candidate nothing is taken.
+    """
+    values = np.asarray(scores, np.float64)
+    order = np.argsort(-values, kind="stable")
+    values, correct = values[order], np.cumsum(np.asarray(right, bool)[order])
+    if not len(correct) or not correct[-1]:
+        return math.inf, 0.0
+    f1 = 2 * correct / (np.arange(1, len(correct) + 1) + gold_count)
+    f1[:-1][values[1:] == values[:-1]] = -1  # no threshold parts equal scores
+    last = int(f1.argmax())
+    lowest = float(values[last])
+    following = float(values[last + 1]) if last + 1 < len(values) else lowest
+    middle = (lowest + following) / 2
+    return middle if middle > following else lowest, float(f1[last])
+
+
+@torch.no_grad()
+def neighbours(
+    queries: torch.Tensor, index: torch.Tensor, k: int, progress: str = "", budget: int = BUDGET
+) -> Neighbours:
+    """The k rows of `index` (all, if fewer) with the largest inner product, for each query, exactly.
+
+    queries, index: rows x width, on one device, where the search runs and its answer lies. Of equally near rows the
+    lower one comes first, whatever the blocks. progress: what the bar says; none if empty. budget: bytes of a block.
+    """
+    best = _nothing(queries, index, k)
+    for rows, columns, products in _blocks(queries, index, progress, budget):
+        _merge(best, rows, products, columns.start)
+    return best
+
+
+@torch.no_grad()
+def both_ways(
+    source: torch.Tensor, target: torch.Tensor, k: int, progress: str = "", budget: int = BUDGET
+) -> tuple[Neighbours, Neighbours]:
+    """`neighbours` of source among target, and of target among source, from one pass over their products."""
+    forward, backward = _nothing(source, target, k), _nothing(target, source, k)
+    for rows, columns, products in _blocks(source, target, progress, budget):
+        _merge(forward, rows, products, columns.start)
+        _merge(backward, columns, products.T.contiguous(), rows.start)  # topk down the columns takes thrice as long
+    return forward, backward
+
+
+def _nothing(queries: torch.Tensor, index: torch.Tensor, k: int) -> Neighbours:
+    shape = (len(queries), min(k, len(index)))
+    return queries.new_full(shape, -torch.inf), torch.zeros(shape, dtype=torch.int64, device=queries.device)
+
+
+def _blocks(
+    source: torch.Tensor, target: torch.Tensor, progress: str, budget: int
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """Blocks of source @ target.T with their rows and columns; each block overwrites the one before."""
+    most = max(1, budget // source.element_size())
+    height = max(1, min(len(source), math.isqrt(most)))
+    width = max(1, min(len(target), most // height))
+    buffer = source.new_empty(height * width)
+    corners = list(itertools.product(range(0, len(source), height), range(0, len(target), width)))
+    for s, t in tqdm(corners, progress, unit="block", disable=not progress):
+        rows, columns = slice(s, min(s + height, len(source))), slice(t, min(t + width, len(target)))
+        shape = (rows.stop - s, columns.stop - t)
+        products = buffer[: math.prod(shape)].view(shape)
+        torch.mm(source[rows], target[columns].T, out=products)
+        yield rows, columns, products
+
+
+def _merge(best: Neighbours, rows: slice, products: torch.Tensor, first: int) -> None:
+    """Put into `best[rows]` what is nearer among the columns of `products`, which are rows from `first` on."""
+    similarities, numbers = best
+    k = similarities.shape[1]
+    values, columns = _largest(products, k)
+    values, found = torch.cat([similarities[rows], values], 1), torch.cat([numbers[rows], columns + first], 1)
+    found, order = found.sort(dim=1)
+    values, by_value = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    similarities[rows] = values[:, :k]
+    numbers[rows] = found.gather(1, by_value[:, :k])
+
+
+def _largest(products: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k largest values of every row and their columns, falling; the first columns of those that tie for the end."""
+    count = products.shape[1]
+    values, columns = products.topk(min(k + 1, count), dim=1)
+    if count <= k:
+        return values, columns
+    tied = (values[:, k - 1] == values[:, k]).nonzero()[:, 0]
+    values, columns = values[:, :k], columns[:, :k]
+    if len(tied):  # topk leaves open which of them it returns
+        end = values[tied, -1:]
+        falling = torch.arange(count, 0, -1, dtype=torch.int32, device=products.device)
+        firsts = count - ((products[tied] == end) * falling).topk(k, dim=1).values.long()
+        above = values[tied] > end
+        place = torch.arange(k, device=products.device) - above.sum(1, keepdim=True)
+        columns[tied] = torch.where(above, columns[tied], firsts.gather(1, place.clamp(min=0)))
+    return values, columns

@@ -1,0 +1,148 @@
+"""A user's own rows: data/own/<task>/{train,validation}.tsv, UTF-8.
+
+tagging: `token<TAB>tag` a line, an empty line after a sentence (CCGbank's supertags, for one). pair:
+`text<TAB>text<TAB>label` a line. text: a text a line. lexical: `word<TAB>word` a line. mining: see
+`pairs`.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from common.errors import InputError
+from common.tables import schema
+
+FOLDER = Path("data/own")
+
+
+def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:
+    """Read a split; returns a table with all columns of the record's kind, and its origin.
+
+    `sample.<split>` rows are drawn by number, `sample.seed` being the seed. Raises InputError, naming file and line,
+    where a line is not as the kind has it or a label is none of the record's.
+    """
+    path = FOLDER / task / f"{split}.tsv"
+    if record["kind"] not in READERS:
+        raise InputError(f"tasks.{task}: own rows can be of the kinds {', '.join(READERS)}, not {record['kind']}")
+    rows = list(READERS[record["kind"]](path, set(record.get("labels") or [])))
+    if not rows:
+        raise InputError(f"{path} has no rows")
+    size = record["sample"].get(split)
+    chosen = np.sort(np.random.default_rng(record["sample"]["seed"]).permutation(len(rows))[:size])
+    table = pa.Table.from_pylist([rows[i] for i in chosen], schema=schema(record["kind"]))
+    return table, {"path": str(path), "rows_read": len(rows), "rows_used": len(table), "sample": {"rows": size}}
+
+
+def pairs(
+    task: str, record: dict[str, Any], split: str, language: str
+) -> tuple[pa.Table, list[tuple[str, str]], dict[str, Any]]:
+    """Two corpora and their gold pairs in BUCC's layout: `<language>-en.<part>.{<language>,en,gold}`.
+
+    The corpora are `id<TAB>sentence`, the gold is `id<TAB>English id`; `parts.<split>` of the record names the part.
+    Always whole: fewer sentences are an easier task. Raises InputError, naming file and line, where a line is not of
+    that form, an id stands twice or a gold pair names a sentence that is not there.
+    """
+    stem = FOLDER / task / f"{language}-en.{record['parts'][split]}"
+    columns: dict[str, list[str]] = {"side": [], "id": [], "text": []}
+    known: dict[str, set[str]] = {}
+    for side, end in (("source", language), ("target", "en")):
+        known[side] = set()
+        for place, line in _lines(Path(f"{stem}.{end}")):
+            if not line:
+                continue
+            name, tab, text = line.partition("\t")
+            if not tab or not name:
+                raise InputError(f"{place} is {line[:80]!r}, not id<TAB>sentence")
+            if name in known[side]:
+                raise InputError(f"{place} has the id '{name}', which stands above already")
+            known[side].add(name)
+            columns["side"].append(side)
+            columns["id"].append(name)
+            columns["text"].append(text)
+    gold = []
+    for place, line in _lines(Path(f"{stem}.gold")):
+        if not line:
+            continue
+        source, tab, target = line.partition("\t")
+        if not tab or source not in known["source"] or target not in known["target"]:
+            raise InputError(f"{place} is {line[:80]!r}, not the ids of a sentence of {language} and of one of en")
+        gold.append((source, target))
+    origin = {
+        "path": f"{stem}.*",
+        "part": record["parts"][split],
+        "sentences": {side: len(ids) for side, ids in known.items()},
+        "pairs": len(gold),
+    }
+    return pa.table(columns), gold, origin
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Where a line stands, and the line without its end."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
+        place = f"{path} line {number}"
+        try:
+            yield place, line.decode("utf-8").rstrip("\r")
+        except UnicodeDecodeError:
+            raise InputError(f"{place} is not UTF-8; save the file in that encoding") from None
+
+
+def _fields(place: str, line: str, names: list[str], labels: set[str]) -> list[str]:
+    """The fields of a line, the last of them a label."""
+    fields = line.split("\t")
+    if len(fields) != len(names) or not all(fields):
+        raise InputError(f"{place} is {line[:80]!r}, not {'<TAB>'.join(names)}")
+    if labels and fields[-1] not in labels:
+        raise InputError(f"{place} has the label {fields[-1]!r}; the record's labels are {', '.join(sorted(labels))}")
+    return fields
+
+
+def _tagging(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+    words: list[list[str]] = []
+    for place, line in _lines(path):
+        if line.strip():
+            words.append(_fields(place, line, ["token", "tag"], labels))
+        elif words:
+            yield _sentence(words)
+            words = []
+    if words:
+        yield _sentence(words)
+
+
+def _sentence(words: list[list[str]]) -> dict[str, Any]:
+    return {"tokens": [token for token, _ in words], "tags": [tag for _, tag in words]}
+
+
+def _pair(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+    for place, line in _lines(path):
+        if not line:
+            continue
+        first, second, label = _fields(place, line, ["text", "text", "label"], labels)
+        yield {"text_a": first, "text_b": second, "label": label}
+
+
+def _text(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+    return ({"text": line} for _, line in _lines(path) if line.strip())
+
+
+def _lexical(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+    for place, line in _lines(path):
+        if line:
+            first, second = _fields(place, line, ["word", "word"], set())
+            yield {"source": first, "target": second}
+
+
+READERS: dict[str, Callable[[Path, set[str]], Iterator[dict[str, Any]]]] = {
+    "tagging": _tagging,
+    "pair": _pair,
+    "text": _text,
+    "lexical": _lexical,
+}
+
+__all__ = ["pairs", "read"]

@@ -1,0 +1,78 @@
+"""A user's own rows."""
+
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from sources import own
+
+SAMPLE = {"train": None, "validation": 2, "seed": 0}
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "ccg"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(own, "FOLDER", tmp_path)
+    (tmp_path / "ccg").mkdir()
+    return tmp_path / "ccg"
+
+
+def test_sentences_of_tokens_and_tags(folder: Path):
+    (folder / "train.tsv").write_bytes("The\tNP/N\r\ncat\tN\r\n\r\n\r\nÉté\tNP\n\n".encode())
+    table, origin = own.read("ccg", {"kind": "tagging", "labels": None, "sample": SAMPLE}, "train")
+    assert table.to_pylist() == [{"tokens": ["The", "cat"], "tags": ["NP/N", "N"]}, {"tokens": ["Été"], "tags": ["NP"]}]
+    assert (origin["rows_read"], origin["rows_used"]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "said"),
+    [
+        ("tagging", b"The\tNP/N\ncat\n", "train.tsv line 2 is 'cat', not token<TAB>tag"),
+        ("tagging", b"The\tNP/N\tx\n", "line 1 is 'The\\\\tNP/N\\\\tx', not token<TAB>tag"),
+        ("tagging", b"a\tb\n\xff\tc\n", "line 2 is not UTF-8"),
+        ("tagging", b"\n\n", "train.tsv has no rows"),
+        ("pair", b"a\tb\tyes\nc\td\tmaybe\n", "line 2 has the label 'maybe'; the record's labels are no, yes"),
+        ("qa", b"a", "own rows can be of the kinds tagging, pair, text, lexical, not qa"),
+    ],
+)
+def test_a_bad_line_is_named(folder: Path, kind: str, text: bytes, said: str):
+    (folder / "train.tsv").write_bytes(text)
+    labels = ["yes", "no"] if kind == "pair" else None
+    with pytest.raises(InputError, match=said):
+        own.read("ccg", {"kind": kind, "labels": labels, "sample": SAMPLE}, "train")
+
+
+def test_a_sample_is_drawn_by_number(folder: Path):
+    (folder / "validation.tsv").write_text("".join(f"text {i}\n" for i in range(9)))
+    table, _ = own.read("ccg", {"kind": "text", "sample": SAMPLE}, "validation")
+    again, _ = own.read("ccg", {"kind": "text", "sample": SAMPLE}, "validation")
+    assert len(table) == 2 and table == again
+
+
+def bucc(folder: Path, gold: str = "zh-1\ten-2\n") -> dict:
+    (folder / "zh-en.dev.zh").write_text("zh-1\t你好\nzh-2\t再见\n", encoding="utf-8")
+    (folder / "zh-en.dev.en").write_text("en-1\tBye.\nen-2\tHello.\n")
+    (folder / "zh-en.dev.gold").write_text(gold)
+    return {"kind": "mining", "parts": {"validation": "dev", "test": "test"}}
+
+
+def test_corpora_in_the_shared_tasks_layout(folder: Path):
+    table, gold, origin = own.pairs("ccg", bucc(folder), "validation", "zh")
+    assert table.to_pylist()[1:3] == [
+        {"side": "source", "id": "zh-2", "text": "再见"},
+        {"side": "target", "id": "en-1", "text": "Bye."},
+    ]
+    assert gold == [("zh-1", "en-2")] and origin["sentences"] == {"source": 2, "target": 2}
+    with pytest.raises(InputError, match=r"zh-en.dev.gold line 1 is 'zh-1\\ten-9', not the ids of a sentence of zh"):
+        own.pairs("ccg", bucc(folder, "zh-1\ten-9\n"), "validation", "zh")
+    with pytest.raises(InputError, match=r"zh-en\.test\.zh cannot be read"):
+        own.pairs("ccg", bucc(folder), "test", "zh")
+
+
+def test_a_real_file_of_supertags(folder: Path):
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} with a file of supertags is not here")
+    (folder / "train.tsv").symlink_to(SHARED / "train.tsv")
+    table, _ = own.read("ccg", {"kind": "tagging", "labels": None, "sample": SAMPLE}, "train")
+    assert len(table) == 12243 and sum(map(len, table["tags"].to_pylist())) == 193821
