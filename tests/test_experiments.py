@@ -90,7 +90,8 @@ def test_an_order_is_scored_compared_and_plotted(project):
     assert "order: mnli -> squad" in first
     tasks = project.summary()["tasks"]
     assert tasks.keys() == {"xnli", "udpos", "xquad", "tatoeba"}
-    assert tasks["xnli"].keys() == {"score", "english", "non_english", "gap"}
+    assert tasks["xnli"].keys() == {"score", "english", "non_english", "gap", "leak"}
+    assert tasks["udpos"].keys() == {"score", "english", "non_english", "gap"}
     assert "all_task" not in project.summary()
 
     second = project.experiment("order=[squad,mnli]")
@@ -152,7 +153,10 @@ def test_a_queued_pair_gives_what_the_workspace_gives(project):
 def test_a_bad_order_changes_nothing(project):
     before = project.run("git", "status", "--porcelain"), project.summary()
     said = project.run("dvc", "exp", "run", "-S", "order=[mnli,sqaud]", code=1)
-    assert said == "error: order has the unknown task 'sqaud' in its step 'sqaud'; the tasks are mnli, squad\n"
+    assert (
+        said
+        == "error: order has the unknown task 'sqaud' in its step 'sqaud'; the tasks are anli_plus, ccg, commonsenseqa, cosmosqa, hellaswag, mlm, mnli, null, qqp, squad, squad2, tli\n"
+    )
     assert (project.run("git", "status", "--porcelain"), project.summary()) == before
 
 
