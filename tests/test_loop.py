@@ -145,6 +145,7 @@ def test_best_keeps_the_weights_of_its_score():
     assert model.weight.item() == 2.0
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
     """The same global batch over gloo: equal to rounding."""
     for processes in (1, 2):
