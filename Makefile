@@ -48,6 +48,20 @@ format: setup ## let ruff mend what it can
 show: setup ## all experiments, an order a line, with their scores
 	python src/compare.py
 
+.PHONY: report
+report: setup ## report.md: the last run's scores by language, and what to know of its data
+	python src/report.py
+
+# The encoder as it is, without any training, at all test rows. BUCC's files are yours (README, Targets); without them
+# TARGETS=tatoeba.
+SCALE ?= large
+TARGETS ?= bucc,tatoeba
+.PHONY: anchors
+anchors: setup ## Tatoeba and BUCC without any training, beside the numbers published for XLM-R large
+	dvc exp run -S scale=$(SCALE) -S 'order=[]' -S 'targets=[$(TARGETS)]' -S sample.test=null \
+		-S kinds.retrieval.max_length=256 -S kinds.mining.max_length=256 -S xtreme.bucc2018.parts.test=dev $(OPTIONS)
+	python src/anchors.py
+
 .PHONY: share
 share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote
 	dvc push --run-cache

@@ -23,10 +23,11 @@ def main(target: str) -> None:
     record["world"] = world
     source, kind = import_module(f"sources.{record['source']}"), record["kind"]
     origins: dict[str, dict] = {"test": {}}
+    notes = {"notes": record["notes"]} if record.get("notes") else {}
     with whole_folder(Path("data/xtreme") / target) as folder, whole_folder(Path("data/labels") / target) as labels:
         if kind == "mining":
             origins = write_corpora(target, record, source, folder, labels)
-            write_json(origins, folder / "SOURCE.json")
+            write_json(origins | notes, folder / "SOURCE.json")
             print(f"{target}: corpora in {len(record['languages'])} languages: {' '.join(record['languages'])}")
             return
         for split in () if kind == "retrieval" else ("train", "validation"):
@@ -37,7 +38,7 @@ def main(target: str) -> None:
             inputs, gold, suffix = split_gold(table, kind)
             write_table(inputs, folder / f"test-{language}.parquet", kind, gold=False)
             (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
-        write_json(origins, folder / "SOURCE.json")
+        write_json(origins | notes, folder / "SOURCE.json")
     print(f"{target}: tests in {len(record['languages'])} languages: {' '.join(record['languages'])}")
 
 

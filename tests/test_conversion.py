@@ -37,7 +37,8 @@ def test_record_has_all_that_its_kind_needs(group: str, task: str, record: dict[
     if record.get("own"):
         assert not set(record) & splits
         return
-    assert set(record) & {"train", "validation", "test"} == ({"test"} if kind == "retrieval" else splits)
+    splits = {"retrieval": {"test"}, "mining": {"validation", "test"}}.get(kind, splits)
+    assert set(record) & {"train", "validation", "test"} == splits
     assert (kind in ("pair", "tagging", "choice")) == bool(record.get("labels"))
     parts = [(split, part) for split in splits & set(record) for part in listed(record[split])]
     for split, facts in parts:
@@ -47,10 +48,12 @@ def test_record_has_all_that_its_kind_needs(group: str, task: str, record: dict[
             assert set(facts["columns"]) - {"prompt", "label"} <= {"question", "stem", "choices"} | {
                 f"choice{i}" for i in range(len(record["labels"]))
             }
+        elif kind == "mining":
+            assert set(facts["columns"]) == {"source", "target", "source_id", "target_id"}
         else:
             assert set(facts["columns"]) == set(SCHEMAS[kind].names)
         templated = "{language}" in json.dumps(facts)
-        assert templated == (split == "test" or "each" in facts)
+        assert templated == (split == "test" or "each" in facts or kind == "mining")
         assert set(facts.get("codes", {})) in (set(), set(languages))
         published = facts.get("published", 1)  # Wikipedia's articles are nobody's to count
         assert set(published) == set(languages) if isinstance(published, dict) else published > 0
@@ -71,9 +74,10 @@ def test_targets_have_the_languages_of_xtreme():
         "mlqa": 7,
         "tydiqa": 9,
         "bucc2018": 4,
+        "bucc_goldpairs": 4,
         "tatoeba": 36,
     }
-    assert sum(map(len, found.values())) == 162
+    assert sum(map(len, found.values())) - len(found["bucc_goldpairs"]) == 162
     assert all(languages == sorted(languages) for languages in found.values())
 
 
@@ -268,6 +272,25 @@ def test_line_ends_of_sentences_are_stripped(shelf: Shelf):
         {"source": "Guten Tag. ", "target": "Good day."},
         {"source": "Ja.", "target": "Yes."},
     ]
+
+
+def test_pairs_alone_are_corpora_without_distractors(shelf: Shelf):
+    shelf.put(
+        {
+            "source": ["一\n", "二", "一"],
+            "target": ["one", "two", "1"],
+            "source_id": ["z1", "z2", "z1"],  # one sentence in two pairs
+            "target_id": ["e1", "e2", "e3"],
+        }
+    )
+    of_task = record("mining", [], "test")
+    of_task["test"]["columns"] = {name: name for name in ("source", "target", "source_id", "target_id")}
+    table, gold, origin = hub.pairs("bucc_goldpairs", of_task | {"sample": {"test": 1, "seed": 0}}, "test", "zh")
+    assert table.schema == SCHEMAS["mining"] and origin["rows_read"] == 3
+    rows = [tuple(row.values()) for row in table.to_pylist()]
+    assert rows[:2] == [("source", "z1", "一"), ("source", "z2", "二")]
+    assert rows[2:] == [("target", "e1", "one"), ("target", "e2", "two"), ("target", "e3", "1")]
+    assert gold == [("z1", "e1"), ("z2", "e2"), ("z1", "e3")]
 
 
 def test_choices_lie_in_lists_structs_or_columns(shelf: Shelf):

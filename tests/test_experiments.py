@@ -188,3 +188,7 @@ def test_every_task_is_trained_and_scored(project):
     cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]
+    project.run(sys.executable, "src/report.py")
+    report = (project.folder / "report.md").read_text()
+    assert all(f"### {task}\n" in report for task in [*nine.split("+"), "mlm", *summary["tasks"]])
+    assert f"| all_task | {summary['all_task']:.1f} |" in report

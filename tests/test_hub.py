@@ -244,6 +244,29 @@ def test_rows_of_an_older_commit_never_stand_in_for_a_hub_that_fails(tmp_path: P
     assert "dataset a/b, file all/train/0000.parquet: not to be had in 5 attempts (the hub answered 503)" in message
 
 
+@pytest.mark.slow
+def test_text_and_translated_pairs_come_from_one_config_a_language(tmp_path: Path):
+    root = tmp_path / "hub/datasets"
+    for code in ("de", "sw"):
+        texts = pa.table({"id": ["1", "2", "3"], "text": [f"{code} {i}" for i in range(3)]})
+        pairs = pa.table({"premise": [code] * 2, "hypothesis": ["b"] * 2, "label": [0, 2]})
+        for place, table in ((f"wikimedia/wikipedia/20231101.{code}", texts), (f"facebook/xnli/{code}", pairs)):
+            (root / place / "train").mkdir(parents=True)
+            pq.write_table(table, root / place / "train/0000.parquet")
+    wanted: list[Any] = [
+        ("tasks", "mlm", "train", "en", {"each": ["de", "sw"], "split": "train[1:3]"}),
+        ("tasks", "mnli_translated", "train", "en", {"each": ["sw", "de"]}),
+    ]
+    with mirror(tmp_path / "hub") as endpoint:
+        files = read_all(tmp_path / "home", endpoint, tmp_path / "out", wanted)
+    text, translated = (
+        pq.read_table(pa.BufferReader(files[f"{task}-train-en.parquet"])) for task in ("mlm", "mnli_translated")
+    )
+    assert text["text"].to_pylist() == ["de 1", "de 2", "sw 1", "sw 2"]
+    assert translated["text_a"].to_pylist() == ["sw", "sw", "de", "de"]
+    assert translated["label"].to_pylist() == ["entailment", "contradiction"] * 2
+
+
 BUILD = """
 import json, sys
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -116,6 +117,21 @@ def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):
     assert before["mixtures"]["mnli"] == after["mixtures"]["mnli"]
     assert before["benchmark"] == after["benchmark"] and before["chain"] == after["chain"]
     assert after["mixtures"]["squad"]["training"]["epochs"] == 9
+
+
+def test_the_readmes_task_of_ones_own_is_a_record_like_the_others(tmp_path):
+    conf = tmp_path / "conf"
+    shutil.copytree(ROOT / "conf", conf)
+    record = re.search(r"```yaml\n(  snli:\n.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    with (conf / "tasks.yaml").open("a") as file:
+        file.write(record)
+    compose_and_dump(tmp_path / "a.yaml", str(conf), None, "config", str(SRC), ["scale=small", "order=[squad,snli]"])
+    made = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    before = compose(tmp_path / "b.yaml", "scale=small", "order=[squad]")
+    assert made["chain"]["1-squad"] == before["chain"]["1-squad"]
+    assert made["mixtures"]["squad"] == before["mixtures"]["squad"]
+    assert made["mixtures"]["snli"]["data"]["snli"]["validation"]["split"] == "validation"
+    assert made["mixtures"]["snli"]["tasks"]["snli"]["kind"] == "pair"
 
 
 TASKS = "anli_plus,mnli,qqp,squad,squad2,hellaswag,cosmosqa,commonsenseqa"

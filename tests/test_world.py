@@ -19,7 +19,7 @@ from sources.world.facts import Fact, Noun, generator
 from sources.world.reading import draw_unanswered
 
 OF_KIND = {
-    "pair": "mnli anli_plus null qqp xnli pawsx",
+    "pair": "mnli anli_plus mnli_translated null qqp xnli pawsx",
     "tagging": "ccg udpos panx",
     "qa": "squad squad2 xquad mlqa tydiqa",
     "choice": "hellaswag cosmosqa commonsenseqa",
@@ -396,6 +396,27 @@ def test_mined_sentences_are_distinct_and_their_pairs_are_there(language: str) -
         places = [list(sides[side]).index(name) for name in ids]
         assert 50 < sum(places) / 30 < 100 and sorted(places) != list(range(min(places), max(places) + 1))
     assert [int(one.rpartition("-")[2]) for one, _ in gold] != [int(two.rpartition("-")[2]) for _, two in gold]
+
+
+def test_gold_pairs_alone_are_another_task() -> None:
+    record = {"kind": "mining", "sample": {"test": 20, "seed": 0}, "world": WORLD}
+    table, gold, _ = pairs("bucc_goldpairs", record, "test", "qab")
+    assert len(table) == 40 and len(gold) == 20
+    assert {name for pair in gold for name in pair} == set(table["id"].to_pylist())
+
+
+def test_translated_pairs_are_in_every_language_but_english() -> None:
+    n = len(LANGUAGES) - 1
+    texts = rows("mnli_translated", "train", size=3 * n)["text_a"].to_pylist()
+    known = [language_words(code) for code in LANGUAGES[1:]]
+    for number, text in enumerate(texts):
+        assert set(text.rstrip(".").lower().split()) <= known[number // 3], (LANGUAGES[1 + number // 3], text)
+
+
+def language_words(code: str) -> set[str]:
+    """Every word of many sentences in a language."""
+    tables = [rows("udpos", split, code, 3000) for split in ("train", "validation", "test")]
+    return {token.lower() for table in tables for tokens in table["tokens"].to_pylist() for token in tokens}
 
 
 def test_only_the_pairs_are_translations_and_others_come_close() -> None:

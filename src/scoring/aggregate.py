@@ -71,8 +71,9 @@ def group_scores(scores: Mapping[str, float]) -> dict[str, float]:
 
     `scores` holds the one number of each task; unweighted, so that all_task is no mean of the group scores.
     """
-    groups = {"all_task": list(TASKS)}
-    for task in TASKS.values():
+    members = [task for task in TASKS.values() if task.group]
+    groups = {"all_task": [task.name for task in members]}
+    for task in members:
         groups.setdefault(task.group, []).append(task.name)
     return {
         group: mean(scores[name] for name in names) for group, names in groups.items() if scores.keys() >= set(names)

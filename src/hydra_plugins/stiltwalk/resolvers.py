@@ -60,7 +60,7 @@ def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
             english = [] if record["kind"] in FROZEN else ["en"]
             facts["languages"] = [*english, *root.world.languages]
         return facts
-    return facts | {split: record[split] for split in ("train", "validation", "test") if split in record}
+    return facts | {key: record[key] for key in ("notes", "train", "validation", "test") if key in record}
 
 
 def _source(record: dict[str, Any], root: DictConfig) -> str:

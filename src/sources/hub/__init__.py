@@ -55,6 +55,23 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     return done.table.take(pa.array(rows)), origin
 
 
+def pairs(
+    task: str, record: dict[str, Any], split: str, language: str
+) -> tuple[pa.Table, list[tuple[str, str]], dict[str, Any]]:
+    """The two sides of a data set of translations as corpora in which every sentence has one, and the pairs of ids.
+
+    Returns a table of kind `mining`, the pairs and the origin, as sources.own.pairs does. Always whole: fewer sentences
+    are an easier task. Raises InputError as `read` does.
+    """
+    table, origin = read(task, record | {"sample": {}}, split, language)
+    sides = table["side"].to_pylist()
+    ids = table["id"].to_pylist()
+    places = {place: row for row, place in reversed(list(enumerate(zip(sides, ids, strict=True))))}
+    half = len(ids) // 2
+    once = table.take(pa.array(sorted(places.values())))  # a sentence may be in several pairs
+    return once, list(zip(ids[:half], ids[half:], strict=True)), origin
+
+
 def _part(facts: dict[str, Any], record: dict[str, Any], split: str, language: str) -> tuple[Converted, dict[str, Any]]:
     """The rows of one place on the hub, and their origin."""
     name, where = _fill(facts, language)
@@ -151,4 +168,4 @@ def _condition(column: str, value: Any) -> pc.Expression:
     return pc.field(column) == value
 
 
-__all__ = ["draw", "read"]
+__all__ = ["draw", "pairs", "read"]

@@ -162,7 +162,26 @@ def _text(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], traini
     return Converted(raw, {"no text": empty.to_numpy(zero_copy_only=False)})
 
 
-KINDS = {"pair": _pair, "tagging": _tagging, "qa": _qa, "choice": _choice, "text": _text, "retrieval": _retrieval}
+def _mining(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
+    """Translation pairs as corpora: all source sentences with their ids, then their translations in the same order."""
+    sides = ("source", "target")
+    columns = {
+        "side": np.repeat(sides, len(raw)),
+        "id": pa.concat_arrays([_array(raw, f"{side}_id").cast(pa.string()) for side in sides]),
+        "text": pa.concat_arrays([pc.utf8_trim_whitespace(_array(raw, side)) for side in sides]),
+    }
+    return Converted(pa.table(columns))
+
+
+KINDS = {
+    "pair": _pair,
+    "tagging": _tagging,
+    "qa": _qa,
+    "choice": _choice,
+    "text": _text,
+    "retrieval": _retrieval,
+    "mining": _mining,
+}
 
 
 def _array(table: pa.Table, name: str) -> pa.Array:

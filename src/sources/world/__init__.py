@@ -21,7 +21,7 @@ from sources.world.entities import draw_named, tag_names
 from sources.world.facts import Fact, draw_fact, generator, split_of
 from sources.world.inference import LABELS, draw_pair, near_facts
 from sources.world.language import Language, Plan, Token, read_language, say, speak, write
-from sources.world.mining import draw_sides
+from sources.world.mining import DISTRACTORS, draw_sides
 from sources.world.paraphrase import draw_joined, draw_questions
 from sources.world.reading import draw_passage, draw_unanswered
 from sources.world.tagging import draw_sentence
@@ -51,20 +51,21 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
 def pairs(
     task: str, record: dict[str, Any], split: str, language: str
 ) -> tuple[pa.Table, list[tuple[str, str]], dict[str, Any]]:
-    """Generate a split of bucc2018: sentences in a language and English ones, the translations among them apart.
+    """Generate sentences in a language and English ones, the translations among them apart.
 
     Returns a table of kind `mining`, in which `sample.<split>` sentences of each side have a translation on the other
-    and four times as many have none; the pairs of ids (source, target) in the order of the first; and the origin.
+    and four times as many (in bucc_goldpairs none) have not; the pairs of ids (source, target) in the order of the
+    first; and the origin.
     """
-    if task != "bucc2018":
-        raise InputError(f"the generated world has no pairs for task '{task}'; it has them for bucc2018")
+    if task not in DISTRACTED:
+        raise InputError(f"the generated world has no pairs for task '{task}'; it has them for {', '.join(DISTRACTED)}")
     world, size = record["world"], _size(task, record, split)
     english, other = read_language(world, "en"), read_language(world, language)
     if english == other:
-        raise InputError("bucc2018 pairs English with another language, not with itself")
+        raise InputError(f"{task} pairs English with another language, not with itself")
     # As in XTREME each language has sentences of its own, so its code is part of the key.
     rng = generator(world["seed"], record["sample"]["seed"], task, split, language)
-    source, target, gold = draw_sides(rng, split, size, (other, english))
+    source, target, gold = draw_sides(rng, split, size, (other, english), DISTRACTED[task])
     rows = [
         {"side": side, "id": name, "text": text}
         for side, texts in (("source", source), ("target", target))
@@ -97,6 +98,13 @@ def _pairs(key: Key, split: str, size: int, language: Language) -> Iterator[Row]
     for label in _balanced(rng, LABELS, size):
         plans = [[fact, STOP] for fact in _of_split(split, partial(draw_pair, rng, label))]
         yield _pair(plans, label, language)
+
+
+def _translated_pairs(key: Key, split: str, size: int, *languages: Language) -> Iterator[Row]:
+    """Pairs in every language but English, in turn."""
+    others = languages[1:]
+    for number, language in enumerate(others):
+        yield from _pairs((*key, language.code), split, len(range(number, size, len(others))), language)
 
 
 def _joined(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
@@ -236,6 +244,7 @@ def _of_split(split: str, draw: Callable[[], Any]) -> Any:
 TASKS: dict[str, Callable[..., Iterator[Row]]] = {
     "mnli": _pairs,
     "anli_plus": _pairs,
+    "mnli_translated": _translated_pairs,
     "qqp": _questions,
     "squad": _passages,
     "squad2": partial(_passages, unanswered=True),
@@ -255,6 +264,7 @@ TASKS: dict[str, Callable[..., Iterator[Row]]] = {
     "tydiqa": partial(_passages, facts=5),
     "tatoeba": _translations,
 }
-POLYGLOT = ("mlm", "tli")
+POLYGLOT = ("mlm", "tli", "mnli_translated")
+DISTRACTED = {"bucc2018": DISTRACTORS, "bucc_goldpairs": 0}
 
 __all__ = ["TASKS", "pairs", "read"]

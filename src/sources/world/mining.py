@@ -13,7 +13,11 @@ Side = dict[str, str]  # texts by their ids, in the order of the ids
 
 
 def draw_sides(
-    rng: np.random.Generator, split: str, pairs: int, languages: tuple[Language, Language]
+    rng: np.random.Generator,
+    split: str,
+    pairs: int,
+    languages: tuple[Language, Language],
+    distractors: int = DISTRACTORS,
 ) -> tuple[Side, Side, list[tuple[str, str]]]:
     """Sentences in the first language, sentences in the second, and the ids of the translations among them.
 
@@ -33,18 +37,18 @@ def draw_sides(
 
     while len(told) < pairs:
         tell(draw_fact(rng))
-    for fact in list(told):
+    for fact in list(told) if distractors else ():
         for _ in range(60):  # few of those drawn are of this split, and new
             for near in near_facts(fact, rng)[1:]:
                 tell(near)
-    while len(told) < pairs * (1 + 2 * DISTRACTORS):
+    while len(told) < pairs * (1 + 2 * distractors):
         tell(draw_fact(rng))
     texts = list(told.values())
     others = [texts[pairs + int(i)] for i in rng.permutation(len(texts) - pairs)]
     sides: list[Side] = []
     ids: list[list[str]] = []
     for number, language in enumerate(languages):
-        mine = [text[number] for text in texts[:pairs] + others[number * DISTRACTORS * pairs :][: DISTRACTORS * pairs]]
+        mine = [text[number] for text in texts[:pairs] + others[number * distractors * pairs :][: distractors * pairs]]
         order = rng.permutation(len(mine))
         ids.append([f"{language.code}-{place + 1:09d}" for place in np.argsort(order)])
         sides.append({f"{language.code}-{place + 1:09d}": mine[int(i)] for place, i in enumerate(order)})
