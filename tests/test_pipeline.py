@@ -122,7 +122,7 @@ def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):
 def test_the_readmes_task_of_ones_own_is_a_record_like_the_others(tmp_path):
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
-    record = re.search(r"```yaml\n(  snli:\n.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    (record,) = re.findall(r"```yaml\n(  snli:\n.*?)```", (ROOT / "README.md").read_text(), re.S)
     with (conf / "tasks.yaml").open("a") as file:
         file.write(record)
     compose_and_dump(tmp_path / "a.yaml", str(conf), None, "config", str(SRC), ["scale=small", "order=[squad,snli]"])

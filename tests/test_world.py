@@ -134,14 +134,9 @@ def test_parallel_tests_align(language: str) -> None:
     for one, two in zip(*tagged, strict=True):
         counts = [Counter(tag for tag in tags if articles or tag != "DET") for tags in (one, two)]
         assert counts[0] == counts[1]
-    joined = [rows("pawsx", language=code, size=200) for code in ("en", language)]
-    assert joined[0]["label"] == joined[1]["label"]
-    assert joined[0]["text_a"] != joined[1]["text_a"]
-    bags = [
-        [Counter(words(row["text_a"])) == Counter(words(row["text_b"])) for row in table.to_pylist()]
-        for table in joined
-    ]
-    assert bags[0] == bags[1]
+    stated = [rows("pawsx", language=code) for code in ("en", language)]
+    assert stated[0]["label"] == stated[1]["label"]
+    assert stated[0]["text_a"] != stated[1]["text_a"]
     named = [[Counter(names(row)) for row in rows("panx", language=code).to_pylist()] for code in ("en", language)]
     assert named[0] == named[1]
 
@@ -259,15 +254,13 @@ def test_a_verb_has_the_category_that_its_object_gives_it() -> None:
     assert sum(len(found) > 1 for found in verbs.values()) >= 10
 
 
-def test_joined_sentences_mean_the_same_only_if_both_facts_stay() -> None:
+def test_statements_mean_the_same_only_if_they_differ_in_detail() -> None:
     alike = 0
     for row in rows("pawsx", size=400).to_pylist():
-        clauses = [[tuple(words(clause)) for clause in row[text].split(" and ")] for text in ("text_a", "text_b")]
-        assert len(clauses[0]) == len(clauses[1]) == 2
-        assert (clauses[0] == clauses[1][::-1]) == (row["label"] == "1")
-        assert (set(clauses[0]) == set(clauses[1])) == (row["label"] == "1")
-        alike += row["label"] == "0" and Counter(words(row["text_a"])) == Counter(words(row["text_b"]))
-    assert 0.3 < alike / 200 < 0.5
+        one, other = sorted((words(row["text_a"]), words(row["text_b"])), key=len)
+        assert within(one, other) == (row["label"] == "1"), row
+        alike += row["label"] == "0" and not Counter(one) - Counter(other)
+    assert alike > 60  # whose words alone do not tell
 
 
 def test_duplicate_questions_differ_in_detail_only() -> None:

@@ -22,7 +22,7 @@ from sources.world.facts import Fact, draw_fact, generator, split_of
 from sources.world.inference import LABELS, draw_pair, near_facts
 from sources.world.language import Language, Plan, Token, read_language, say, speak, write
 from sources.world.mining import DISTRACTORS, draw_sides
-from sources.world.paraphrase import draw_joined, draw_questions
+from sources.world.paraphrase import draw_questions, draw_statements
 from sources.world.reading import draw_passage, draw_unanswered
 from sources.world.tagging import draw_sentence
 
@@ -107,11 +107,11 @@ def _translated_pairs(key: Key, split: str, size: int, *languages: Language) -> 
         yield from _pairs((*key, language.code), split, len(range(number, size, len(others))), language)
 
 
-def _joined(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
+def _statements(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
     rng = generator(*key)
     for label in _balanced(rng, ("0", "1"), size):
-        drawn = _of_split(split, partial(draw_joined, rng, label == "1"))
-        yield _pair([[one, "and.CCONJ", two, STOP] for one, two in drawn], label, language)
+        _, *facts = _of_split(split, partial(draw_statements, rng, label == "1"))
+        yield _pair([[fact, STOP] for fact in facts], label, language)
 
 
 def _questions(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
@@ -256,7 +256,7 @@ TASKS: dict[str, Callable[..., Iterator[Row]]] = {
     "tli": _word_pairs,
     "null": _pairs,
     "xnli": _pairs,
-    "pawsx": _joined,
+    "pawsx": _statements,
     "udpos": _tagged,
     "panx": partial(_tagged, draw=draw_named, tag=tag_names),
     "xquad": _passages,

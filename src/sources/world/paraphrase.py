@@ -18,41 +18,33 @@ def meaning(plan: Plan) -> tuple[Token, ...]:
     return tuple(say(plan, CORE))
 
 
-def draw_joined(rng: np.random.Generator, same: bool) -> tuple[list[Fact], list[Fact]]:
-    """Two facts and, in the other order, the same or not: a third with parts exchanged, the rest with one fact changed.
+def draw_statements(rng: np.random.Generator, same: bool) -> tuple[tuple[Token, ...], Fact, Fact]:
+    """The meaning of the first of two facts, and both: one, first or second, leaves out a detail of the other.
 
-    That two facts come in the other order tells nothing: they always do.
+    Facts that are not the same are near ones besides; a third of them have the same words, but what was the subject is
+    the object. That something is left out tells nothing: it always is.
     """
-    alter = _exchange if rng.random() < 1 / 3 else _replace
     while True:
-        facts = [draw_fact(rng), draw_fact(rng)]
-        others = facts if same else alter(facts, rng)
-        if same or {bare(fact) for fact in facts} != {bare(fact) for fact in others}:
-            return facts, others[::-1]
+        fact = draw_fact(rng)
+        swap = not same and rng.random() < 1 / 3
+        others = [fact] if same else _exchanged(fact) if swap else near_facts(fact, rng)[1:]
+        if not others:
+            continue
+        other = choose(rng, others)
+        details = _details(other) if swap else _shared(fact, other)
+        if not details:
+            continue
+        other = _without(other, choose(rng, details))
+        if same or bare(other) != bare(fact):
+            first, second = [fact, other][:: 1 if rng.random() < 0.5 else -1]
+            return meaning([first]), first, second
 
 
-def _exchange(facts: list[Fact], rng: np.random.Generator) -> list[Fact]:
-    """The same words, but two clauses have exchanged a part, or one its subject and object."""
-    one, two = facts
-    between = [
-        [change(one, **{part: getattr(two, part)}), change(two, **{part: getattr(one, part)})]
-        for part in ("subject", "object", "place")
-        if getattr(one, part) and getattr(two, part)
-    ]
-    within = [
-        [change(fact, subject=fact.object, object=fact.subject) if fact is swapped else fact for fact in facts]
-        for swapped in facts
-        if swapped.object and swapped.object.head not in THINGS
-    ]
-    exchanged: list[Fact] = choose(rng, between + within)
-    return exchanged
-
-
-def _replace(facts: list[Fact], rng: np.random.Generator) -> list[Fact]:
-    """A near fact in place of one of the two, if there is one."""
-    number = int(rng.integers(2))
-    near = near_facts(facts[number], rng)[1:] or [facts[number]]
-    return [choose(rng, near) if i == number else fact for i, fact in enumerate(facts)]
+def _exchanged(fact: Fact) -> list[Fact]:
+    """The fact with subject and object exchanged, where the object could do what the subject does."""
+    if not fact.object or fact.object.head in (fact.subject.head, *THINGS):
+        return []
+    return [change(fact, subject=fact.object, object=fact.subject)]
 
 
 def draw_questions(rng: np.random.Generator, same: bool) -> tuple[tuple[Token, ...], Question, Question]:
@@ -67,7 +59,7 @@ def draw_questions(rng: np.random.Generator, same: bool) -> tuple[tuple[Token, .
         if not others:
             continue
         other, asked = choose(rng, others)
-        details = [part for part in _details(other) if part != asked and getattr(other, part) == getattr(fact, part)]
+        details = [part for part in _shared(fact, other) if part != asked]
         if not details:
             continue
         out = choose(rng, details)
@@ -90,6 +82,11 @@ def _details(fact: Fact) -> list[str]:
     """The parts of a fact that it could do without, or without the adjective of."""
     nouns = [role for role in ROLES if (noun := getattr(fact, role)) and noun.adjective]
     return [*nouns, *(part for part in MODIFIERS if getattr(fact, part))]
+
+
+def _shared(fact: Fact, other: Fact) -> list[str]:
+    """The details of the other fact that are in parts which both have alike."""
+    return [part for part in _details(other) if getattr(other, part) == getattr(fact, part)]
 
 
 def _without(fact: Fact, part: str) -> Fact:
