@@ -32,10 +32,8 @@ def draw_statements(rng: np.random.Generator, same: bool) -> tuple[tuple[Token, 
             continue
         other = choose(rng, others)
         details = _details(other) if swap else _shared(fact, other)
-        if not details:
-            continue
-        other = _without(other, choose(rng, details))
-        if same or bare(other) != bare(fact):
+        if details and (same or bare(other) != bare(fact)):
+            other = _without(other, choose(rng, details))
             first, second = [fact, other][:: 1 if rng.random() < 0.5 else -1]
             return meaning([first]), first, second
 
