@@ -260,7 +260,7 @@ def test_statements_mean_the_same_only_if_they_differ_in_detail() -> None:
         one, other = sorted((words(row["text_a"]), words(row["text_b"])), key=len)
         assert within(one, other) == (row["label"] == "1"), row
         alike += row["label"] == "0" and not Counter(one) - Counter(other)
-    assert alike > 60  # whose words alone do not tell
+    assert alike > 40  # whose words alone do not tell
 
 
 def test_duplicate_questions_differ_in_detail_only() -> None:
