@@ -21,6 +21,7 @@ TINY = [
     "sample.validation=16",
     "sample.test=12",
     "training.epochs=1",
+    "targets=[xnli,udpos,xquad,tatoeba]",
 ]
 
 pytestmark = pytest.mark.slow
