@@ -6,6 +6,7 @@ Experiments are listed apart where more than order and seed differs from the fir
 orders.
 """
 
+import re
 import signal
 from collections.abc import Iterable
 from typing import Any
@@ -17,9 +18,10 @@ from common.stage import run
 from summarize import COLUMNS
 
 NOW = "workspace"
+TOLD = ("notes", "leaked_by")  # facts of a task that are told and change nothing
 SHOWN = 5  # settings in which experiments differ, at most
 # What is the same wherever only the order or the seed differs.
-SETTINGS = ("source", "world.", "encoder.", "sample.", "training.", "kinds.", "tasks.", "xtreme.", "targets")
+SETTINGS = ("source", "world.", "encoder.", "sample.", "training.", "kinds.", "tasks.", "xtreme.")
 
 
 def main() -> None:
@@ -31,16 +33,19 @@ def main() -> None:
         for row in exp_show(revs=commits or None)
         if row.get("order") is not None and (row["Experiment"] or row["rev"] == NOW)
     ]
-    names = dict.fromkeys(name for row in rows for name in row)
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    settings = [name for name in names if name.startswith(SETTINGS) and not is_score(name)]
+    groups: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
     for row in rows:
-        groups.setdefault(tuple(row.get(name) for name in settings), []).append(row)
-    first = next(iter(groups), ())
-    for key, members in groups.items():
-        differing = [
-            f"{name}={value}" for name, value, usual in zip(settings, key, first, strict=True) if value != usual
-        ]
+        mine = settings(row)
+        for known, members in groups:
+            if all(known.get(name, value) == value for name, value in mine.items()):
+                known |= mine
+                members.append(row)
+                break
+        else:
+            groups.append((mine, [row]))
+    for known, members in groups:
+        usual = groups[0][0]
+        differing = [f"{name}={value}" for name, value in known.items() if usual.get(name, value) != value]
         if differing:
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
@@ -48,10 +53,23 @@ def main() -> None:
     print("\nEnglish / mean of the other languages")
 
 
+def settings(row: dict[str, Any]) -> dict[str, Any]:
+    """What an experiment's scores depend on besides order and seed; not the tasks and targets that it lacks."""
+    used = {name: set(re.findall(r"\w+", str(row.get(name)))) for name in ("order", "targets")}
+
+    def counts(name: str) -> bool:
+        group, _, rest = name.partition(".")
+        of = {"tasks": "order", "xtreme": "targets"}.get(group)
+        task, _, fact = rest.partition(".")
+        return name.startswith(SETTINGS) and not is_score(name) and (not of or (task in used[of] and fact not in TOLD))
+
+    return {name: value for name, value in row.items() if counts(name)}
+
+
 def is_score(name: str) -> bool:
     """Whether a column of `exp_show` is a score of metrics/summary.json; the parameters have `tasks` too."""
     group, _, column = name.split(".") if name.count(".") == 2 else ("", "", "")
-    return group == "tasks" and column in COLUMNS
+    return group == "tasks" and column in (*COLUMNS, "leak")
 
 
 def print_table(rows: Iterable[dict[str, Any]]) -> None:
@@ -59,7 +77,10 @@ def print_table(rows: Iterable[dict[str, Any]]) -> None:
     rows = list(rows)
     targets = list(
         dict.fromkeys(
-            name.split(".")[1] for row in rows for name, value in row.items() if is_score(name) and value is not None
+            name.split(".")[1]
+            for row in rows
+            for name, value in row.items()
+            if is_score(name) and isinstance(value, float)
         )
     )
     table = [["experiment", "order", "seed", *targets]]

@@ -23,11 +23,17 @@ def main() -> None:
     if chain:
         parts += ["## Steps", "", *steps(list(chain)), ""]
     parts += ["## Data", ""]
-    for mixture, block in mixtures.items():
-        for task in block["tasks"]:
-            parts += about(task, Path("data/intermediate", mixture, task, "SOURCE.json"))
-    for target in benchmark:
-        parts += about(target, Path("data/xtreme", target, "SOURCE.json"))
+    sources = [
+        (task, Path("data/intermediate", mixture, task, "SOURCE.json"))
+        for mixture, block in mixtures.items()
+        for task in block["tasks"]
+    ]
+    sources += [(target, Path("data/xtreme", target, "SOURCE.json")) for target in benchmark]
+    told: dict[tuple[str, ...], list[str]] = {}
+    for task, file in sources:
+        told.setdefault(tuple(about(file)), []).append(task)
+    for lines, tasks in told.items():
+        parts += [f"### {', '.join(dict.fromkeys(tasks))}", "", *lines, ""]
     REPORT.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
     print(f"{REPORT}: {path}, {len(scores)} targets")
 
@@ -74,12 +80,11 @@ def steps(chain: list[str]) -> list[str]:
     return table(["step", "task", "validation"], rows)
 
 
-def about(task: str, path: Path) -> list[str]:
+def about(path: Path) -> list[str]:
     """What a task's SOURCE.json says: where its rows are from, how many were left out or mended, what to know."""
     source = read(path)
     places = list(origins(source))
-    lines = [f"### {task}", ""]
-    lines += [f"- {note}" for note in source.get("notes", [])]
+    lines = [f"- {note}" for note in source.get("notes", [])]
     named = dict.fromkeys(
         f"{place['path']} at {place['sha'][:12]} ({place.get('license') or 'licence unknown'})"
         for place in places
@@ -98,7 +103,7 @@ def about(task: str, path: Path) -> list[str]:
     other = [place for place in read_from if place.get("rows_published") not in (None, place.get("rows_read"))]
     if other:
         lines.append(f"- {len(other)} of {len(read_from)} parts have another number of rows than was published")
-    return [*lines, ""]
+    return lines
 
 
 def origins(source: Any) -> Iterator[dict[str, Any]]:

@@ -191,5 +191,8 @@ def test_every_task_is_trained_and_scored(project):
     assert cosines["seen-after"] != cosines["seen-before"]
     project.run(sys.executable, "src/report.py")
     report = (project.folder / "report.md").read_text()
-    assert all(f"### {task}\n" in report for task in [*nine.split("+"), "mlm", *summary["tasks"]])
+    assert (
+        f"### {', '.join([*nine.split('+'), 'null', 'mlm', 'tli', *summary['tasks']])}\n\n- the generated world"
+        in report
+    )
     assert f"| all_task | {summary['all_task']:.1f} |" in report

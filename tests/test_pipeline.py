@@ -162,8 +162,11 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
         ),
         ("scale=small targets=[bucc]", "'bucc2018' needs files of your own in data/own/bucc2018"),
         ("seed=x", "error: seed='x' is not a whole number"),
-        ("training.epochs=inf", "error: params.yaml: mixtures.mnli.training.epochs is inf; it must be a number"),
-        ("training.keep=bets", "mixtures.mnli.training.keep is 'bets'; it must be one of last, best"),
+        (
+            "order=[mnli] training.epochs=inf",
+            "error: params.yaml: mixtures.mnli.training.epochs is inf; it must be a number",
+        ),
+        ("order=[mnli] training.keep=bets", "mixtures.mnli.training.keep is 'bets'; it must be one of last, best"),
         ("++tasks.squad.training.epoch=3", "mixtures.squad.training has missing or unknown keys: epoch"),
         ("++xtreme.xnli.training.batch_size=0", "benchmark.xnli.training.batch_size is 0; it must be 1 or more"),
     ],

@@ -1,8 +1,9 @@
-"""The report: what a run's files say, in words."""
+"""What is told of a run: the report on one, the table of many."""
 
 import json
 from pathlib import Path
 
+from compare import settings
 from report import about, by_language
 
 
@@ -16,9 +17,7 @@ def test_what_was_done_to_the_data_is_told(tmp_path: Path):
     }
     path = tmp_path / "SOURCE.json"
     path.write_text(json.dumps(source))
-    assert about("xnli", path) == [
-        "### xnli",
-        "",
+    assert about(path) == [
         "- Old things among the new.",
         "- from a/b at 0123456789ab (mit)",
         "- rows read: 21",
@@ -26,7 +25,6 @@ def test_what_was_done_to_the_data_is_told(tmp_path: Path):
         "- reanchored: 2",
         "- unfit, never used: 4 unlabelled",
         "- 2 of 3 parts have another number of rows than was published",
-        "",
     ]
 
 
@@ -36,3 +34,22 @@ def test_a_language_has_the_number_that_its_score_averages():
         "udpos": {"averages": {"avg_f1": 1, "avg_accuracy": 2}, "languages": {"de": {"f1": 70, "accuracy": 80}}},
     }
     assert by_language(scores)[2:] == ["| de | - | 70.0 |", "| en | 55.0 | - |"]
+
+
+def test_experiments_are_told_apart_by_what_they_used_only():
+    row = {
+        "order": "['mnli', 'squad+qqp']",
+        "targets": "['udpos']",
+        "tasks.mnli.kind": "pair",
+        "tasks.qqp.kind": "pair",
+        "tasks.anli_plus.kind": "pair",
+        "xtreme.udpos.kind": "tagging",
+        "xtreme.udpos.notes": "old",
+        "xtreme.xnli.kind": "pair",
+        "tasks.udpos.score": 50.0,
+        "tasks.udpos.leak": "x",
+        "training.epochs": 3.0,
+        "chain.1-mnli.init": "models/encoder",
+        "seed": 42,
+    }
+    assert settings(row).keys() == {"tasks.mnli.kind", "tasks.qqp.kind", "xtreme.udpos.kind", "training.epochs"}
