@@ -1,5 +1,6 @@
 """The training loop on a toy encoder: it learns, it repeats itself, and a batch may be cut into any micro-batches."""
 
+import contextlib
 import copy
 import os
 import subprocess
@@ -14,9 +15,10 @@ import torch
 from common.errors import InputError
 from common.tables import schema
 from kinds import choice, pair, tagging, text
-from training.encoded import prediction_batches, training_batches
+from training.encoded import Encoded, prediction_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
 from training.settings import Settings
+from training.vocabulary import on_touched_rows
 
 BLOCK = {
     "epochs": 2,
@@ -241,3 +243,34 @@ def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokenizer, settings, 
     assert {task: plan.count(task) for task in data} == steps
     assert plan == plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
     assert plan != sorted(plan)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_training_on_touched_rows_is_training_on_all(encoder, tokenizer, keep, monkeypatch):
+    settings = Settings.read(BLOCK | {"keep": keep, "weight_decay": 0.1, "epochs": 4, "evaluations": 4})
+    trained = []
+    for whole in (False, True):
+        if whole:
+            monkeypatch.setattr("training.loop.on_touched_rows", lambda *_: contextlib.nullcontext())
+        mine = copy.deepcopy(encoder)
+        with accelerating(settings) as accelerator:
+            model, _ = train(accelerator, mine, {"nli": nli(32, tokenizer)}, settings, 5, "nli")
+        assert model.encoder.get_input_embeddings() is mine.get_input_embeddings()
+        trained.append(dict(mine.named_parameters()))
+    touched, dense = trained
+    assert touched.keys() == dense.keys() == dict(encoder.named_parameters()).keys()
+    for name, weight in dense.items():
+        torch.testing.assert_close(touched[name], weight, rtol=0, atol=2e-7)
+    word = tokenizer.convert_tokens_to_ids("Paris")  # in no row
+    before, after = (
+        folder["embeddings.word_embeddings.weight"][word] for folder in (dict(encoder.named_parameters()), touched)
+    )
+    assert 0.95 < (after / before).mean() < 1
+
+
+def test_a_word_without_a_row_is_an_error_and_not_another_word(encoder):
+    with on_touched_rows(encoder, [], [Encoded({"input_ids": [[0, 5, 2]]}, [0], np.ones(1))]):
+        assert encoder(torch.tensor([[0, 5, 2]])).last_hidden_state.shape == (1, 3, 32)
+        with pytest.raises(IndexError):
+            encoder(torch.tensor([[0, 6, 2]]))
+    assert encoder(torch.tensor([[0, 6, 2]])).last_hidden_state.shape == (1, 3, 32)

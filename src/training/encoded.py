@@ -1,5 +1,6 @@
 """Encoded examples, how they are grouped into batches, and batches as padded tensors."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,15 @@ class Encoded:
         inputs = self.features["input_ids"]
         counts = (sum(map(len, ids)) if ids and isinstance(ids[0], list) else len(ids) for ids in inputs)
         return np.fromiter(counts, np.int64, len(self))
+
+    @property
+    def vocabulary(self) -> np.ndarray:
+        """The distinct token ids of all rows, sorted."""
+        rows = self.features["input_ids"]
+        flat = itertools.chain.from_iterable(rows)
+        if rows and isinstance(rows[0][0], list):
+            flat = itertools.chain.from_iterable(flat)
+        return np.unique(np.fromiter(flat, np.int64))
 
     def __len__(self) -> int:
         return len(self.features["input_ids"])
