@@ -29,7 +29,8 @@ def main() -> None:
         print(f"{'language':10}{'ours':>8}{'published':>11}")
         for language, score in ours.items():
             print(f"{language:10}{score:8.1f}{published[target].get(language, float('nan')):11.1f}")
-        print(f"{'mean':10}{mean(ours.values()):8.1f}{mean(published[target].values()):11.1f}")
+        both = [language for language in ours if language in published[target]]
+        print(f"{'mean':10}{mean(ours.values()):8.1f}{mean(published[target][name] for name in both):11.1f}")
 
 
 def by_language(target: str) -> tuple[dict[str, float], int]:
