@@ -12,7 +12,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from common.errors import InputError
 from common.tables import schema, write_table
-from kinds.mining import Kind, best_threshold, both_ways, margin_pairs, neighbours
+from kinds.mining import SHORTLIST, Kind, best_threshold, margin_pairs, neighbours
 
 OPTIONS = {"kind": "mining", "depth": 1.0, "pooling": "mean", "max_length": 16, "neighbours": 4}
 
@@ -33,39 +33,34 @@ def nearest(queries: torch.Tensor, index: torch.Tensor, k: int) -> tuple[np.ndar
     return np.take_along_axis(products, rows, 1), rows
 
 
-@pytest.mark.parametrize(("rows", "columns", "k"), [(40, 57, 4), (3, 9, 4), (1, 1, 4), (30, 2, 3)])
+@pytest.mark.parametrize(("rows", "columns", "k"), [(40, 57, 4), (57, 40, 4), (3, 9, 4), (1, 1, 4), (30, 2, 3)])
 @pytest.mark.parametrize("budget", [4, 4 * 35, 1 << 20])
-def test_neighbours_are_those_of_scikit_learn_whatever_the_blocks(rows, columns, k, budget):
-    source, target = unit(rows, 16, 1), unit(columns, 16, 2)
-    both = both_ways(source, target, k, budget=budget)
-    for found, queries, index in zip(both, (source, target), (target, source), strict=True):
-        count = min(k, len(index))
-        distances, expected = NearestNeighbors(n_neighbors=count, metric="cosine").fit(index).kneighbors(queries)
-        for similarities, numbers in (found, neighbours(queries, index, k, budget=budget)):
-            assert numbers.tolist() == expected.tolist()
-            np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
+@pytest.mark.parametrize("shortlist", [0, SHORTLIST])
+def test_neighbours_are_those_of_scikit_learn_whatever_the_blocks(rows, columns, k, budget, shortlist):
+    queries, index = unit(rows, 16, 1), unit(columns, 16, 2)
+    count = min(k, columns)
+    distances, expected = NearestNeighbors(n_neighbors=count, metric="cosine").fit(index).kneighbors(queries)
+    similarities, numbers = neighbours(queries, index, k, budget=budget, shortlist=shortlist)
+    assert numbers.tolist() == expected.tolist()
+    np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
 
 
 @pytest.mark.parametrize(("rows", "columns", "k"), [(13, 17, 4), (17, 3, 4), (2, 20, 1), (12, 12, 12)])
 @pytest.mark.parametrize("width", [1, 3, 6])
 def test_blocks_of_every_size_give_the_same_and_ties_go_to_the_lower_row(rows, columns, k, width):
-    source, target = tying(rows, width, 1), tying(columns, width, 2)
-    expected = nearest(source, target, k), nearest(target, source, k)
-    for side in range(1, 1 + max(rows, columns)):
-        both = both_ways(source, target, k, budget=4 * side * side)
-        alone = neighbours(source, target, k, budget=4 * side * side), expected[1]
-        for one, other in itertools.product(range(2), (both, alone)):
-            for found, wanted in zip(other[one], expected[one], strict=True):
-                assert found.tolist() == wanted.tolist()
+    queries, index = tying(rows, width, 1), tying(columns, width, 2)
+    expected = nearest(queries, index, k)
+    for cells in range(1, 2 + rows * columns, 3):
+        for found, wanted in zip(neighbours(queries, index, k, budget=4 * cells), expected, strict=True):
+            assert found.tolist() == wanted.tolist()
 
 
 def test_rows_that_are_all_alike_are_taken_in_their_order():
     alike = torch.ones(50, 4) / 2
-    for similarities, numbers in both_ways(alike, alike[:30], 3, budget=4 * 49):
-        assert numbers.tolist() == [[0, 1, 2]] * len(numbers) and bool((similarities == 1).all())
-    scores, sources, targets = margin_pairs(alike, alike[:30])
-    # Every row's best partner is row 0 of the other side, and that can be taken once.
-    assert (scores.tolist(), sources.tolist(), targets.tolist()) == ([1.0], [0], [0])
+    similarities, numbers = neighbours(alike, alike[:30], 3, budget=4 * 49)
+    assert numbers.tolist() == [[0, 1, 2]] * 50 and bool((similarities == 1).all())
+    # Every row's best partner is one and the same row of the other side, and that can be taken once.
+    assert [len(part) for part in margin_pairs(alike, alike[:1])] == [1, 1, 1]
 
 
 def aligned(source: np.ndarray, target: np.ndarray, k: int) -> list[tuple[float, int, int]]:

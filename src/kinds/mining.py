@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from accelerate import Accelerator
+from accelerate.utils import is_bf16_available
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -25,7 +26,8 @@ from common.tables import read_table
 from training.embedding import Embedder
 
 SUFFIX = "tsv"
-BUDGET = 32 << 20  # bytes of a block of inner products; the search holds a few times as much beside its answer
+BUDGET = 64 << 20  # bytes of a block of inner products; the search holds a few times as much beside its answer
+SHORTLIST = 16  # rows that bfloat16 picks for float32 to choose from
 Pair = tuple[str, str]  # ids of a source and a target sentence
 Candidate = tuple[float, str, str]  # the pair with its score
 Neighbours = tuple[torch.Tensor, torch.Tensor]  # similarities and rows (queries x k), nearest first
@@ -110,7 +112,10 @@ def margin_pairs(
     """
     if not len(source) or not len(target):
         return np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
-    directions = [(near.cpu(), rows.cpu()) for near, rows in both_ways(source, target, k, progress)]
+    # Two searches: turning the products of one round for the other takes longer than computing them anew.
+    sides, shortlist = ((source, target), (target, source)), fast_shortlist(source.device)
+    found = [neighbours(queries, index, k, progress, shortlist=shortlist) for queries, index in sides]
+    directions = [(near.cpu(), rows.cpu()) for near, rows in found]
     means = [near.mean(1) for near, _ in directions]
     best, partners = [], []
     for (near, rows), own, other in zip(directions, means, means[::-1], strict=True):
@@ -153,63 +158,82 @@ def best_threshold(scores: Sequence[float], right: Sequence[bool], gold_count: i
 
 @torch.no_grad()
 def neighbours(
-    queries: torch.Tensor, index: torch.Tensor, k: int, progress: str = "", budget: int = BUDGET
+    queries: torch.Tensor, index: torch.Tensor, k: int, progress: str = "", budget: int = BUDGET, shortlist: int = 0
 ) -> Neighbours:
-    """The k rows of `index` (all, if fewer) with the largest inner product, for each query, exactly.
+    """The k rows of `index` (all, if fewer) with the largest inner product, for each query.
 
-    queries, index: rows x width, on one device, where the search runs and its answer lies. Of equally near rows the
-    lower one comes first, whatever the blocks. progress: what the bar says; none if empty. budget: bytes of a block.
+    queries, index: rows x width, in float32 on one device, where the search runs and its answer lies. Of equally near
+    rows the lower one comes first, whatever the blocks. progress: what the bar says; none if empty. budget: bytes of a
+    block. shortlist: with 0 the search is exact; with more, so many rows are found by bfloat16 products, and the k
+    nearest of them by float32.
     """
-    best = _nothing(queries, index, k)
-    for rows, columns, products in _blocks(queries, index, progress, budget):
-        _merge(best, rows, products, columns.start)
-    return best
+    best = _nothing(queries, index, shortlist or k, shortlist > 0)
+    for rows, columns, products in _blocks(queries, index, progress, budget, shortlist > 0):
+        _merge(best, rows, products, columns.start, shortlist > 0)
+    return _refine(best, queries, index, k) if shortlist else best
 
 
-@torch.no_grad()
-def both_ways(
-    source: torch.Tensor, target: torch.Tensor, k: int, progress: str = "", budget: int = BUDGET
-) -> tuple[Neighbours, Neighbours]:
-    """`neighbours` of source among target, and of target among source, from one pass over their products."""
-    forward, backward = _nothing(source, target, k), _nothing(target, source, k)
-    for rows, columns, products in _blocks(source, target, progress, budget):
-        _merge(forward, rows, products, columns.start)
-        _merge(backward, columns, products.T.contiguous(), rows.start)  # topk down the columns takes thrice as long
-    return forward, backward
+def fast_shortlist(device: torch.device) -> int:
+    """SHORTLIST where the device multiplies bfloat16 faster than float32, else 0."""
+    fast = torch.cpu.get_capabilities().get("avx512_bf16", False) if device.type == "cpu" else is_bf16_available(True)
+    return SHORTLIST if fast else 0
 
 
-def _nothing(queries: torch.Tensor, index: torch.Tensor, k: int) -> Neighbours:
+def _nothing(queries: torch.Tensor, index: torch.Tensor, k: int, coarse: bool) -> Neighbours:
     shape = (len(queries), min(k, len(index)))
-    return queries.new_full(shape, -torch.inf), torch.zeros(shape, dtype=torch.int64, device=queries.device)
+    similarities = torch.full(shape, -torch.inf, dtype=torch.bfloat16 if coarse else None, device=queries.device)
+    return similarities, torch.zeros(shape, dtype=torch.int64, device=queries.device)
 
 
 def _blocks(
-    source: torch.Tensor, target: torch.Tensor, progress: str, budget: int
+    queries: torch.Tensor, index: torch.Tensor, progress: str, budget: int, coarse: bool
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """Blocks of source @ target.T with their rows and columns; each block overwrites the one before."""
-    most = max(1, budget // source.element_size())
-    height = max(1, min(len(source), math.isqrt(most)))
-    width = max(1, min(len(target), most // height))
-    buffer = source.new_empty(height * width)
-    corners = list(itertools.product(range(0, len(source), height), range(0, len(target), width)))
+    """Blocks of queries @ index.T with their rows and columns; each block overwrites the one before."""
+    if coarse:
+        queries, index = queries.bfloat16(), index.bfloat16()
+    most = max(1, budget // queries.element_size())
+    height = max(1, min(len(queries), math.isqrt(most // 8)))  # wide: less to merge
+    width = max(1, min(len(index), most // height))
+    buffer = queries.new_empty(height * width)
+    corners = list(itertools.product(range(0, len(queries), height), range(0, len(index), width)))
     for s, t in tqdm(corners, progress, unit="block", disable=not progress):
-        rows, columns = slice(s, min(s + height, len(source))), slice(t, min(t + width, len(target)))
+        rows, columns = slice(s, min(s + height, len(queries))), slice(t, min(t + width, len(index)))
         shape = (rows.stop - s, columns.stop - t)
         products = buffer[: math.prod(shape)].view(shape)
-        torch.mm(source[rows], target[columns].T, out=products)
+        torch.mm(queries[rows], index[columns].T, out=products)
         yield rows, columns, products
 
 
-def _merge(best: Neighbours, rows: slice, products: torch.Tensor, first: int) -> None:
+def _merge(best: Neighbours, rows: slice, products: torch.Tensor, first: int, coarse: bool) -> None:
     """Put into `best[rows]` what is nearer among the columns of `products`, which are rows from `first` on."""
     similarities, numbers = best
     k = similarities.shape[1]
-    values, columns = _largest(products, k)
+    values, columns = products.topk(min(k, products.shape[1])) if coarse else _largest(products, k)
     values, found = torch.cat([similarities[rows], values], 1), torch.cat([numbers[rows], columns + first], 1)
-    found, order = found.sort(dim=1)
+    if coarse:  # which of those that tie stay does not matter yet
+        similarities[rows], order = values.topk(k)
+        numbers[rows] = found.gather(1, order)
+        return
+    values, found = _falling(values, found)
+    similarities[rows], numbers[rows] = values[:, :k], found[:, :k]
+
+
+def _falling(values: torch.Tensor, numbers: torch.Tensor) -> Neighbours:
+    """Both ordered by falling value, of equal values the lower number first."""
+    numbers, order = numbers.sort(dim=1)
     values, by_value = values.gather(1, order).sort(dim=1, descending=True, stable=True)
-    similarities[rows] = values[:, :k]
-    numbers[rows] = found.gather(1, by_value[:, :k])
+    return values, numbers.gather(1, by_value)
+
+
+def _refine(best: Neighbours, queries: torch.Tensor, index: torch.Tensor, k: int, rows: int = 256) -> Neighbours:
+    """The k nearest of a shortlist, by products in the queries' own precision."""
+    parts = []
+    for start in range(0, len(queries), rows):
+        numbers = best[1][start : start + rows]
+        values = torch.bmm(index[numbers], queries[start : start + rows, :, None]).squeeze(-1)
+        parts.append(tuple(part[:, :k] for part in _falling(values, numbers)))
+    similarities, found = zip(*parts, strict=True)
+    return torch.cat(similarities), torch.cat(found)
 
 
 def _largest(products: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
