@@ -1,6 +1,6 @@
 """One step of the chain: train the encoder of the step before on one mixture of intermediate tasks.
 
-    accelerate launch --config_file accelerate.yaml src/intermediate.py 2-squad
+    python src/intermediate.py 2-squad
 
 Only the encoder goes on to the next step. The heads are kept beside it; optimizer and schedule start anew.
 """
@@ -11,9 +11,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from common.stage import read_params, run, whole_folder, write_json
+from common.stage import read_params, whole_folder, write_json
 from common.tables import labels_of, read_table
 from modeling.encoder import load_encoder, save_encoder
+from training.launch import launch
 from training.loop import Data, accelerating, recording, seed_of, train
 from training.model import save_heads
 from training.settings import Settings
@@ -50,4 +51,4 @@ def main(key: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    launch(main, *sys.argv[1:])

@@ -1,11 +1,12 @@
 """One XTREME task: tune the final encoder on its English rows, predict every language. Retrieval is not tuned.
 
-    accelerate launch --config_file accelerate.yaml src/target.py xnli
+    python src/target.py xnli
 
 Predictions lie in XTREME's submission layout. No test label is ever read here.
 """
 
 import sys
+import time
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -13,9 +14,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from common.stage import read_params, run, whole_folder, write_json
+from common.stage import read_params, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder
+from training.launch import launch
 from training.loop import Data, accelerating, predict, recording, seed_of, train
 from training.settings import Settings
 
@@ -44,6 +46,7 @@ def main(target: str) -> None:
             data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
             model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
 
+        start = time.perf_counter()
         found: dict[str, dict[str, list[Any]]] = {}  # by language, by subfolder
         bar = tqdm(tests.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
         for language, test in bar:
@@ -56,6 +59,7 @@ def main(target: str) -> None:
                 encoded = kind.encode(test, False)
                 logits = predict(accelerator, model, target, encoded, settings)
                 found[language] = {"": kind.decode(logits, encoded, test)}
+        seconds = time.perf_counter() - start
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")
             with whole_folder(Path("predictions") / target) as folder:
@@ -63,8 +67,8 @@ def main(target: str) -> None:
                     for place, predictions in places.items():
                         (folder / place).mkdir(parents=True, exist_ok=True)
                         kind.write(predictions, tests[language], folder / place / f"test-{language}.{module.SUFFIX}")
-        accelerator.print(f"{target}: predicted {len(tests)} languages from {final}")
+        accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    launch(main, *sys.argv[1:])

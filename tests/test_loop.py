@@ -15,7 +15,7 @@ import torch
 from common.errors import InputError
 from common.tables import schema
 from kinds import choice, pair, tagging, text
-from training.encoded import Encoded, prediction_batches, training_batches
+from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
@@ -23,7 +23,7 @@ from training.vocabulary import on_touched_rows
 BLOCK = {
     "epochs": 2,
     "batch_size": 8,
-    "micro_batch_size": 8,
+    "micro_batch_tokens": 1000,
     "learning_rate": 0.003,
     "warmup": 0.1,
     "weight_decay": 0.01,
@@ -119,10 +119,10 @@ def test_same_seed_same_weights_and_dropout_is_on(encoder, tokenizer):
 
 
 @pytest.mark.parametrize("task", ["nli", "tags"])
-def test_one_batch_of_eight_equals_four_of_two(encoder, tokenizer, task):
+def test_one_batch_equals_its_parts(encoder, tokenizer, task):
     data = {task: {"nli": nli, "tags": tags}[task](40, tokenizer)}
     whole, _ = fit(encoder, data)
-    parts, _ = fit(encoder, data, micro_batch_size=2)
+    parts, _ = fit(encoder, data, micro_batch_tokens=40)
     for name in whole:
         torch.testing.assert_close(whole[name], parts[name], rtol=0, atol=2e-5)
 
@@ -151,9 +151,10 @@ def test_best_keeps_the_weights_of_its_score():
 def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
     """The same global batch over gloo: equal to rounding."""
     for processes in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--standalone"]
-        command += [__file__, str(toy_folder), str(tmp_path / str(processes))]
+        command = [sys.executable, __file__, str(toy_folder), str(tmp_path / str(processes))]
         environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        if processes == 2:
+            environment["STILTWALK_LAUNCH"] = "launch/gpus.yaml"
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=120
         )
@@ -171,9 +172,9 @@ def test_every_row_comes_once_before_any_comes_again():
     assert sorted(np.bincount(np.concatenate(batches), minlength=10)) == [2] * 10
 
 
-def test_prediction_batches_hold_every_row_within_the_budget():
+def test_token_batches_hold_every_row_within_the_budget():
     lengths = np.random.default_rng(0).integers(1, 40, 200)
-    batches = prediction_batches(lengths, 100)
+    batches = token_batches(lengths, 100)
     assert sorted(np.concatenate(batches)) == list(range(200))
     assert all(len(batch) * lengths[batch].max() <= 100 or len(batch) == 1 for batch in batches)
 
@@ -193,26 +194,28 @@ def test_bad_hyper_parameters_are_named(change, message):
         Settings.read(BLOCK | change)
 
 
-def test_accumulation_follows_from_the_global_batch():
-    settings = Settings.read(BLOCK | {"batch_size": 24, "micro_batch_size": 5})
-    assert settings.accumulation(1) == 6  # 24 = 6 x 4; 5 x 5 would not be 24
-    assert settings.accumulation(2) == 3
-    with pytest.raises(InputError, match="multiple of 5"):
-        settings.accumulation(5)
+def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokenizer, monkeypatch):
+    monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
+    with pytest.raises(InputError, match="batch_size 2 is less than one example for each of the 3 processes"):
+        fit(encoder, {"nli": nli(8, tokenizer)}, batch_size=2)
 
 
 if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
     from modeling.encoder import load_encoder
+    from training.launch import launch
 
-    loaded, toy_tokenizer = load_encoder(Path(sys.argv[1]), dropout=0.0)
-    toy_settings = Settings.read(BLOCK)
-    both = {"tags": tags(40, toy_tokenizer), "nli": nli(40, toy_tokenizer)}
-    with accelerating(toy_settings, tasks=2) as accelerator:
-        trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
-        logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
-        facts = {"processes": accelerator.num_processes, "logits": torch.tensor(np.array(logits))}
-        if accelerator.is_main_process:
-            torch.save({**trained.state_dict(), **facts}, sys.argv[2])
+    def process(folder: str, out: str) -> None:
+        loaded, toy_tokenizer = load_encoder(Path(folder), dropout=0.0)
+        toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40})
+        both = {"tags": tags(40, toy_tokenizer), "nli": nli(40, toy_tokenizer)}
+        with accelerating(toy_settings, tasks=2) as accelerator:
+            trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
+            logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
+            facts = {"processes": accelerator.num_processes, "logits": torch.tensor(np.array(logits))}
+            if accelerator.is_main_process:
+                torch.save({**trained.state_dict(), **facts}, out)
+
+    launch(process, *sys.argv[1:])
 
 
 @pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])

@@ -1,13 +1,17 @@
 """dvc.yaml against the code: a stage depends on exactly the source that its script imports and the keys it reads."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.utils.hydra import compose_and_dump
@@ -186,8 +190,23 @@ def test_bars_by_language_put_the_score_on_the_numeric_axis():
     assert (languages["template"], languages["x"], languages["y"]) == ("bar_horizontal", "score", "language")
 
 
-def test_launch_file_is_one_process_whatever_the_users_own_default_says():
-    launch = yaml.safe_load((ROOT / "accelerate.yaml").read_text())
-    assert launch["num_processes"] == 1 and launch["distributed_type"] == "NO"
-    text = (ROOT / "dvc.yaml").read_text()
-    assert text.count("accelerate launch") == text.count("accelerate launch --config_file accelerate.yaml") == 2
+@pytest.mark.parametrize("file", sorted((ROOT / "launch").glob("*.yaml")), ids=lambda file: file.stem)
+def test_accelerate_reads_every_launch_file(file):
+    config = load_config_from_file(str(file))
+    command = launch_command_parser().parse_args(["--config_file", str(file), "src/target.py", "xnli"])
+    args, *_ = _validate_launch_command(command)
+    assert args.num_processes == config.num_processes >= 1 and not args.use_cpu and args.mixed_precision == "no"
+    assert args.multi_gpu == (file.stem != "gpu")
+    assert (args.training_script, args.training_script_args) == ("src/target.py", ["xnli"])
+
+
+def test_no_stage_is_launched_by_the_users_own_default():
+    assert "accelerate" not in (ROOT / "dvc.yaml").read_text()
+
+
+def test_a_launch_file_that_is_not_there_is_named():
+    environment = os.environ | {"STILTWALK_LAUNCH": "launch/none.yaml"}
+    command = [sys.executable, "src/target.py", "xnli"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: STILTWALK_LAUNCH=launch/none.yaml: there is no such file; see launch/\n"

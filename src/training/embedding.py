@@ -11,7 +11,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.errors import InputError
-from training.encoded import Encoded, prediction_batches
+from training.encoded import Encoded, token_batches
 
 POOLINGS = ("mean", "first")
 
@@ -58,7 +58,7 @@ class Embedder:
         encoded = self.encode(sentences)
         vectors = torch.empty(len(layers), len(encoded), encoder.config.hidden_size)
         encoder.eval()
-        batches = prediction_batches(encoded.lengths, tokens)
+        batches = token_batches(encoded.lengths, tokens)
         for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
             batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
             with accelerator.autocast():

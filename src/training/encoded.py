@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ class Encoded:
     weights: np.ndarray
     extra: dict[str, list[Any]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def lengths(self) -> np.ndarray:
         inputs = self.features["input_ids"]
         counts = (sum(map(len, ids)) if ids and isinstance(ids[0], list) else len(ids) for ids in inputs)
@@ -82,7 +83,7 @@ def training_batches(
         steps -= len(chosen)
 
 
-def prediction_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
+def token_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
     """All rows, longest first, in batches of at most `tokens` padded tokens (at least one row each)."""
     order = np.argsort(-lengths, kind="stable")
     batches, start = [], 0

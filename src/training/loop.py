@@ -6,7 +6,9 @@ import math
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +26,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from common.errors import InputError
 from common.stage import whole_folder
-from training.encoded import Encoded, prediction_batches, training_batches
+from training.encoded import Encoded, token_batches, training_batches
 from training.model import MultiTaskModel
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
@@ -61,12 +63,10 @@ def seed_of(seed: int, *names: str) -> int:
 @contextlib.contextmanager
 def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -> Iterator[Accelerator]:
     """An Accelerator for these settings, its process group ended with the block; `live` writes what is logged."""
-    state = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU"))  # as Accelerator would; it wants processes now
-    if state.device.type == "cpu":
+    if PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu":  # as Accelerator would
         tune_processor()
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
-        gradient_accumulation_steps=settings.accumulation(state.num_processes),
         # In a joint step the heads of the other tasks get no gradient.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=tasks > 1)],
         log_with=DVCLiveTracker(live=live) if live else None,
@@ -143,6 +143,11 @@ def train(
     Returns the model with the weights to keep and their validation scores by task. Raises InputError where the loss
     is not finite.
     """
+    if settings.batch_size < accelerator.num_processes:
+        raise InputError(
+            f"params.yaml: training.batch_size {settings.batch_size} is less than one example for each of the "
+            f"{accelerator.num_processes} processes"
+        )
     set_seed(seed)
     generator = np.random.default_rng(seed)
     plan = plan_steps(data, settings, generator)
@@ -160,28 +165,30 @@ def train(
         set_seed(seed, device_specific=True)  # dropout differs between processes, the initial weights do not
         accelerator.print(cost(name, plan, data, settings))
 
-        accumulation, processes = accelerator.gradient_accumulation_steps, accelerator.num_processes
+        process, processes = accelerator.process_index, accelerator.num_processes
         log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
-        best, scores, seen = Best(settings.keep), {}, 0
+        best, scores, seen, start = Best(settings.keep), {}, 0, time.perf_counter()
         running = torch.zeros((), device=accelerator.device)
         bar = tqdm(plan, desc=name, unit="step", disable=not accelerator.is_main_process, mininterval=1)
         for step, task in enumerate(bar, start=1):
             model.train()
             encoded, kind, rows = data[task].train, data[task].kind, next(batches[task])
             terms = max(1, int(encoded.weights[rows].sum()))
-            for micro in rows.reshape(accumulation, processes, -1)[:, accelerator.process_index]:
-                with accelerator.accumulate(wrapped):
+            mine = rows[process::processes]
+            parts = [mine[part] for part in token_batches(encoded.lengths[mine], settings.micro_batch_tokens)]
+            for micro in parts:
+                # Gradients are exchanged once a step, after the last part.
+                with nullcontext() if micro is parts[-1] else accelerator.no_sync(wrapped):
                     batch = encoded.tensors(micro, encoder.config.pad_token_id, accelerator.device)
                     with accelerator.autocast():
                         logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
+                    # A share of the step's mean; DDP divides by the processes.
                     loss = kind.loss(logits.float(), batch) / terms
-                    # `loss` is a share of the mean already: backward() divides by the micro-batches, DDP by processes.
-                    accelerator.backward(loss * accumulation * processes)
+                    accelerator.backward(loss * processes)
                     running += loss.detach()
-                    if accelerator.sync_gradients:
-                        accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
-                    optimizer.step()
-                    optimizer.zero_grad()
+            accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
             if touched and not accelerator.optimizer_step_was_skipped:
                 touched.decay(float(scheduler.get_last_lr()[0]), settings.weight_decay)
             scheduler.step()
@@ -200,6 +207,8 @@ def train(
                 best.see(model, scores)
                 accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
         scores = best.restore(model, scores)
+        seconds = time.perf_counter() - start
+        accelerator.print(f"{name}: trained in {seconds:.1f} s, {seen / seconds:,.0f} tokens/s with validation")
     return model, scores
 
 
@@ -248,7 +257,7 @@ def predict(
     """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""
     model.eval()
     mine, lengths = [], encoded.lengths
-    batches = prediction_batches(lengths, settings.prediction_tokens)
+    batches = token_batches(lengths, settings.prediction_tokens)
     for rows in batches[accelerator.process_index :: accelerator.num_processes]:
         batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
         with accelerator.autocast():

@@ -20,8 +20,8 @@ class Settings:
     """Passes over the training rows; part of one is allowed."""
     batch_size: int
     """Examples that one optimizer step sees, over all processes and accumulated micro-batches."""
-    micro_batch_size: int
-    """Examples that one process holds at once, at most; accumulation follows from it."""
+    micro_batch_tokens: int
+    """Padded tokens that one process trains on at once (at least one example): what memory grows with."""
     learning_rate: float
     """Peak of the schedule: linear warm-up, then linear decay to 0."""
     warmup: float
@@ -68,7 +68,7 @@ class Settings:
         for name, holds, rule in (
             ("epochs", settings.epochs > 0, "above 0"),
             ("batch_size", settings.batch_size >= 1, "1 or more"),
-            ("micro_batch_size", settings.micro_batch_size >= 1, "1 or more"),
+            ("micro_batch_tokens", settings.micro_batch_tokens >= 1, "1 or more"),
             ("learning_rate", settings.learning_rate > 0, "above 0"),
             ("warmup", 0 <= settings.warmup < 1, "from 0 to below 1"),
             ("weight_decay", settings.weight_decay >= 0, "0 or more"),
@@ -90,13 +90,3 @@ class Settings:
             if not holds:
                 raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r}; it must be {rule}")
         return settings
-
-    def accumulation(self, processes: int) -> int:
-        """Micro-batches that one process adds up for one step: the fewest that fit `micro_batch_size`."""
-        share, rest = divmod(self.batch_size, processes)
-        if rest:
-            raise InputError(
-                f"params.yaml: training.batch_size {self.batch_size} cannot be shared by {processes} processes; "
-                f"make it a multiple of {processes}"
-            )
-        return next(n for n in range(1, share + 1) if share % n == 0 and share // n <= self.micro_batch_size)
