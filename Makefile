@@ -62,6 +62,10 @@ anchors: setup ## Tatoeba and BUCC without any training, beside the numbers publ
 		-S kinds.retrieval.max_length=256 -S kinds.mining.max_length=256 -S xtreme.bucc2018.parts.test=dev $(OPTIONS)
 	python src/anchors.py
 
+.PHONY: bench
+bench: setup ## speed and memory beside transformers' Trainer and faiss (half an hour; OPTIONS=--help)
+	python src/bench/run.py $(OPTIONS)
+
 .PHONY: share
 share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote
 	dvc push --run-cache

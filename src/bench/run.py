@@ -1,0 +1,164 @@
+"""Speed and memory of training, prediction and mining beside what people would use instead.
+
+    python src/bench/run.py [--rounds 5] [--widths 384 768] [--rows nli] [--tokenizer models/encoder] [--parts ...]
+
+Every measurement is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median
+of the rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their lengths.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tqdm import tqdm
+
+WORK = Path(__file__).parent / "work.py"
+OUT = Path("bench.json")
+TRAINER = {name: f"trainer {name}" for name in ("max length", "dynamic", "by length")}
+# (name, way, precision, batches of 32 at width 384)
+TRAIN = [
+    *((way, way, "no", 16 if name == "by length" else 4) for name, way in TRAINER.items()),
+    ("train float32", "ours", "no", 16),
+    ("train bf16", "ours", "bf16", 16),
+]
+PREDICT = [
+    ("padded float32", "padded", "no", 8),
+    ("predict float32", "predict", "no", 32),
+    ("predict bf16", "predict", "bf16", 32),
+]
+LIMIT = [("limit float32", "limit", "no", 0), ("limit bf16", "limit", "bf16", 0)]
+RATIOS = {
+    "train_vs_trainer_max_length": ("train bf16", "trainer max length"),
+    "train_vs_trainer_dynamic": ("train bf16", "trainer dynamic"),
+    "train_vs_trainer_grouped": ("train bf16", "trainer by length"),
+    "train_fp32_vs_trainer_max_length": ("train float32", "trainer max length"),
+    "train_fp32_vs_trainer_dynamic": ("train float32", "trainer dynamic"),
+    "train_fp32_vs_trainer_grouped": ("train float32", "trainer by length"),
+    "predict_vs_padded": ("predict bf16", "padded float32"),
+    "predict_fp32_vs_padded": ("predict float32", "padded float32"),
+}
+KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
+
+
+def work(spec: dict[str, Any], timeout: float | None = None, **environment: str) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(WORK), json.dumps(spec)],
+        env=os.environ | {"TQDM_DISABLE": "1"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    if done.returncode:
+        sys.exit(f"error: {spec['way']} failed: {done.stderr.strip().splitlines()[-1]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[str, Any]]]:
+    """Every way of training and predicting at one width, in turns."""
+    ways = TRAIN + PREDICT + LIMIT
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in ways}
+    for turn in range(arguments.rounds):
+        for name, way, precision, steps in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
+            smaller = (width // 384) * (4 if arguments.rows == "qa" else 1)
+            spec = {"way": way, "precision": precision, "steps": max(2, steps // smaller), "width": width}
+            spec |= {"seed": turn, "rows": arguments.rows, "tokenizer": arguments.tokenizer}
+            found[name].append(work(spec))
+    return found
+
+
+def mining(arguments: argparse.Namespace) -> tuple[str, dict[int, list[dict[str, Any]]]]:
+    """With faiss on the fastest of its BLAS kernels, and ours: the kernel, and the measurements by width."""
+    times = {}
+    for kernel in tqdm(KERNELS, "faiss kernels", unit="kernel"):
+        spec = {"way": "mine", "width": 384, "queries": 512, "seed": 0, "faiss only": True}
+        try:
+            times[kernel] = work(spec, 60, OPENBLAS_CORETYPE=kernel)["seconds_faiss"]
+        except subprocess.TimeoutExpired:
+            continue
+    best = min(times, key=lambda kernel: times[kernel])
+    found: dict[int, list[dict[str, Any]]] = {384: [], 1024: []}
+    for turn in range(arguments.rounds):
+        for width, results in tqdm(found.items(), f"mining, round {turn + 1}", unit="width"):
+            spec = {"way": "mine", "width": width, "queries": arguments.queries, "seed": turn}
+            results.append(work(spec, OPENBLAS_CORETYPE=best))
+    return best, found
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "gpu": gpu, **versions}
+
+
+def median(values: list[float]) -> float:
+    return float(statistics.median(values))
+
+
+def row(name: str, rate: float, unit: str, *more: str) -> str:
+    return f"{name:<34} {rate:>9,.0f} {unit:<9} " + "  ".join(more)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--widths", type=int, nargs="*", default=[384, 768])
+    parser.add_argument("--rows", choices=("nli", "qa"), default="nli")
+    parser.add_argument("--tokenizer")
+    parser.add_argument("--queries", type=int, default=20_000, help="of the search, among 100,000")
+    parser.add_argument("--parts", nargs="*", choices=("training", "mining"), default=["training", "mining"])
+    arguments = parser.parse_args()
+    facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
+    facts |= {"real_rows": bool(arguments.tokenizer), "ratios": {}, "measurements": {}}
+    lines = []
+    for width in arguments.widths if "training" in arguments.parts else ():
+        found = facts["measurements"][f"12x{width}"] = training(arguments, width)
+        tail = "" if width == 384 else f"_{width}"
+        rates = {name: median([r["tokens_per_s"] for r in results]) for name, results in found.items()}
+        for ratio, (one, other) in RATIOS.items():
+            pairs = zip(found[one], found[other], strict=True)
+            facts["ratios"][ratio + tail] = round(median([a["tokens_per_s"] / b["tokens_per_s"] for a, b in pairs]), 2)
+        pairs = zip(found["train bf16"], found["trainer max length"], strict=True)
+        facts["ratios"]["memory_vs_trainer" + tail] = round(
+            median([a["peak_bytes"] / b["peak_bytes"] for a, b in pairs]), 2
+        )
+        lines.append(f"12 x {width}, {arguments.rows} rows")
+        for name, way, kind, _ in TRAIN + PREDICT:
+            results = found[name]
+            alone = rates["limit bf16" if kind == "bf16" else "limit float32"]
+            share = rates[name] / alone * (1 if way in ("padded", "predict") else 3)  # backward is twice forward
+            memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB"
+            cores = f"{median([r['cpu'] / r['wall'] for r in results]):.2f} cores"
+            lines.append(row(name, rates[name], "tokens/s", f"{share:4.0%} of the limit", memory, cores))
+    if "mining" in arguments.parts:
+        kernel, results_of = mining(arguments)
+        facts["faiss_kernel"] = kernel or "chosen by OpenBLAS"
+        facts["measurements"]["mining"] = results_of
+        for width, results in results_of.items():
+            faster = round(median([r["seconds_faiss"] / r["wall"] for r in results]), 2)
+            facts["ratios"]["mine_vs_faiss" + ("" if width == 384 else f"_{width}")] = faster
+            same = min(r["same"] for r in results)
+            speed = median([r["tokens_per_s"] for r in results])
+            memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB with faiss's"
+            lines.append(row(f"mining at width {width}", speed, "queries/s", f"faiss's four for {same:.2%}", memory))
+    OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    print("\n".join([f"{facts['machine']}", *lines, ""]))
+    print("\n".join(f"{name:<34} {value:5.2f}" for name, value in facts["ratios"].items()))
+
+
+if __name__ == "__main__":
+    main()
