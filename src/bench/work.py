@@ -39,7 +39,7 @@ BATCH = 32
 SETTINGS = {
     "epochs": 1,
     "batch_size": BATCH,
-    "micro_batch_tokens": 4096,
+    "micro_batch_tokens": 1536,  # as at the scale small
     "learning_rate": 1e-5,
     "warmup": 0.1,
     "weight_decay": 0.01,
