@@ -5,6 +5,7 @@
 Only the encoder goes on to the next step. The heads are kept beside it; optimizer and schedule start anew.
 """
 
+import json
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from common.stage import read_params, whole_folder, write_json
-from common.tables import labels_of, read_table
-from modeling.encoder import load_encoder, save_encoder
+from common.tables import read_table
+from modeling.encoder import load_encoder, save_checkpoint
+from training.encoded import Encoded
 from training.launch import launch
 from training.loop import Data, accelerating, recording, seed_of, train
 from training.model import save_heads
@@ -24,27 +26,29 @@ def main(key: str) -> None:
     seed, step = read_params("seed", f"chain.{key}")
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
     settings = Settings.read(block, f"mixtures.{step['mixture']}.training")
-    encoder, tokenizer = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
-    data, tables = {}, {}
+    encoder = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
+    data = {}
     for task, option in options.items():
-        rows = Path("data/intermediate") / step["mixture"] / task
-        table, validation = (read_table(rows / f"{split}.parquet", option["kind"]) for split in ("train", "validation"))
-        labels = option["labels"] or labels_of(table, option["kind"])
-        kind = import_module(f"kinds.{option['kind']}").Kind(option | {"labels": labels}, tokenizer)
-        data[task] = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
-        tables[task] = {"seen": table, "unseen": validation}
+        place = Path(step["mixture"]) / task
+        encoded = Path("data/encoded/intermediate") / place
+        labels = json.loads((encoded / "labels.json").read_text(encoding="utf-8"))
+        kind = import_module(f"kinds.{option['kind']}").Kind(option | {"labels": labels})
+        validation = read_table(Path("data/intermediate") / place / "validation.parquet", option["kind"])
+        train_rows, validation_rows = (Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation"))
+        data[task] = Data(kind, train_rows, validation, validation_rows)
 
     curves = recording(Path("metrics/curves") / key)
     with curves as live, accelerating(settings, len(data), live) as accelerator:
         around: Any = nullcontext()
         if options[task]["kind"] == "lexical":  # such a task is alone in its step
             layers = Path("metrics/layers") / key
-            around = kind.injecting(accelerator, encoder, tables[task], settings.prediction_tokens, layers)
+            pairs = {"seen": data[task].train, "unseen": data[task].validation}
+            around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, layers)
         with around:
             model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
-                save_encoder(model.encoder, tokenizer, folder / "encoder")
+                save_checkpoint(model.encoder, Path(step["init"]), folder / "encoder")
                 save_heads(model.heads, folder / "heads")
             write_json(scores, Path("metrics/steps") / f"{key}.json")
         accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))

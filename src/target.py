@@ -5,6 +5,7 @@
 Predictions lie in XTREME's submission layout. No test label is ever read here.
 """
 
+import json
 import sys
 import time
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from common.stage import read_params, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder
+from training.encoded import Encoded
 from training.launch import launch
 from training.loop import Data, accelerating, predict, recording, seed_of, train
 from training.settings import Settings
@@ -28,10 +30,11 @@ def main(target: str) -> None:
     seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
     options = read_params(f"benchmark.{target}.task")
     settings, kind_name = Settings.read(block, f"benchmark.{target}.training"), options["kind"]
-    encoder, tokenizer = load_encoder(Path(final), settings.dropout, settings.attention)
+    encoder = load_encoder(Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
-    kind = module.Kind(options, tokenizer)
-    rows = Path("data/xtreme") / target
+    rows, encoded = Path("data/xtreme") / target, Path("data/encoded/xtreme") / target
+    labels = json.loads((encoded / "labels.json").read_text(encoding="utf-8"))
+    kind = module.Kind(options | {"labels": labels})
     paths = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
     tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
 
@@ -42,8 +45,11 @@ def main(target: str) -> None:
             encoder = accelerator.prepare(encoder)
             facts: dict[str, Any] = {"layer": kind.embedder.layer(encoder)}
         else:
-            table, validation = (read_table(rows / f"{split}.parquet", kind_name) for split in ("train", "validation"))
-            data = Data(kind, kind.encode(table, True), validation, kind.encode(validation, True))
+            validation = read_table(rows / "validation.parquet", kind_name)
+            train_rows, validation_rows = (
+                Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation")
+            )
+            data = Data(kind, train_rows, validation, validation_rows)
             model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
 
         start = time.perf_counter()
@@ -52,13 +58,13 @@ def main(target: str) -> None:
         for language, test in bar:
             if frozen:
                 found[language], more = kind.predict(
-                    accelerator, encoder, test, rows, language, settings.prediction_tokens
+                    accelerator, encoder, test, rows, encoded, language, settings.prediction_tokens
                 )
                 facts |= {language: more} if more else {}
             else:
-                encoded = kind.encode(test, False)
-                logits = predict(accelerator, model, target, encoded, settings)
-                found[language] = {"": kind.decode(logits, encoded, test)}
+                numbers = Encoded.read(encoded / f"test-{language}.arrow")
+                logits = predict(accelerator, model, target, numbers, settings)
+                found[language] = {"": kind.decode(logits, numbers, test)}
         seconds = time.perf_counter() - start
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")

@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from common.errors import InputError
 from training.encoded import Encoded
 
 SUFFIX = "tsv"
@@ -30,32 +29,10 @@ class Head(nn.Module):
 
 
 class Kind:
-    """options: labels (one for each choice), max_length (tokens of prompt and choice; the prompt's start is cut)."""
+    """options: labels (one for each choice); the others are those of encoding/choice.py."""
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, options: dict[str, Any]):
         self.choices = len(options["labels"])
-        self.max_length: int = options["max_length"]
-        self.tokenizer = tokenizer
-
-    def encode(self, table: pa.Table, gold: bool) -> Encoded:
-        """One row for each question, which holds a sequence for each choice."""
-        prompts, choices = table["prompt"].to_pylist(), table["choices"].to_pylist()
-        if (odd := next((i for i, texts in enumerate(choices) if len(texts) != self.choices), None)) is not None:
-            raise InputError(f"row {odd} has {len(choices[odd])} choices; the task's record has {self.choices} labels")
-        tokens = self.tokenizer(
-            [prompt for prompt in prompts for _ in range(self.choices)],
-            [text for texts in choices for text in texts],
-            truncation="only_first",
-            max_length=self.max_length,
-        )
-        count = self.choices
-        features: dict[str, list[Any]] = {
-            name: [tokens[name][i * count : (i + 1) * count] for i in range(len(table))]
-            for name in ("input_ids", "attention_mask")
-        }
-        if gold:
-            features["labels"] = table["label"].to_pylist()
-        return Encoded(features, list(range(len(table))), np.ones(len(table), np.int64))
 
     def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
         return Head(encoder.config.hidden_size, dropout)

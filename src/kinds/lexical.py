@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from peft import LoraConfig, inject_adapter_in_model
 from torch import nn
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from common.errors import InputError
 from common.stage import whole_folder
@@ -40,24 +40,23 @@ class Head(nn.Module):
 
 
 class Kind:
-    """options: layer (from 1), rank and alpha (LoRA's), temperature (of the softmax over the pairs), max_length."""
+    """options: layer (from 1), rank and alpha (LoRA's), temperature (of the softmax over the pairs)."""
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, options: dict[str, Any]):
         self.layer: int = options["layer"]
         self.rank: int = options["rank"]
         self.alpha: int = options["alpha"]
         self.temperature: float = options["temperature"]
-        self.max_length: int = options["max_length"]
-        self.embedder = Embedder(options | {"depth": 1.0, "pooling": "mean"}, tokenizer)
+        self.embedder = Embedder(options | {"depth": 1.0, "pooling": "mean"})
 
     @contextlib.contextmanager
     def injecting(
-        self, accelerator: Accelerator, encoder: PreTrainedModel, tables: dict[str, pa.Table], tokens: int, folder: Path
+        self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: dict[str, Encoded], tokens: int, folder: Path
     ) -> Iterator[None]:
         """LoRA weights in one layer's attention for the block, everything else frozen; at its end they are merged.
 
-        The mean cosine of the pairs of each table at every hidden state, before and after, goes to
-        `folder/<table>-{before,after}.csv`.
+        The mean cosine of each set of pairs at every hidden state, before and after, goes to
+        `folder/<name>-{before,after}.csv`.
         """
         if not 1 <= self.layer <= encoder.config.num_hidden_layers:
             raise InputError(
@@ -65,7 +64,7 @@ class Kind:
                 f"{encoder.config.num_hidden_layers}"
             )
         encoder.to(accelerator.device)  # type: ignore[arg-type]
-        found = {f"{name}-before": self.cosines(accelerator, encoder, table, tokens) for name, table in tables.items()}
+        found = {f"{name}-before": self.cosines(accelerator, encoder, rows, tokens) for name, rows in pairs.items()}
         attention = f"encoder.layer.{self.layer - 1}.attention"
         targets = [f"{attention}.{name}" for name in ("self.query", "self.key", "self.value", "output.dense")]
         inject_adapter_in_model(LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets), encoder)
@@ -76,23 +75,12 @@ class Kind:
             parent, _, child = name.rpartition(".")
             setattr(encoder.get_submodule(parent), child, adapted.get_base_layer())
         encoder.requires_grad_(True)
-        found |= {f"{name}-after": self.cosines(accelerator, encoder, table, tokens) for name, table in tables.items()}
+        found |= {f"{name}-after": self.cosines(accelerator, encoder, rows, tokens) for name, rows in pairs.items()}
         if accelerator.is_main_process:
             with whole_folder(folder) as out:
                 for name, cosines in found.items():
                     rows = "".join(f"{layer},{cosine}\n" for layer, cosine in enumerate(cosines))
                     (out / f"{name}.csv").write_text(f"layer,score\n{rows}", encoding="utf-8")
-
-    def encode(self, table: pa.Table, gold: bool) -> Encoded:
-        """One row for each pair, which holds a sequence for each of its two words."""
-        words = [
-            word for pair in zip(table["source"].to_pylist(), table["target"].to_pylist(), strict=True) for word in pair
-        ]
-        tokens = self.embedder.tokenizer(words, truncation=True, max_length=self.max_length)
-        features: dict[str, list[Any]] = {
-            name: [tokens[name][i : i + 2] for i in range(0, len(words), 2)] for name in ("input_ids", "attention_mask")
-        }
-        return Encoded(features, list(range(len(table))), np.ones(len(table), np.int64))
 
     def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
         return Head(self.layer)
@@ -115,11 +103,10 @@ class Kind:
         """The cosine, a line a pair."""
         path.write_text("".join(f"{cosine:.6f}\n" for cosine in predictions), encoding="utf-8")
 
-    def cosines(self, accelerator: Accelerator, encoder: PreTrainedModel, table: pa.Table, tokens: int) -> list[float]:
+    def cosines(
+        self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: Encoded, tokens: int
+    ) -> list[float]:
         """The mean cosine (times 100) of the pairs at every hidden state, the embeddings' first."""
         layers = range(encoder.config.num_hidden_layers + 1)
-        sides = [
-            self.embedder.embed(accelerator, encoder, table[side].to_pylist(), tokens, layers)
-            for side in ("source", "target")
-        ]
-        return [round(100 * float((a * b).sum(-1).mean()), 4) for a, b in zip(*sides, strict=True)]
+        vectors = self.embedder.embed(accelerator, encoder, pairs, tokens, layers)
+        return [round(100 * float((one[::2] * one[1::2]).sum(-1).mean()), 4) for one in vectors]

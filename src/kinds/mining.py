@@ -19,11 +19,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import is_bf16_available
 from tqdm import tqdm
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from common.errors import InputError
 from common.tables import read_table
 from training.embedding import Embedder
+from training.encoded import Encoded
 
 SUFFIX = "tsv"
 BUDGET = 64 << 20  # bytes of a block of inner products; the search holds a few times as much beside its answer
@@ -36,8 +37,8 @@ Neighbours = tuple[torch.Tensor, torch.Tensor]  # similarities and rows (queries
 class Kind:
     """options: those of Embedder, and neighbours (XTREME's 4)."""
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
-        self.embedder = Embedder(options, tokenizer)
+    def __init__(self, options: dict[str, Any]):
+        self.embedder = Embedder(options)
         self.neighbours: int = options["neighbours"]
         if type(self.neighbours) is not int or self.neighbours < 1:
             where = f"params.yaml: kinds.{options['kind']}.neighbours"
@@ -49,6 +50,7 @@ class Kind:
         encoder: PreTrainedModel,
         table: pa.Table,
         rows: Path,
+        encoded: Path,
         language: str,
         tokens: int,
     ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
@@ -59,15 +61,24 @@ class Kind:
         dev = read_table(rows / f"validation-{language}.parquet", "mining", gold=False)
         lines = (rows / f"validation-{language}.tsv").read_text("utf-8").splitlines()
         gold = {(source, target) for source, target in (line.split("\t") for line in lines)}
-        tuned = self.mine(accelerator, encoder, dev, tokens, f"{language} dev")
+        numbers = {split: Encoded.read(encoded / f"{split}-{language}.arrow") for split in ("validation", "test")}
+        tuned = self.mine(accelerator, encoder, dev, numbers["validation"], tokens, f"{language} dev")
         threshold, f1 = self.tune(tuned, gold)
-        found = tuned if table == dev else self.mine(accelerator, encoder, table, tokens, f"{language} test")
+        found = tuned
+        if table != dev:
+            found = self.mine(accelerator, encoder, table, numbers["test"], tokens, f"{language} test")
         pairs = [(source, target) for score, source, target in found if score >= threshold]
         known = round(threshold, 6) if math.isfinite(threshold) else None  # JSON has no infinity
         return {"": pairs}, {"threshold": known, "dev_f1": round(100 * f1, 4), "candidates": len(found)}
 
     def mine(
-        self, accelerator: Accelerator, encoder: PreTrainedModel, table: pa.Table, tokens: int, name: str = ""
+        self,
+        accelerator: Accelerator,
+        encoder: PreTrainedModel,
+        table: pa.Table,
+        encoded: Encoded,
+        tokens: int,
+        name: str = "",
     ) -> list[Candidate]:
         """Candidates by descending score; with a name, progress bars.
 
@@ -79,13 +90,15 @@ class Kind:
         ids: list[list[str]] = []
         vectors: list[torch.Tensor] = []
         for side in ("source", "target"):
-            rows = table.filter(pc.equal(table["side"], side))
+            mine = pc.equal(table["side"], side).to_numpy()
+            rows = table.filter(pa.array(mine))
             texts = [text.strip() for text in rows["text"].to_pylist()]
             times = Counter(texts)
-            of_text = dict(zip(texts, rows["id"].to_pylist(), strict=True))
-            ids.append([id_ if times[text] == 1 else "" for text, id_ in of_text.items()])
-            bar = name and f"{name} {side}"
-            (embedded,) = self.embedder.embed(accelerator, encoder, list(of_text), tokens, layers, bar)
+            row_of_text = dict(zip(texts, np.flatnonzero(mine).tolist(), strict=True))
+            id_of_text = dict(zip(texts, rows["id"].to_pylist(), strict=True))
+            ids.append([id_ if times[text] == 1 else "" for text, id_ in id_of_text.items()])
+            bar, once = name and f"{name} {side}", encoded.take(list(row_of_text.values()))
+            (embedded,) = self.embedder.embed(accelerator, encoder, once, tokens, layers, bar)
             vectors.append(embedded.to(accelerator.device))
         scores, sources, targets = margin_pairs(vectors[0], vectors[1], self.neighbours, name and f"{name} search")
         found = zip(scores.tolist(), sources.tolist(), targets.tolist(), strict=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from training.encoded import Encoded
 
@@ -29,25 +29,10 @@ class Head(nn.Module):
 
 
 class Kind:
-    """options: labels (names), max_length (tokens of both texts, special ones included; the longer text is cut)."""
+    """options: labels (names); the others are those of encoding/pair.py."""
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, options: dict[str, Any]):
         self.labels: list[str] = options["labels"]
-        self.max_length: int = options["max_length"]
-        self.tokenizer = tokenizer
-
-    def encode(self, table: pa.Table, gold: bool) -> Encoded:
-        """One row for each pair."""
-        tokens = self.tokenizer(
-            table["text_a"].to_pylist(),
-            table["text_b"].to_pylist(),
-            truncation="longest_first",
-            max_length=self.max_length,
-        )
-        features: dict[str, list[Any]] = {name: tokens[name] for name in ("input_ids", "attention_mask")}
-        if gold:
-            features["labels"] = [self.labels.index(label) for label in table["label"].to_pylist()]
-        return Encoded(features, list(range(len(table))), np.ones(len(table), np.int64))
 
     def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
         return Head(encoder.config.hidden_size, len(self.labels), dropout)

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 from accelerate import Accelerator
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from training.embedding import Embedder
+from training.encoded import Encoded
 
 SUFFIX = "tsv"
 
@@ -19,8 +20,8 @@ SUFFIX = "tsv"
 class Kind:
     """options: those of Embedder."""
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
-        self.embedder = Embedder(options, tokenizer)
+    def __init__(self, options: dict[str, Any]):
+        self.embedder = Embedder(options)
 
     def predict(
         self,
@@ -28,6 +29,7 @@ class Kind:
         encoder: PreTrainedModel,
         table: pa.Table,
         rows: Path,
+        encoded: Path,
         language: str,
         tokens: int,
     ) -> tuple[dict[str, list[int]], dict[str, Any]]:
@@ -36,10 +38,9 @@ class Kind:
         The answers of the layer that is read are under "", those of every hidden state under "layers/<number>".
         """
         layers = range(encoder.config.num_hidden_layers + 1)
-        english, other = (
-            self.embedder.embed(accelerator, encoder, table[column].to_pylist(), tokens, layers)
-            for column in ("target", "source")
-        )
+        pairs = Encoded.read(encoded / f"test-{language}.arrow")
+        vectors = self.embedder.embed(accelerator, encoder, pairs, tokens, layers)
+        other, english = vectors[:, ::2], vectors[:, 1::2]
         found = [(e @ o.T).argmax(-1).tolist() for e, o in zip(english, other, strict=True)]
         answers = {"": found[self.embedder.layer(encoder)]} | {f"layers/{layer}": found[layer] for layer in layers}
         return answers, {}

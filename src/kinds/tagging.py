@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from training.encoded import IGNORED, Encoded
 
@@ -15,61 +15,13 @@ SUFFIX = "tsv"
 
 
 class Kind:
-    """options: labels (names), max_length (tokens of one row, special ones included).
+    """options: labels (names); the others are those of encoding/tagging.py.
 
-    As in XTREME (third_party/utils_tag.py) every word is tokenised alone, a word without any sub-token stands as
-    `<unk>`, and the label lies on a word's first sub-token. A sentence that does not fit is split into several rows
-    and joined again when decoded: no word is left out. A gold tag that is none of the labels (a category that is not in
-    the training rows) is not learnt from, and counts as missed.
+    The rows of a split sentence are joined again when decoded. A gold tag that is none of the labels counts as missed.
     """
 
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
+    def __init__(self, options: dict[str, Any]):
         self.labels: list[str] = options["labels"]
-        self.numbers = {label: number for number, label in enumerate(self.labels)}
-        self.max_length: int = options["max_length"]
-        self.tokenizer = tokenizer
-
-    def encode(self, table: pa.Table, gold: bool) -> Encoded:
-        """One row for each sentence, or for each part of a long one."""
-        sentences = table["tokens"].to_pylist()
-        tags = table["tags"].to_pylist() if gold else [[None] * len(words) for words in sentences]
-        pieces = self._pieces(sentences)
-        room = self.max_length - 2
-        start, end = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        features: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": []}
-        rows: list[int] = []
-        firsts: list[list[int]] = []
-
-        def flush(row: int, ids: list[int], labels: list[int], first: list[int]) -> None:
-            features["input_ids"].append([start, *ids, end])
-            features["attention_mask"].append([1] * (len(ids) + 2))
-            features["labels"].append([IGNORED, *labels, IGNORED])
-            rows.append(row)
-            firsts.append(first)
-
-        for row, (words, sentence_tags) in enumerate(zip(sentences, tags, strict=True)):
-            ids: list[int] = []
-            labels: list[int] = []
-            first: list[int] = []
-            for word, tag in zip(words, sentence_tags, strict=True):
-                piece = pieces[word][:room]
-                if len(ids) + len(piece) > room:
-                    flush(row, ids, labels, first)
-                    ids, labels, first = [], [], []
-                first.append(len(ids) + 1)
-                ids += piece
-                labels += [self.numbers.get(tag, IGNORED)] + [IGNORED] * (len(piece) - 1)
-            flush(row, ids, labels, first)
-        weights = np.array([len(first) for first in firsts], np.int64)
-        if not gold:
-            del features["labels"]
-        return Encoded(features, rows, weights, {"first": firsts})
-
-    def _pieces(self, sentences: list[list[str]]) -> dict[str, list[int]]:
-        """Every distinct word's sub-tokens; never none."""
-        words = sorted({word for words in sentences for word in words})
-        found = self.tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
-        return {word: ids or [self.tokenizer.unk_token_id] for word, ids in zip(words, found, strict=True)}
 
     def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.config.hidden_size, len(self.labels)))
@@ -83,7 +35,7 @@ class Kind:
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[list[str]]:
         """The most probable label of every word, the parts of a split sentence joined."""
         tags: list[list[str]] = [[] for _ in range(len(table))]
-        for row, values, first in zip(encoded.rows, logits, encoded.extra["first"], strict=True):
+        for row, values, first in zip(encoded.rows.tolist(), logits, encoded.lists("first"), strict=True):
             tags[row] += [self.labels[i] for i in values[first].argmax(-1)]
         return tags
 

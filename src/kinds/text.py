@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from training.encoded import IGNORED, Encoded
 
@@ -40,39 +40,10 @@ class Head(nn.Module):
 
 
 class Kind:
-    """options: max_length (tokens; a longer text is cut), mask (share of the tokens to guess).
+    """options: those of encoding/text.py, where the tokens to guess are chosen."""
 
-    Of the tokens to guess 80 % are masked, 10 % replaced by a random word, 10 % left (BERT, section 3.1). They are
-    chosen once for every row.
-    """
-
-    def __init__(self, options: dict[str, Any], tokenizer: PreTrainedTokenizerFast):
-        self.max_length: int = options["max_length"]
-        self.mask: float = options["mask"]
-        self.tokenizer = tokenizer
-
-    def encode(self, table: pa.Table, gold: bool) -> Encoded:
-        """One row for each text."""
-        rng = np.random.default_rng(len(table))
-        found = self.tokenizer(table["text"].to_pylist(), truncation=True, max_length=self.max_length)["input_ids"]
-        words = np.setdiff1d(np.arange(len(self.tokenizer)), self.tokenizer.all_special_ids)
-        features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "attention_mask", "labels", "picked")}
-        for row in found:
-            ids = np.array(row)
-            free = np.flatnonzero(~np.isin(ids, self.tokenizer.all_special_ids))
-            chosen = rng.permutation(free)[: max(1, round(self.mask * len(free)))]
-            how = rng.random(len(chosen))
-            labels = np.full(len(ids), IGNORED)
-            labels[chosen] = ids[chosen]
-            ids[chosen[how < 0.8]] = self.tokenizer.mask_token_id
-            changed = chosen[how >= 0.9]
-            ids[changed] = rng.choice(words, len(changed))
-            features["input_ids"].append(ids.tolist())
-            features["attention_mask"].append([1] * len(ids))
-            features["labels"].append(labels.tolist())
-            features["picked"].append((labels != IGNORED).astype(int).tolist())
-        weights = np.array([sum(picked) for picked in features["picked"]], np.int64)
-        return Encoded(features, list(range(len(table))), weights)
+    def __init__(self, options: dict[str, Any]):
+        self.options = options
 
     def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
         embeddings = encoder.get_input_embeddings()
@@ -86,8 +57,8 @@ class Kind:
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[list[tuple[int, int]]]:
         """The most probable and the true word of every picked token."""
         return [
-            [(int(word), label) for word, label in zip(values[:, 0], labels, strict=True) if label != IGNORED]
-            for values, labels in zip(logits, encoded.features["labels"], strict=True)
+            [(int(word), int(label)) for word, label in zip(values[:, 0], labels, strict=True) if label != IGNORED]
+            for values, labels in zip(logits, encoded.lists("labels"), strict=True)
         ]
 
     def evaluate(self, predictions: list[list[tuple[int, int]]], table: pa.Table) -> dict[str, float]:

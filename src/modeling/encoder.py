@@ -1,6 +1,7 @@
 """Encoders in folders as the hub lays them out: config.json, model.safetensors, tokenizer.json, ..."""
 
 import inspect
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,8 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, Pr
 from common.errors import InputError
 
 
-def load_encoder(
-    folder: Path, dropout: float | None = None, attention: str = "sdpa"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The encoder and tokenizer of a folder as the hub lays it out; safetensors only, weights in float32.
+def load_encoder(folder: Path, dropout: float | None = None, attention: str = "sdpa") -> PreTrainedModel:
+    """The encoder of a folder as the hub lays it out; safetensors only, weights in float32.
 
     dropout: of hidden states and attention, in place of the encoder's own; None keeps that.
     attention: transformers' name of an implementation.
@@ -36,21 +35,39 @@ def load_encoder(
             attn_implementation=attention,
             **pooler,
         )
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} does not hold an encoder that can be loaded: {' '.join(str(error).split())}"
-        ) from None
+        raise _unreadable(folder, "an encoder", error) from None
     if report["missing_keys"]:
         raise InputError(
             f"{folder}/model.safetensors lacks {len(report['missing_keys'])} weights of its own config.json"
         )
+    return encoder
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a folder as the hub lays it out; InputError where it has no fast one."""
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(folder, "a tokenizer", error) from None
     if not tokenizer.is_fast:
         raise InputError(f"{folder} has no fast tokenizer (tokenizer.json); character offsets need one")
-    return encoder, tokenizer
+    return tokenizer
+
+
+def _unreadable(folder: Path, what: str, error: Exception) -> InputError:
+    return InputError(f"{folder} does not hold {what} that can be loaded: {' '.join(str(error).split())}")
 
 
 def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write encoder and tokenizer as the hub lays them out."""
     encoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def save_checkpoint(encoder: PreTrainedModel, start: Path, folder: Path) -> None:
+    """Write a trained encoder, and beside it the tokenizer of the folder that training started from."""
+    encoder.save_pretrained(folder)
+    for path in start.iterdir():
+        if path.name not in ("config.json", "SOURCE.json") and path.suffix in (".json", ".txt", ".model"):
+            shutil.copyfile(path, folder / path.name)

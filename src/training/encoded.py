@@ -1,67 +1,114 @@
-"""Encoded examples, how they are grouped into batches, and batches as padded tensors."""
+"""Encoded examples mapped into memory, how they are grouped into batches, and batches as padded tensors."""
 
-import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
+from common.errors import InputError
+
 IGNORED = -100  # the label that torch's cross entropy leaves out
+INPUTS = ("input_ids", "labels", "picked", "start", "end")  # what a batch is made of
+PADDING = {"labels": IGNORED, "picked": 0}
 
-PADDING = {"attention_mask": 0, "labels": IGNORED, "picked": 0}
+
+class Column:
+    """Whole numbers, one a row, a list a row, or a list of lists a row; views of an Arrow array, nothing copied.
+
+    values: all numbers. bounds: between which of them each list lies. outer: between which lists each row's lie.
+    """
+
+    def __init__(self, array: pa.Array):
+        levels = []
+        while pa.types.is_large_list(array.type):
+            levels.append(array.offsets.to_numpy())
+            array = array.values
+        self.values: np.ndarray = array.to_numpy()
+        self.bounds: np.ndarray | None = levels[-1] if levels else None
+        self.outer: np.ndarray | None = levels[0] if len(levels) == 2 else None
+
+    def lists(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The lists of these rows, one after the other."""
+        assert self.bounds is not None
+        if self.outer is not None:
+            rows = np.concatenate([np.arange(self.outer[row], self.outer[row + 1]) for row in rows])
+        return [self.values[self.bounds[row] : self.bounds[row + 1]] for row in rows]
 
 
-@dataclass
 class Encoded:
     """Tokenised examples (rows of the model, not of the data: a long text may give several).
 
-    features: name -> one value a row; a value is an int, a list of ints over the row's tokens, or, where a row holds
-    several sequences (the choices of a question, as many in every row), a list of such lists.
-    lengths: tokens a row. weights: loss terms a row (0 where a row has no label to learn from).
-    rows: which row of the data each one comes from. extra: what only decoding needs.
+    Columns: input_ids, a list of token numbers a row, or, where a row holds several sequences (the choices of a
+    question, as many in every row), a list of such lists; `row`, which row of the data each one comes from; `weight`,
+    its loss terms (0 where it has no label to learn from); and what src/encoding/<kind>.py adds.
     """
 
-    features: dict[str, list[Any]]
-    rows: list[int]
-    weights: np.ndarray
-    extra: dict[str, list[Any]] = field(default_factory=dict)
+    def __init__(self, batch: pa.RecordBatch):
+        self.batch = batch
+        self.columns = {name: Column(batch[name]) for name in batch.schema.names}
+
+    @classmethod
+    def read(cls, path: Path) -> "Encoded":
+        """The rows of a file that src/encode.py or src/encode_xtreme.py wrote."""
+        try:
+            return cls(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+    def __len__(self) -> int:
+        return len(self.columns["row"].values)
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self.columns["row"].values
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.columns["weight"].values
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        inputs = self.features["input_ids"]
-        counts = (sum(map(len, ids)) if ids and isinstance(ids[0], list) else len(ids) for ids in inputs)
-        return np.fromiter(counts, np.int64, len(self))
+        """Tokens a row."""
+        ids = self.columns["input_ids"]
+        assert ids.bounds is not None
+        return np.diff(ids.bounds if ids.outer is None else ids.bounds[ids.outer])
 
     @property
     def vocabulary(self) -> np.ndarray:
-        """The distinct token ids of all rows, sorted."""
-        rows = self.features["input_ids"]
-        flat = itertools.chain.from_iterable(rows)
-        if rows and isinstance(rows[0][0], list):
-            flat = itertools.chain.from_iterable(flat)
-        return np.unique(np.fromiter(flat, np.int64))
+        """The distinct token numbers of all rows, sorted."""
+        return np.flatnonzero(np.bincount(self.columns["input_ids"].values))
 
-    def __len__(self) -> int:
-        return len(self.features["input_ids"])
+    def take(self, rows: Iterable[int]) -> "Encoded":
+        """These rows alone, in this order, copied."""
+        return Encoded(self.batch.take(pa.array(rows, pa.int64())))
+
+    def lists(self, name: str) -> Iterator[np.ndarray]:
+        """One column's list of every row."""
+        column = self.columns[name]
+        return (column.lists(np.array([row]))[0] for row in range(len(self)))
 
     def tensors(
         self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu"
     ) -> dict[str, torch.Tensor]:
-        """The rows as tensors (sequences x longest sequence, or rows), padded on the right."""
-        batch, chosen = {}, list(indices)
-        for name, values in self.features.items():
-            picked = [values[i] for i in chosen]
-            if isinstance(picked[0], list) and isinstance(picked[0][0], list):
-                picked = [sequence for row in picked for sequence in row]
-            if isinstance(picked[0], list):
-                width = max(map(len, picked))
-                fill = pad_id if name == "input_ids" else PADDING[name]
-                picked = [value + [fill] * (width - len(value)) for value in picked]
-            batch[name] = torch.tensor(picked).to(device, non_blocking=True)
-        return batch
+        """The rows as tensors (sequences x longest sequence, or rows), padded on the right, with their mask."""
+        chosen = np.fromiter(indices, np.int64)
+        batch: dict[str, Any] = {}
+        for name, column in ((name, self.columns[name]) for name in INPUTS if name in self.columns):
+            if column.bounds is None:
+                batch[name] = column.values[chosen].astype(np.int64)
+                continue
+            lists = column.lists(chosen)
+            lengths = np.fromiter(map(len, lists), np.int64)
+            mask = np.arange(lengths.max()) < lengths[:, None]
+            batch[name] = np.full(mask.shape, pad_id if name == "input_ids" else PADDING[name], np.int64)
+            batch[name][mask] = np.concatenate(lists)
+            if name == "input_ids":
+                batch["attention_mask"] = mask.astype(np.int64)
+        return {name: torch.from_numpy(values).to(device, non_blocking=True) for name, values in batch.items()}
 
 
 def training_batches(

@@ -1,0 +1,24 @@
+"""The rows of a mixture as numbers of tokens: made once, for every order, step and seed that trains on them.
+
+python src/encode.py mnli+squad
+"""
+
+import sys
+from pathlib import Path
+
+from common.stage import read_params, run, whole_folder
+from encoding.folder import encode_folder
+from encoding.tokens import Tokens
+
+
+def main(mixture: str) -> None:
+    tasks = read_params(f"mixtures.{mixture}.tasks")
+    tokens = Tokens(Path("models/encoder"))
+    with whole_folder(Path("data/encoded/intermediate") / mixture) as folder:
+        for task, options in tasks.items():
+            count = encode_folder(Path("data/intermediate") / mixture / task, folder / task, options, tokens)
+            print(f"{task}: {count:,} tokens")
+
+
+if __name__ == "__main__":
+    run(main, *sys.argv[1:])

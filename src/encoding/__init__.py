@@ -1,0 +1,1 @@
+"""Rows of text -> rows of token numbers: one module a kind of task, without torch or transformers."""

@@ -1,0 +1,51 @@
+"""Files of rows -> files of encoded rows, which training maps into memory."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from common.stage import write_json
+from common.tables import labels_of, read_table
+from encoding.tokens import Tokens
+
+_LIST = pa.large_list(pa.int32())
+
+
+def encode_folder(rows: Path, out: Path, options: dict[str, Any], tokens: Tokens) -> int:
+    """Encode every `<split>.parquet` of a task to `out/<split>.arrow`; the number of tokens.
+
+    `out/labels.json` has the labels that numbers stand for: those of the options, or the ones of the training rows.
+    """
+    kind, total = options["kind"], 0
+    out.mkdir(parents=True, exist_ok=True)
+    encode = import_module(f"encoding.{kind}").encode
+    if kind == "tagging" and not options["labels"]:
+        options = options | {"labels": labels_of(read_table(rows / "train.parquet", kind), kind)}
+    for path in tqdm(sorted(rows.glob("*.parquet")), f"{rows.name} tokens", unit="file"):
+        gold = not path.stem.startswith("test-")
+        batch = record_batch(encode(read_table(path, kind, gold), gold, options, tokens))
+        with pa.ipc.new_file(out / f"{path.stem}.arrow", batch.schema) as file:
+            file.write_batch(batch)
+        total += len(batch["input_ids"].flatten(recursive=True))
+    write_json(options["labels"], out / "labels.json")
+    return total
+
+
+def record_batch(features: dict[str, list[Any]]) -> pa.RecordBatch:
+    """Columns of whole numbers, of lists of them, or (several sequences a row) of lists of lists.
+
+    `row` (of the data, each row's own where none is told) and `weight` (loss terms, 1 where none are told) are added.
+    """
+    count = len(features["input_ids"])
+    columns = {"row": list(range(count)), "weight": [1] * count} | features
+    return pa.record_batch({name: pa.array(values, _type(values)) for name, values in columns.items()})
+
+
+def _type(values: list[Any]) -> pa.DataType:
+    first = next((value for value in values if not isinstance(value, list) or value), 0)
+    if not isinstance(first, list):
+        return _LIST if values and isinstance(values[0], list) else pa.int32()
+    return pa.large_list(_LIST) if isinstance(first[0], list) else _LIST

@@ -1,0 +1,36 @@
+"""Masked language modelling: which tokens of a text are to be guessed, chosen once for every row."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from encoding.tokens import Tokens
+
+IGNORED = -100
+
+
+def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
+    """options: max_length (tokens; a longer text is cut), mask (share of the tokens to guess).
+
+    Of the tokens to guess 80 % are masked, 10 % replaced by a random word, 10 % left (BERT, section 3.1). `labels` has
+    their true numbers, and IGNORED elsewhere.
+    """
+    rng = np.random.default_rng(len(table))
+    special = np.unique(list(tokens.special.values()))
+    words = np.setdiff1d(np.arange(tokens.size), special)
+    features: dict[str, list[Any]] = {"input_ids": [], "labels": [], "weight": []}
+    for row in tokens.ids(table["text"].to_pylist(), options["max_length"]):
+        ids = np.array(row)
+        free = np.flatnonzero(~np.isin(ids, special))
+        chosen = rng.permutation(free)[: max(1, round(options["mask"] * len(free)))]
+        how = rng.random(len(chosen))
+        labels = np.full(len(ids), IGNORED)
+        labels[chosen] = ids[chosen]
+        ids[chosen[how < 0.8]] = tokens.special["mask_token"]
+        changed = chosen[how >= 0.9]
+        ids[changed] = rng.choice(words, len(changed))
+        features["input_ids"].append(ids.tolist())
+        features["labels"].append(labels.tolist())
+        features["weight"].append(len(chosen))
+    return features

@@ -1,0 +1,59 @@
+"""A fast tokenizer as it lies beside an encoder, read by the `tokenizers` library alone: no second of imports."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Encoding, Tokenizer
+
+from common.errors import InputError
+
+SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
+CHUNK = 1000  # rows that are tokenised at once: what the library returns is large
+
+
+class Tokens:
+    """special: the numbers of the special tokens by transformers' names (`cls_token`, ...). size: of the vocabulary."""
+
+    def __init__(self, folder: Path):
+        try:
+            self.backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises nothing more special
+            raise InputError(f"{folder} has no tokenizer that can be loaded: {' '.join(str(error).split())}") from None
+        self.backend.no_padding()
+        named = {name: config[name] for name in SPECIAL if config.get(name)}
+        texts = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items()}
+        self.special: dict[str, int] = {name: self.backend.token_to_id(text) for name, text in texts.items()}
+        self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
+
+    def encode(
+        self,
+        texts: Sequence[str] | Sequence[tuple[str, str]],
+        max_length: int | None = None,
+        cut: str = "longest_first",
+        *,
+        side: str = "right",
+        stride: int = 0,
+        special: bool = True,
+    ) -> Iterator[Encoding]:
+        """Every text, or pair of texts, in their order, of at most `max_length` tokens.
+
+        cut: `longest_first`, `only_first` or `only_second` of a pair. side: where. stride: tokens that a window of
+        `overflowing` shares with the one before. special: whether special tokens are added.
+        """
+        if max_length is None:
+            self.backend.no_truncation()
+        else:
+            self.backend.enable_truncation(max_length, stride=stride, strategy=cut, direction=side)
+        for start in range(0, len(texts), CHUNK):
+            yield from self.backend.encode_batch(list(texts[start : start + CHUNK]), add_special_tokens=special)
+
+    def ids(self, texts: Sequence[str] | Sequence[tuple[str, str]], *arguments: Any, **options: Any) -> list[list[int]]:
+        """The token numbers of `encode`."""
+        return [found.ids for found in self.encode(texts, *arguments, **options)]
+
+    def added(self, pair: bool) -> int:
+        """How many special tokens a text or a pair gets."""
+        return self.backend.num_special_tokens_to_add(pair)
