@@ -2,14 +2,20 @@
 
 import copy
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from modeling.encoder import load_encoder
+from encoding.folder import record_batch
+from encoding.tokens import Tokens
+from modeling.encoder import load_encoder, load_tokenizer
+from training.encoded import Encoded
 
 WORDS = [
     "the",
@@ -77,9 +83,19 @@ def _loaded(toy_folder: Path):
 
 @pytest.fixture
 def encoder(_loaded):
-    return copy.deepcopy(_loaded[0])
+    return copy.deepcopy(_loaded)
 
 
 @pytest.fixture
-def tokenizer(_loaded):
-    return _loaded[1]
+def tokenizer(toy_folder):
+    return load_tokenizer(toy_folder)
+
+
+@pytest.fixture(scope="session")
+def tokens(toy_folder):
+    return Tokens(toy_folder)
+
+
+def encoded(kind: str, table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> Encoded:
+    """Rows as the stages encode them."""
+    return Encoded(record_batch(import_module(f"encoding.{kind}").encode(table, gold, options, tokens)))

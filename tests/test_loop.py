@@ -14,6 +14,8 @@ import torch
 
 from common.errors import InputError
 from common.tables import schema
+from conftest import encoded
+from encoding.folder import record_batch
 from kinds import choice, pair, tagging, text
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
@@ -50,33 +52,35 @@ def fresh_accelerate():
     GradientState._reset_state()
 
 
-def nli(count: int, tokenizer) -> Data:
+def nli(count: int, tokens) -> Data:
     """Same noun or not: learnable from the pair alone."""
-    kind = pair.Kind({"labels": ["same", "other"], "max_length": 16}, tokenizer)
+    options = {"labels": ["same", "other"], "max_length": 16}
     rng = np.random.default_rng(0)
     rows = []
     for _ in range(count):
         a, b = rng.choice(NOUNS), rng.choice(NOUNS)
         rows.append({"text_a": f"the {a} sees", "text_b": f"a big {b}", "label": "same" if a == b else "other"})
     table = pa.Table.from_pylist(rows, schema("pair"))
-    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+    rows = encoded("pair", table, True, options, tokens)
+    return Data(pair.Kind(options), rows, table, rows)
 
 
-def tags(count: int, tokenizer) -> Data:
+def tags(count: int, tokens) -> Data:
     """Sentences of unequal lengths, so that micro-batches hold unequal numbers of loss terms."""
-    kind = tagging.Kind({"labels": ["D", "N"], "max_length": 16}, tokenizer)
+    options = {"labels": ["D", "N"], "max_length": 16}
     rng = np.random.default_rng(1)
     rows = [
         {"tokens": ["the", str(rng.choice(NOUNS))] * int(n), "tags": ["D", "N"] * int(n)}
         for n in rng.integers(1, 6, count)
     ]
     table = pa.Table.from_pylist(rows, schema("tagging"))
-    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+    rows = encoded("tagging", table, True, options, tokens)
+    return Data(tagging.Kind(options), rows, table, rows)
 
 
-def choices(count: int, tokenizer) -> Data:
+def choices(count: int, tokens) -> Data:
     """Which of three choices names the prompt's noun; choices of unequal lengths."""
-    kind = choice.Kind({"labels": ["0", "1", "2"], "max_length": 16}, tokenizer)
+    options = {"labels": ["0", "1", "2"], "max_length": 16}
     rng = np.random.default_rng(2)
     rows = []
     for _ in range(count):
@@ -85,14 +89,16 @@ def choices(count: int, tokenizer) -> Data:
         texts = [f"the {noun}" + " big" * int(rng.integers(3)) for noun in order]
         rows.append({"prompt": f"Anna sees a {order[label]}", "choices": texts, "label": label})
     table = pa.Table.from_pylist(rows, schema("choice"))
-    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+    rows = encoded("choice", table, True, options, tokens)
+    return Data(choice.Kind(options), rows, table, rows)
 
 
-def texts(count: int, tokenizer) -> Data:
+def texts(count: int, tokens) -> Data:
     """Sentences in which every word follows from its place."""
-    kind = text.Kind({"max_length": 16, "mask": 0.2}, tokenizer)
+    options = {"max_length": 16, "mask": 0.2}
     table = pa.table({"text": ["Anna sees the big red house in Paris ."] * count})
-    return Data(kind, kind.encode(table, True), table, kind.encode(table, True))
+    rows = encoded("text", table, True, options, tokens)
+    return Data(text.Kind(options), rows, table, rows)
 
 
 def fit(encoder, data: dict[str, Data], **changes):
@@ -106,29 +112,29 @@ def fit(encoder, data: dict[str, Data], **changes):
     return model.state_dict(), scores
 
 
-def test_it_learns_what_can_be_learnt(encoder, tokenizer):
-    _, scores = fit(encoder, {"nli": nli(64, tokenizer)}, epochs=40)
+def test_it_learns_what_can_be_learnt(encoder, tokens):
+    _, scores = fit(encoder, {"nli": nli(64, tokens)}, epochs=40)
     assert scores["nli"]["accuracy"] > 95
 
 
-def test_same_seed_same_weights_and_dropout_is_on(encoder, tokenizer):
-    data = {"nli": nli(32, tokenizer)}
+def test_same_seed_same_weights_and_dropout_is_on(encoder, tokens):
+    data = {"nli": nli(32, tokens)}
     one, two, off = (fit(encoder, data, dropout=d)[0] for d in (0.2, 0.2, 0.0))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], off[name]) for name in one)
 
 
 @pytest.mark.parametrize("task", ["nli", "tags"])
-def test_one_batch_equals_its_parts(encoder, tokenizer, task):
-    data = {task: {"nli": nli, "tags": tags}[task](40, tokenizer)}
+def test_one_batch_equals_its_parts(encoder, tokens, task):
+    data = {task: {"nli": nli, "tags": tags}[task](40, tokens)}
     whole, _ = fit(encoder, data)
     parts, _ = fit(encoder, data, micro_batch_tokens=40)
     for name in whole:
         torch.testing.assert_close(whole[name], parts[name], rtol=0, atol=2e-5)
 
 
-def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokenizer):
-    data = {"nli": nli(64, tokenizer), "tags": tags(32, tokenizer)}
+def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokens):
+    data = {"nli": nli(64, tokens), "tags": tags(32, tokens)}
     weights, scores = fit(encoder, data, epochs=25)
     assert scores["tags"]["f1"] > 95 and scores["nli"]["accuracy"] > 80
     assert {name.split(".")[1] for name in weights if name.startswith("heads.")} == {"nli", "tags"}
@@ -194,20 +200,21 @@ def test_bad_hyper_parameters_are_named(change, message):
         Settings.read(BLOCK | change)
 
 
-def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokenizer, monkeypatch):
+def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
     with pytest.raises(InputError, match="batch_size 2 is less than one example for each of the 3 processes"):
-        fit(encoder, {"nli": nli(8, tokenizer)}, batch_size=2)
+        fit(encoder, {"nli": nli(8, tokens)}, batch_size=2)
 
 
 if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
+    from encoding.tokens import Tokens
     from modeling.encoder import load_encoder
     from training.launch import launch
 
     def process(folder: str, out: str) -> None:
-        loaded, toy_tokenizer = load_encoder(Path(folder), dropout=0.0)
+        loaded, toy_tokens = load_encoder(Path(folder), dropout=0.0), Tokens(Path(folder))
         toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40})
-        both = {"tags": tags(40, toy_tokenizer), "nli": nli(40, toy_tokenizer)}
+        both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
         with accelerating(toy_settings, tasks=2) as accelerator:
             trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
             logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
@@ -219,14 +226,14 @@ if __name__ == "__main__":  # one of the processes of test_two_processes_train_t
 
 
 @pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])
-def test_choices_and_masked_words_are_learnt(encoder, tokenizer, rows, measure, chance):
-    _, scores = fit(encoder, {"toy": rows(160, tokenizer)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
+def test_choices_and_masked_words_are_learnt(encoder, tokens, rows, measure, chance):
+    _, scores = fit(encoder, {"toy": rows(160, tokens)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
     assert scores["toy"][measure] > 1.7 * chance
 
 
-def test_masked_words_share_the_encoders_embeddings(encoder, tokenizer):
+def test_masked_words_share_the_encoders_embeddings(encoder, tokens):
     before = encoder.get_input_embeddings().weight.clone()
-    weights, _ = fit(encoder, {"toy": texts(32, tokenizer)})
+    weights, _ = fit(encoder, {"toy": texts(32, tokens)})
     assert not any(weight.shape == before.shape for name, weight in weights.items() if name.startswith("heads."))
     assert not torch.equal(weights["encoder.embeddings.word_embeddings.weight"], before)
 
@@ -240,8 +247,8 @@ def test_masked_words_share_the_encoders_embeddings(encoder, tokenizer):
         ({"sampler": "temperature", "temperature": 2.0}, {"a": 17, "b": 5}),  # 22 shared out as sqrt(80) : sqrt(8)
     ],
 )
-def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokenizer, settings, steps):
-    data = {"a": nli(80, tokenizer), "b": nli(8, tokenizer)}
+def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokens, settings, steps):
+    data = {"a": nli(80, tokens), "b": nli(8, tokens)}
     plan = plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
     assert {task: plan.count(task) for task in data} == steps
     assert plan == plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
@@ -249,7 +256,7 @@ def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokenizer, settings, 
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_training_on_touched_rows_is_training_on_all(encoder, tokenizer, keep, monkeypatch):
+def test_training_on_touched_rows_is_training_on_all(encoder, tokens, keep, monkeypatch):
     settings = Settings.read(BLOCK | {"keep": keep, "weight_decay": 0.1, "epochs": 4, "evaluations": 4})
     trained = []
     for whole in (False, True):
@@ -257,14 +264,14 @@ def test_training_on_touched_rows_is_training_on_all(encoder, tokenizer, keep, m
             monkeypatch.setattr("training.loop.on_touched_rows", lambda *_: contextlib.nullcontext())
         mine = copy.deepcopy(encoder)
         with accelerating(settings) as accelerator:
-            model, _ = train(accelerator, mine, {"nli": nli(32, tokenizer)}, settings, 5, "nli")
+            model, _ = train(accelerator, mine, {"nli": nli(32, tokens)}, settings, 5, "nli")
         assert model.encoder.get_input_embeddings() is mine.get_input_embeddings()
         trained.append(dict(mine.named_parameters()))
     touched, dense = trained
     assert touched.keys() == dense.keys() == dict(encoder.named_parameters()).keys()
     for name, weight in dense.items():
         torch.testing.assert_close(touched[name], weight, rtol=0, atol=2e-7)
-    word = tokenizer.convert_tokens_to_ids("Paris")  # in no row
+    word = tokens.backend.token_to_id("Paris")  # in no row
     before, after = (
         folder["embeddings.word_embeddings.weight"][word] for folder in (dict(encoder.named_parameters()), touched)
     )
@@ -272,7 +279,7 @@ def test_training_on_touched_rows_is_training_on_all(encoder, tokenizer, keep, m
 
 
 def test_a_word_without_a_row_is_an_error_and_not_another_word(encoder):
-    with on_touched_rows(encoder, [], [Encoded({"input_ids": [[0, 5, 2]]}, [0], np.ones(1))]):
+    with on_touched_rows(encoder, [], [Encoded(record_batch({"input_ids": [[0, 5, 2]]}))]):
         assert encoder(torch.tensor([[0, 5, 2]])).last_hidden_state.shape == (1, 3, 32)
         with pytest.raises(IndexError):
             encoder(torch.tensor([[0, 6, 2]]))

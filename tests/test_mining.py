@@ -12,6 +12,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from common.errors import InputError
 from common.tables import schema, write_table
+from conftest import encoded
+from encoding.folder import encode_folder
 from kinds.mining import SHORTLIST, Kind, best_threshold, margin_pairs, neighbours
 
 OPTIONS = {"kind": "mining", "depth": 1.0, "pooling": "mean", "max_length": 16, "neighbours": 4}
@@ -144,7 +146,7 @@ def corpora(*rows: tuple[str, str, str]) -> pa.Table:
     return pa.table(dict(zip(schema("mining").names, map(list, columns), strict=True)), schema("mining"))
 
 
-def test_a_repeated_text_is_in_no_pair(encoder, tokenizer):
+def test_a_repeated_text_is_in_no_pair(encoder, tokens):
     table = corpora(
         ("source", "a-1", "the cat"),
         ("source", "a-2", "the dog"),
@@ -152,18 +154,20 @@ def test_a_repeated_text_is_in_no_pair(encoder, tokenizer):
         ("target", "en-1", "the cat"),
         ("target", "en-2", "the dog"),
     )
-    found = Kind(OPTIONS, tokenizer).mine(Accelerator(), encoder, table, 64)
+    numbers = encoded("mining", table, False, OPTIONS, tokens)
+    found = Kind(OPTIONS).mine(Accelerator(), encoder, table, numbers, 64)
     assert [(source, target) for _, source, target in found] == [("a-1", "en-1")]
 
 
-def test_the_threshold_of_dev_is_applied_to_test(encoder, tokenizer, tmp_path):
-    kind, accelerator = Kind(OPTIONS | {"neighbours": 2}, tokenizer), Accelerator()
+def test_the_threshold_of_dev_is_applied_to_test(encoder, tokens, tmp_path):
+    kind, accelerator = Kind(OPTIONS | {"neighbours": 2}), Accelerator()
     sides = {
         "source": ["the red cat", "Anna sees Ben", "a big house", "who eats ?"],
         "target": ["Anna sees Ben", "the red cat", "in Paris .", "where ?"],
     }
     table = corpora(*((side, f"{side}-{n}", text) for side, texts in sides.items() for n, text in enumerate(texts)))
-    candidates = kind.mine(accelerator, encoder, table, 64)
+    numbers = encoded("mining", table, False, OPTIONS, tokens)
+    candidates = kind.mine(accelerator, encoder, table, numbers, 64)
     gold = {("source-0", "target-1"), ("source-1", "target-0")}
     assert {pair[1:] for pair in candidates[:2]} == gold and len(candidates) > 2
     threshold, f1 = kind.tune(candidates, gold)
@@ -172,19 +176,21 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, tokenizer, tmp_path):
     write_table(table, tmp_path / "validation-qaa.parquet", "mining")
     (tmp_path / "validation-qaa.tsv").write_text("".join(f"{s}\t{t}\n" for s, t in sorted(gold)))
     test = table.slice(0, 7)  # not the same corpora, so mined anew
-    answers, facts = kind.predict(accelerator, encoder, test, tmp_path, "qaa", 64)
-    expected = [pair[1:] for pair in kind.mine(accelerator, encoder, test, 64) if pair[0] >= threshold]
+    write_table(test, tmp_path / "test-qaa.parquet", "mining")
+    encode_folder(tmp_path, tmp_path / "encoded", OPTIONS | {"labels": []}, tokens)
+    answers, facts = kind.predict(accelerator, encoder, test, tmp_path, tmp_path / "encoded", "qaa", 64)
+    expected = [pair[1:] for pair in kind.mine(accelerator, encoder, test, numbers.take(range(7)), 64) if pair[0] >= threshold]
     assert answers == {"": expected} and set(expected) >= gold
     assert facts["dev_f1"] == 100.0 and facts["threshold"] == round(threshold, 6)
     kind.write(answers[""], test, tmp_path / "test-qaa.tsv")
     assert (tmp_path / "test-qaa.tsv").read_text() == "".join(f"{s}\t{t}\n" for s, t in expected)
 
     (tmp_path / "validation-qaa.tsv").write_text("source-3\ttarget-0\n")
-    answers, facts = kind.predict(accelerator, encoder, test, tmp_path, "qaa", 64)
+    answers, facts = kind.predict(accelerator, encoder, test, tmp_path, tmp_path / "encoded", "qaa", 64)
     assert answers == {"": []} and facts["threshold"] is None and facts["dev_f1"] == 0.0
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "4", True])
-def test_neighbours_must_be_a_whole_number(tokenizer, value):
+def test_neighbours_must_be_a_whole_number(value):
     with pytest.raises(InputError, match=r"params.yaml: kinds.mining.neighbours is .*; it must be a whole number"):
-        Kind(OPTIONS | {"neighbours": value}, tokenizer)
+        Kind(OPTIONS | {"neighbours": value})

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from transformers import AutoTokenizer
 
+from encoding.folder import record_batch
+from encoding.tokens import Tokens
 from training.encoded import Encoded
 
 VOCABULARY = 250_002  # XLM-R's
@@ -37,14 +38,10 @@ def read_rows(name: str, tokenizer_folder: Path, count: int) -> Encoded:
     """Rows of MNLI or SQuAD from the hub's layout in REAL, tokenised as the tasks are."""
     folder, columns = REAL[name]
     table = pq.read_table(folder).slice(0, count)
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
-    texts = [table[column].to_pylist() for column in columns]
-    cut = "only_second" if name == "qa" else "longest_first"
-    ids = tokenizer(*texts, truncation=cut, max_length=LIMITS[name])["input_ids"]
+    texts = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
+    ids = Tokens(tokenizer_folder).ids(texts, LIMITS[name], "only_second" if name == "qa" else "longest_first")
     return encoded(ids, (np.arange(len(ids)) % 2).tolist())
 
 
 def encoded(ids: list[list[int]], labels: list[int]) -> Encoded:
-    masks = [[1] * len(row) for row in ids]
-    features: dict[str, list[Any]] = {"input_ids": ids, "attention_mask": masks, "labels": labels}
-    return Encoded(features, list(range(len(ids))), np.ones(len(ids), np.int64))
+    return Encoded(record_batch({"input_ids": ids, "labels": labels}))

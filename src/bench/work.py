@@ -108,7 +108,7 @@ def ours(rows: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     settings = Settings.read(SETTINGS | {"epochs": count / len(rows), "mixed_precision": spec["precision"]})
     torch.manual_seed(0)
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
-    data = {"nli": Data(Pairs(), rows, None, some(rows, range(2)))}  # type: ignore[arg-type]
+    data = {"nli": Data(Pairs(), rows, None, rows.take(range(2)))}  # type: ignore[arg-type]
     with accelerating(settings) as accelerator:
         warm = Settings.read(SETTINGS | {"epochs": BATCH / len(rows), "mixed_precision": spec["precision"]})
         train(accelerator, encoder, data, warm, 0, "warm-up")
@@ -123,7 +123,7 @@ class Counted(Encoded):
     """Counts the real tokens that go into batches."""
 
     def __init__(self, other: Encoded):
-        super().__init__(other.features, other.rows, other.weights)
+        super().__init__(other.batch)
         self.seen = 0
 
     def tensors(self, indices: Any, pad_id: int, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
@@ -136,8 +136,8 @@ def trainer(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     torch.manual_seed(0)
     model = XLMRobertaForSequenceClassification(config(spec["width"]))
     rows = [
-        {"input_ids": ids, "labels": label}
-        for ids, label in zip(given.features["input_ids"], given.features["labels"], strict=True)
+        {"input_ids": ids.tolist(), "labels": label}
+        for ids, label in zip(given.lists("input_ids"), given.columns["labels"].values.tolist(), strict=True)
     ]
     rng = np.random.default_rng(spec["seed"])
     rows = [rows[i] for i in rng.permutation(len(rows))[: (spec["steps"] + 1) * BATCH]]
@@ -206,7 +206,7 @@ def padded(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)  # type: ignore[arg-type]
     collate = Collator({"max_length": LIMITS[spec["rows"]]})
-    rows = [{"input_ids": ids, "labels": 0} for ids in given.features["input_ids"][: spec["steps"] * BATCH]]
+    rows = [{"input_ids": ids.tolist(), "labels": 0} for ids in given.take(range(spec["steps"] * BATCH)).lists("input_ids")]
     batches = [collate(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
     with torch.no_grad():
         model(**{name: value[:1].to(device) for name, value in batches[0].items()})
@@ -221,10 +221,10 @@ def prediction(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     settings = Settings.read(SETTINGS | {"mixed_precision": spec["precision"]})
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
     model = MultiTaskModel(encoder, {"nli": pair.Head(spec["width"], 2, 0.1)})
-    rows = some(given, range(spec["steps"] * BATCH))
+    rows = given.take(range(spec["steps"] * BATCH))
     with accelerating(settings) as accelerator:
         model = accelerator.prepare(model)
-        predict(accelerator, model, "nli", some(given, range(4)), settings)
+        predict(accelerator, model, "nli", given.take(range(4)), settings)
         with Clock() as clock:
             predict(accelerator, model, "nli", rows, settings)
     return report(clock, int(rows.lengths.sum()))
@@ -275,13 +275,6 @@ def mine(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
             _, found = neighbours(*vectors, 4, shortlist=shortlist)
     same = (np.sort(found.numpy(), 1) == np.sort(wanted, 1)).all(1).mean()
     return report(own, queries) | {"seconds_faiss": theirs.wall, "cpu_faiss": theirs.cpu, "same": float(same)}
-
-
-def some(given: Encoded, rows: Any) -> Encoded:
-    """These rows alone."""
-    chosen = list(rows)
-    features = {name: [values[i] for i in chosen] for name, values in given.features.items()}
-    return Encoded(features, list(range(len(chosen))), given.weights[chosen])
 
 
 def report(clock: Clock, tokens: int) -> dict[str, float]:

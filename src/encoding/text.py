@@ -14,12 +14,12 @@ def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens)
     """options: max_length (tokens; a longer text is cut), mask (share of the tokens to guess).
 
     Of the tokens to guess 80 % are masked, 10 % replaced by a random word, 10 % left (BERT, section 3.1). `labels` has
-    their true numbers, and IGNORED elsewhere.
+    their true numbers, and IGNORED elsewhere; `picked` is 1 where there is one.
     """
     rng = np.random.default_rng(len(table))
     special = np.unique(list(tokens.special.values()))
     words = np.setdiff1d(np.arange(tokens.size), special)
-    features: dict[str, list[Any]] = {"input_ids": [], "labels": [], "weight": []}
+    features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "labels", "picked", "weight")}
     for row in tokens.ids(table["text"].to_pylist(), options["max_length"]):
         ids = np.array(row)
         free = np.flatnonzero(~np.isin(ids, special))
@@ -32,5 +32,6 @@ def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens)
         ids[changed] = rng.choice(words, len(changed))
         features["input_ids"].append(ids.tolist())
         features["labels"].append(labels.tolist())
+        features["picked"].append((labels != IGNORED).astype(int).tolist())
         features["weight"].append(len(chosen))
     return features
