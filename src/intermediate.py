@@ -48,7 +48,7 @@ def main(key: str) -> None:
             model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
-                save_checkpoint(model.encoder, Path(step["init"]), folder / "encoder")
+                save_checkpoint(model.encoder, Path(step["init"]), folder / "encoder", step["weights"])
                 save_heads(model.heads, folder / "heads")
             write_json(scores, Path("metrics/steps") / f"{key}.json")
         accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))

@@ -3,10 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import WORDS, encoded
 
 from common.errors import InputError
 from common.tables import schema, write_table
+from conftest import WORDS, encoded
 from encoding.folder import encode_folder, record_batch
 from encoding.tokens import Tokens
 from training.encoded import Encoded
@@ -74,7 +74,11 @@ def test_files_are_mapped_and_not_read(tokens, tmp_path):
 
 
 def test_batches_are_padded_on_the_right():
-    rows = {"input_ids": [[5, 6], [7], [8, 9, 10]], "labels": [[-100, 1], [2], [3, -100, 4]], "start": [1, 0, 2]}
+    rows: dict[str, list] = {
+        "input_ids": [[5, 6], [7], [8, 9, 10]],
+        "labels": [[-100, 1], [2], [3, -100, 4]],
+        "start": [1, 0, 2],
+    }
     batch = Encoded(record_batch(rows)).tensors([2, 0], pad_id=1)
     assert {name: values.tolist() for name, values in batch.items()} == {
         "input_ids": [[8, 9, 10], [5, 6, 1]],

@@ -9,9 +9,9 @@ import pytest
 
 from common.errors import InputError
 from common.tables import schema
-from kinds import choice, pair, qa, tagging, text
 from conftest import encoded
 from encoding.tokens import Tokens
+from kinds import choice, pair, qa, tagging
 from training.encoded import IGNORED, Encoded
 
 QA = {"max_length": 20, "doc_stride": 4, "max_query_length": 6, "max_answer_length": 4, "n_best": 5}
@@ -87,7 +87,7 @@ def test_qa_answers_are_cut_by_characters_from_the_right_window(tokens, tmp_path
     options = QA | {"max_answer_length": 5}
     kind = qa.Kind(options)
     found = encoded("qa", rows, True, options, tokens)
-    assert len(encoded) > 2 and max(found.lengths) <= QA["max_length"]
+    assert len(found) > 2 and max(found.lengths) <= QA["max_length"]
     gold = [(s, e) for s, e in zip(*spans(found), strict=True) if s]
     assert gold, "no window holds the answer"
     logits = []
@@ -104,7 +104,6 @@ def test_qa_answers_are_cut_by_characters_from_the_right_window(tokens, tmp_path
 def test_qa_windows_cover_the_context_at_the_configured_distance(tokens):
     context = " ".join(["cat", "dog", "house", "red", "blue"] * 8)
     options = QA
-    kind = qa.Kind(options)
     found = encoded("qa", qa_rows(context, "house"), False, options, tokens)
     firsts = [next(a for a, b in offsets if b > a) for offsets in offsets_of(found)]
     words = [context[:first].count(" ") for first in firsts]
@@ -143,14 +142,15 @@ def test_choice_encodes_a_sequence_a_choice_and_takes_the_best(tokens, tmp_path)
     assert kind.decode([np.array([0.5, 0.1])], found, rows) == [0]
     assert kind.evaluate([0], rows) == {"accuracy": 0.0}
     with pytest.raises(InputError, match="row 0 has 3 choices; the task's record has 2 labels"):
-        encoded("choice", table("choice", [{"prompt": "a", "choices": ["a", "a", "a"], "label": 0}]), True, options, tokens)
+        three = table("choice", [{"prompt": "a", "choices": ["a", "a", "a"], "label": 0}])
+        encoded("choice", three, True, options, tokens)
 
 
 def test_no_answer_is_given_where_the_start_token_scores_higher_in_every_window(tokens):
     rows = qa_rows("Anna sees the big red cat .", "Anna")
     for unanswerable, start, answer in ((True, 9, ""), (True, 7, "Anna"), (False, 9, "Anna")):
         options = QA | {"unanswerable": unanswerable}
-    kind = qa.Kind(options)
+        kind = qa.Kind(options)
         found = encoded("qa", rows, True, options, tokens)
         place = spans(found)[0][0]
         values = np.zeros((found.lengths[0], 2), np.float32)
@@ -162,7 +162,6 @@ def test_no_answer_is_given_where_the_start_token_scores_higher_in_every_window(
 
 def test_masked_text_hides_words_but_never_special_tokens(tokens):
     options = {"max_length": 12, "mask": 0.5}
-    kind = text.Kind(options)
     rows = pa.table({"text": ["Anna sees the big red cat in Paris"] * 50})
     found = encoded("text", rows, True, options, tokens)
     whole = tokens.ids(["Anna sees the big red cat in Paris"])[0]

@@ -16,7 +16,9 @@ from common.errors import InputError
 from common.tables import schema
 from conftest import encoded
 from encoding.folder import record_batch
+from encoding.tokens import Tokens
 from kinds import choice, pair, tagging, text
+from modeling.encoder import load_encoder, save_checkpoint
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
 from training.settings import Settings
@@ -153,6 +155,20 @@ def test_best_keeps_the_weights_of_its_score():
     assert model.weight.item() == 2.0
 
 
+def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder, toy_folder, tmp_path):
+    sizes, weights = [], []
+    for dtype in ("float32", "bfloat16"):
+        save_checkpoint(copy.deepcopy(encoder), toy_folder, tmp_path / dtype, dtype)
+        sizes.append((tmp_path / dtype / "model.safetensors").stat().st_size)
+        weights.append(dict(load_encoder(tmp_path / dtype).named_parameters()))
+        assert Tokens(tmp_path / dtype).size == Tokens(toy_folder).size
+    assert 0.4 < sizes[1] / sizes[0] < 0.6
+    for name, weight in weights[0].items():
+        assert torch.equal(weight, dict(encoder.named_parameters())[name])
+        assert weights[1][name].dtype == torch.float32
+        torch.testing.assert_close(weights[1][name], weight, rtol=2**-8, atol=0)
+
+
 @pytest.mark.slow
 def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
     """The same global batch over gloo: equal to rounding."""
@@ -207,8 +223,6 @@ def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, mon
 
 
 if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
-    from encoding.tokens import Tokens
-    from modeling.encoder import load_encoder
     from training.launch import launch
 
     def process(folder: str, out: str) -> None:

@@ -179,7 +179,9 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, tokens, tmp_path):
     write_table(test, tmp_path / "test-qaa.parquet", "mining")
     encode_folder(tmp_path, tmp_path / "encoded", OPTIONS | {"labels": []}, tokens)
     answers, facts = kind.predict(accelerator, encoder, test, tmp_path, tmp_path / "encoded", "qaa", 64)
-    expected = [pair[1:] for pair in kind.mine(accelerator, encoder, test, numbers.take(range(7)), 64) if pair[0] >= threshold]
+    expected = [
+        pair[1:] for pair in kind.mine(accelerator, encoder, test, numbers.take(range(7)), 64) if pair[0] >= threshold
+    ]
     assert answers == {"": expected} and set(expected) >= gold
     assert facts["dev_f1"] == 100.0 and facts["threshold"] == round(threshold, 6)
     kind.write(answers[""], test, tmp_path / "test-qaa.tsv")

@@ -10,7 +10,7 @@ KINDS = {"mnli": "pair", "squad": "qa", "qqp": "pair"}
 
 
 def test_each_step_starts_from_the_one_before():
-    steps = chain(["mnli", "mnli+qqp", "squad+mnli", "mnli"], KINDS)
+    steps = chain(["mnli", "mnli+qqp", "squad+mnli", "mnli"], KINDS, "float32")
     assert steps == {
         "1-mnli": {
             "mixture": "mnli",
@@ -40,7 +40,7 @@ def test_each_step_starts_from_the_one_before():
 
 
 def test_no_intermediate_task_leaves_the_pretrained_encoder():
-    assert chain([], KINDS) == {} and checkpoints([])[-1] == "models/encoder"
+    assert chain([], KINDS, "float32") == {} and checkpoints([])[-1] == "models/encoder"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,6 @@ def test_a_bad_target_is_named():
 
 def test_a_lexical_task_is_alone_in_its_step():
     kinds = KINDS | {"tli": "lexical"}
-    assert chain(["tli"], kinds)["1-tli"]["layers"] == "metrics/layers/1-tli"
+    assert chain(["tli"], kinds, "float32")["1-tli"]["layers"] == "metrics/layers/1-tli"
     with pytest.raises(InputError, match=r"the joint step 'mnli\+tli'; a lexical task freezes the encoder"):
-        chain(["mnli+tli"], kinds)
+        chain(["mnli+tli"], kinds, "float32")

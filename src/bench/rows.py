@@ -1,7 +1,6 @@
 """Examples to measure on: real rows where there are some, else rows of the same lengths."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq

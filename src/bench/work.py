@@ -206,7 +206,9 @@ def padded(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)  # type: ignore[arg-type]
     collate = Collator({"max_length": LIMITS[spec["rows"]]})
-    rows = [{"input_ids": ids.tolist(), "labels": 0} for ids in given.take(range(spec["steps"] * BATCH)).lists("input_ids")]
+    rows = [
+        {"input_ids": ids.tolist(), "labels": 0} for ids in given.take(range(spec["steps"] * BATCH)).lists("input_ids")
+    ]
     batches = [collate(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH)]
     with torch.no_grad():
         model(**{name: value[:1].to(device) for name, value in batches[0].items()})

@@ -23,9 +23,12 @@ class Tokens:
         except Exception as error:  # the library raises nothing more special
             raise InputError(f"{folder} has no tokenizer that can be loaded: {' '.join(str(error).split())}") from None
         self.backend.no_padding()
-        named = {name: config[name] for name in SPECIAL if config.get(name)}
-        texts = {name: token["content"] if isinstance(token, dict) else token for name, token in named.items()}
-        self.special: dict[str, int] = {name: self.backend.token_to_id(text) for name, text in texts.items()}
+        self.special: dict[str, int] = {}
+        for name in SPECIAL:
+            token = config.get(name)
+            number = self.backend.token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
+            if number is not None:
+                self.special[name] = number
         self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     def encode(

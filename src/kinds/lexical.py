@@ -103,9 +103,7 @@ class Kind:
         """The cosine, a line a pair."""
         path.write_text("".join(f"{cosine:.6f}\n" for cosine in predictions), encoding="utf-8")
 
-    def cosines(
-        self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: Encoded, tokens: int
-    ) -> list[float]:
+    def cosines(self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: Encoded, tokens: int) -> list[float]:
         """The mean cosine (times 100) of the pairs at every hidden state, the embeddings' first."""
         layers = range(encoder.config.num_hidden_layers + 1)
         vectors = self.embedder.embed(accelerator, encoder, pairs, tokens, layers)

@@ -65,9 +65,12 @@ def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, f
     tokenizer.save_pretrained(folder)
 
 
-def save_checkpoint(encoder: PreTrainedModel, start: Path, folder: Path) -> None:
-    """Write a trained encoder, and beside it the tokenizer of the folder that training started from."""
-    encoder.save_pretrained(folder)
+def save_checkpoint(encoder: PreTrainedModel, start: Path, folder: Path, dtype: str = "float32") -> None:
+    """Write a trained encoder, and beside it the tokenizer of the folder that training started from.
+
+    dtype: torch's name of what the weights are written in.
+    """
+    encoder.to(getattr(torch, dtype)).save_pretrained(folder)  # type: ignore[arg-type]
     for path in start.iterdir():
         if path.name not in ("config.json", "SOURCE.json") and path.suffix in (".json", ".txt", ".model"):
             shutil.copyfile(path, folder / path.name)

@@ -11,6 +11,7 @@ from typing import Any
 from common.errors import InputError
 
 ENCODER = "models/encoder"
+WEIGHTS = ("float32", "bfloat16")
 
 
 def check_order(order: Any, known: Iterable[str]) -> list[str]:
@@ -62,8 +63,15 @@ def checkpoints(order: Sequence[str]) -> list[str]:
     return [ENCODER, *(f"models/{key}/encoder" for key in keys(order))]
 
 
-def chain(order: Sequence[str], kinds: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Each step's mixture, the checkpoint that it starts from, and the code of its kinds of task.
+def check_weights(weights: Any) -> str:
+    """In what checkpoints are written; InputError where it is none of WEIGHTS."""
+    if weights not in WEIGHTS:
+        raise InputError(f"checkpoints={weights!r} is not one of {', '.join(WEIGHTS)}")
+    return weights
+
+
+def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str, dict[str, str]]:
+    """Each step's mixture, the checkpoint that it starts from, what its own is written in, and the code of its kinds.
 
     `code` is one module where all tasks of the mixture are of one kind, so that mending another kind does not retrain
     the step; else the folder of all kinds.
@@ -79,5 +87,5 @@ def chain(order: Sequence[str], kinds: dict[str, str]) -> dict[str, dict[str, st
         # A path named twice is one output to DVC.
         layers = f"metrics/layers/{key}" if "lexical" in of_kind else f"metrics/steps/{key}.json"
         code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
-        steps[key] = {"mixture": mixture, "init": init, "code": code, "layers": layers}
+        steps[key] = {"mixture": mixture, "init": init, "code": code, "layers": layers, "weights": weights}
     return steps

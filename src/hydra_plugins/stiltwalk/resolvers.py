@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.errors import InputError
-from planning.order import chain, check_order, check_seed, check_targets, checkpoints
+from planning.order import chain, check_order, check_seed, check_targets, check_weights, checkpoints
 from training.settings import Settings
 
 FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
@@ -104,7 +104,8 @@ def _encoding(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
 def resolve_chain(order: Any, _root_: DictConfig) -> DictConfig:
     """`chain`: a block for every step (see planning.order.chain)."""
     kinds = {name: record["kind"] for name, record in _root_.tasks.items()}
-    return OmegaConf.create(_checked(chain, _order(order, _root_), kinds))
+    weights = _checked(check_weights, _root_.checkpoints)
+    return OmegaConf.create(_checked(chain, _order(order, _root_), kinds, weights))
 
 
 def resolve_final(order: Any, _root_: DictConfig) -> str:
