@@ -17,24 +17,28 @@ def test_each_step_starts_from_the_one_before():
             "init": "models/encoder",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/1-mnli.json",
+            "weights": "float32",
         },
         "2-mnli+qqp": {
             "mixture": "mnli+qqp",
             "init": "models/1-mnli/encoder",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/2-mnli+qqp.json",
+            "weights": "float32",
         },
         "3-squad+mnli": {
             "mixture": "squad+mnli",
             "init": "models/2-mnli+qqp/encoder",
             "code": "src/kinds",
             "layers": "metrics/steps/3-squad+mnli.json",
+            "weights": "float32",
         },
         "4-mnli": {
             "mixture": "mnli",
             "init": "models/3-squad+mnli/encoder",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/4-mnli.json",
+            "weights": "float32",
         },
     }
 
