@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.pipeline import shares
 from bench.rows import LENGTHS, LIMITS, make_rows
 
 WORK = Path(__file__).parent.parent / "src" / "bench" / "work.py"
@@ -20,6 +21,28 @@ def test_made_rows_have_the_lengths_of_the_real_ones(name):
     found = np.percentile(lengths, range(0, 101, 5))
     assert lengths.max() <= LIMITS[name]
     np.testing.assert_allclose(found[1:-1], LENGTHS[name][1:-1], rtol=0.06)
+
+
+def test_an_experiment_is_shared_out_by_what_its_stages_print():
+    lines = """1.0 Running stage 'encoder':
+1.0 > python src/encoder.py
+9.0 encoder: pretrained in 6.5 s
+9.5 Updating lock file 'dvc.lock'
+9.6
+10.0 Running stage 'data@mnli':
+10.5 > python src/data.py mnli
+11.5 mnli train: 8,000 rows
+12.0 mnli validation: 500 rows
+12.5
+13.0 Running stage 'target@xnli':
+13.0 > python src/target.py xnli
+20.0 xnli: trained in 3.4 s, 50,810 tokens/s with validation
+21.0 xnli: predicted 8 languages from models/3-mnli/encoder in 0.3 s
+22.0 Ran experiment(s): some-name
+"""
+    timed = [(float(line[:4]), line[4:].lstrip()) for line in lines.splitlines()]
+    found = shares(timed)
+    assert found == {"compute": pytest.approx(6.5 + 3.4 + 0.3), "data": 1.5, "stages": 3}
 
 
 @pytest.mark.slow

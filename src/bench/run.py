@@ -1,4 +1,4 @@
-"""Speed and memory of training, prediction and mining beside what people would use instead.
+"""Speed and memory of training, prediction and mining beside what people would use instead, and a whole experiment.
 
     python src/bench/run.py [--rounds 5] [--widths 384 768] [--rows nli] [--tokenizer models/encoder] [--parts ...]
 
@@ -19,6 +19,10 @@ from typing import Any
 import torch
 import transformers
 from tqdm import tqdm
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench.pipeline import experiment
 
 WORK = Path(__file__).parent / "work.py"
 OUT = Path("bench.json")
@@ -45,6 +49,7 @@ RATIOS = {
     "predict_vs_padded": ("predict bf16", "padded float32"),
     "predict_fp32_vs_padded": ("predict float32", "padded float32"),
 }
+PARTS = ("training", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
 
 
@@ -120,7 +125,7 @@ def main() -> None:
     parser.add_argument("--rows", choices=("nli", "qa"), default="nli")
     parser.add_argument("--tokenizer")
     parser.add_argument("--queries", type=int, default=20_000, help="of the search, among 100,000")
-    parser.add_argument("--parts", nargs="*", choices=("training", "mining"), default=["training", "mining"])
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
     facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
     facts |= {"real_rows": bool(arguments.tokenizer), "ratios": {}, "measurements": {}}
@@ -155,6 +160,14 @@ def main() -> None:
             speed = median([r["tokens_per_s"] for r in results])
             memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB with faiss's"
             lines.append(row(f"mining at width {width}", speed, "queries/s", f"faiss's four for {same:.2%}", memory))
+    if "pipeline" in arguments.parts:
+        seconds = facts["measurements"]["pipeline"] = experiment()
+        rest = seconds["wall"] - seconds["compute"] - seconds["data"]
+        facts["ratios"]["overhead"] = round(rest / seconds["wall"], 2)
+        lines.append(
+            f"dvc exp run of the last commit: {seconds['wall']:.0f} s, of them {seconds['compute']:.0f} s training and "
+            f"prediction, {seconds['data']:.0f} s data, {rest:.0f} s the rest of {seconds['stages']:.0f} stages"
+        )
     OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print("\n".join([f"{facts['machine']}", *lines, ""]))
     print("\n".join(f"{name:<34} {value:5.2f}" for name, value in facts["ratios"].items()))

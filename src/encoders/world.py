@@ -5,6 +5,7 @@ decomposition of which word occurs in which fact, facts being told in several la
 while the layers above learn masked and translation language modelling (Conneau and Lample 2019, arXiv 1901.07291).
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def pretrain(
     lengths = np.array([len(text) for text in texts])
     order: list[np.ndarray] = []
     model.train()
+    start = time.perf_counter()
     bar = tqdm(range(steps), desc="pretraining", unit="step")
     for step in bar:
         if step == int(params["thaw"] * steps):
@@ -180,6 +182,7 @@ def pretrain(
         losses.append(loss.item())
         if step % 10 == 0:
             bar.set_postfix_str(f"loss {np.mean(losses[-50:]):.3f}", refresh=False)
+    print(f"encoder: pretrained in {time.perf_counter() - start:.1f} s")
     return float(np.mean(losses[-max(1, steps // 10) :]))
 
 

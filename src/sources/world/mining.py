@@ -38,7 +38,7 @@ def draw_sides(
     while len(told) < pairs:
         tell(draw_fact(rng))
     for fact in list(told) if distractors else ():
-        for _ in range(60):  # few of those drawn are of this split, and new
+        for _ in range(20):  # few of those drawn are of this split, and new
             for near in near_facts(fact, rng)[1:]:
                 tell(near)
     while len(told) < pairs * (1 + 2 * distractors):
