@@ -5,7 +5,9 @@ import copy
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,7 @@ from kinds import choice, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
+from training.model import MultiTaskModel, predicting
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
@@ -214,6 +217,21 @@ def test_token_batches_hold_every_row_within_the_budget():
 def test_bad_hyper_parameters_are_named(change, message):
     with pytest.raises(InputError, match=message):
         Settings.read(BLOCK | change)
+
+
+def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):
+    model = MultiTaskModel(encoder, {"nli": pair.Head(encoder.config.hidden_size, 2, 0.1)})
+    batch = nli(8, tokens).train.tensors(range(8), encoder.config.pad_token_id)
+    given = "nli", batch["input_ids"], batch["attention_mask"]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = {}
+    for precision in ("no", "bf16"):
+        accelerator = SimpleNamespace(mixed_precision=precision, autocast=nullcontext)
+        with predicting(accelerator, model) as forward:
+            found[precision] = forward(*given)
+    assert found["bf16"].dtype == torch.bfloat16
+    torch.testing.assert_close(found["bf16"].float(), found["no"], rtol=0.05, atol=0.02)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, monkeypatch):

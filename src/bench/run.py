@@ -49,7 +49,7 @@ RATIOS = {
     "predict_vs_padded": ("predict bf16", "padded float32"),
     "predict_fp32_vs_padded": ("predict float32", "padded float32"),
 }
-PARTS = ("training", "mining", "pipeline")
+PARTS = ("training", "prediction", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
 
 
@@ -69,7 +69,9 @@ def work(spec: dict[str, Any], timeout: float | None = None, **environment: str)
 
 def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[str, Any]]]:
     """Every way of training and predicting at one width, in turns."""
-    ways = TRAIN + PREDICT + LIMIT
+    ways = (
+        (TRAIN if "training" in arguments.parts else []) + (PREDICT if "prediction" in arguments.parts else []) + LIMIT
+    )
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in ways}
     for turn in range(arguments.rounds):
         for name, way, precision, steps in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
@@ -130,20 +132,23 @@ def main() -> None:
     facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
     facts |= {"real_rows": bool(arguments.tokenizer), "ratios": {}, "measurements": {}}
     lines = []
-    for width in arguments.widths if "training" in arguments.parts else ():
+    for width in arguments.widths if {"training", "prediction"} & set(arguments.parts) else ():
         found = facts["measurements"][f"12x{width}"] = training(arguments, width)
         tail = "" if width == 384 else f"_{width}"
         rates = {name: median([r["tokens_per_s"] for r in results]) for name, results in found.items()}
         for ratio, (one, other) in RATIOS.items():
+            if one not in found:
+                continue
             pairs = zip(found[one], found[other], strict=True)
             facts["ratios"][ratio + tail] = round(median([a["tokens_per_s"] / b["tokens_per_s"] for a, b in pairs]), 2)
-        pairs = zip(found["train bf16"], found["trainer max length"], strict=True)
-        facts["ratios"]["memory_vs_trainer" + tail] = round(
-            median([a["peak_bytes"] / b["peak_bytes"] for a, b in pairs]), 2
-        )
+        if "train bf16" in found:
+            pairs = zip(found["train bf16"], found["trainer max length"], strict=True)
+            less = median([a["peak_bytes"] / b["peak_bytes"] for a, b in pairs])
+            facts["ratios"]["memory_vs_trainer" + tail] = round(less, 2)
         lines.append(f"12 x {width}, {arguments.rows} rows")
         for name, way, kind, _ in TRAIN + PREDICT:
-            results = found[name]
+            if not (results := found.get(name)):
+                continue
             alone = rates["limit bf16" if kind == "bf16" else "limit float32"]
             share = rates[name] / alone * (1 if way in ("padded", "predict") else 3)  # backward is twice forward
             memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB"

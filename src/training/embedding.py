@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from common.errors import InputError
 from training.encoded import Encoded, token_batches
+from training.model import predicting
 
 POOLINGS = ("mean", "first")
 
@@ -36,7 +37,6 @@ class Embedder:
         """The hidden state that is read; 0 is the embeddings'."""
         return round(self.depth * encoder.config.num_hidden_layers)
 
-    @torch.inference_mode()
     def embed(
         self,
         accelerator: Accelerator,
@@ -51,20 +51,19 @@ class Embedder:
         Every row of `encoded` has as many sequences as the others; they follow each other.
         """
         vectors = torch.empty(len(layers), 0, encoder.config.hidden_size)
-        encoder.eval()
         batches = token_batches(encoded.lengths, tokens)
-        for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
-            batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
-            inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-            with accelerator.autocast():
-                hidden = encoder(**inputs, output_hidden_states=True).hidden_states
-            mask = batch["attention_mask"].unsqueeze(-1)
-            several = len(mask) // len(rows)
-            if not vectors.shape[1]:
-                vectors = torch.empty(len(layers), several * len(encoded), encoder.config.hidden_size)
-            places = (rows[:, None] * several + np.arange(several)).ravel()
-            for place, layer in enumerate(layers):
-                states = hidden[layer].float()
-                pooled = states[:, 0] if self.pooling == "first" else (states * mask).sum(1) / mask.sum(1)
-                vectors[place, places] = functional.normalize(pooled, dim=-1).cpu()
+        with predicting(accelerator, encoder) as forward:
+            for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
+                batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
+                inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+                hidden = forward(**inputs, output_hidden_states=True).hidden_states
+                mask = batch["attention_mask"].unsqueeze(-1)
+                several = len(mask) // len(rows)
+                if not vectors.shape[1]:
+                    vectors = torch.empty(len(layers), several * len(encoded), encoder.config.hidden_size)
+                places = (rows[:, None] * several + np.arange(several)).ravel()
+                for place, layer in enumerate(layers):
+                    states = hidden[layer].float()
+                    pooled = states[:, 0] if self.pooling == "first" else (states * mask).sum(1) / mask.sum(1)
+                    vectors[place, places] = functional.normalize(pooled, dim=-1).cpu()
         return vectors

@@ -27,7 +27,7 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from common.errors import InputError
 from common.stage import whole_folder
 from training.encoded import Encoded, token_batches, training_batches
-from training.model import MultiTaskModel
+from training.model import MultiTaskModel, predicting
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
@@ -249,21 +249,21 @@ def validate(
     return data.kind.evaluate(data.kind.decode(logits, data.validation, data.validation_table), data.validation_table)
 
 
-@torch.inference_mode()
 def predict(
     accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
 ) -> list[np.ndarray]:
     """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""
-    model.eval()
-    mine, lengths = [], encoded.lengths
+    mine: list[tuple[int, np.ndarray]] = []
+    lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens)
-    for rows in batches[accelerator.process_index :: accelerator.num_processes]:
-        batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
-        with accelerator.autocast():
-            logits = model(task, batch["input_ids"], batch["attention_mask"])
-        per_token = logits.dim() == 3
-        values = logits.float().cpu().numpy()
-        values = values if per_token else values.reshape(len(rows), -1)  # a row may hold several sequences
-        mine += [(int(r), value[: lengths[r]] if per_token else value) for r, value in zip(rows, values, strict=True)]
+    with predicting(accelerator, model) as forward:
+        for rows in batches[accelerator.process_index :: accelerator.num_processes]:
+            batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
+            logits = forward(task, batch["input_ids"], batch["attention_mask"])
+            per_token = logits.dim() == 3
+            values = logits.float().cpu().numpy()
+            values = values if per_token else values.reshape(len(rows), -1)  # a row may hold several sequences
+            cut = (value[: lengths[row]] if per_token else value for row, value in zip(rows, values, strict=True))
+            mine += zip(rows.tolist(), cut, strict=True)
     found = dict(gather_object(mine))
     return [found[row] for row in range(len(encoded))]

@@ -1,13 +1,24 @@
 """One encoder, and the heads of the tasks that are trained on it."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors.torch import save_file
 from torch import nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
+
+ATTENTION = [
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]
 
 
 class MultiTaskModel(nn.Module):
@@ -38,3 +49,24 @@ def save_heads(heads: nn.ModuleDict, folder: Path) -> None:
     for task, head in heads.items():
         weights: dict[str, Any] = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
         save_file(weights, folder / f"{task}.safetensors")
+
+
+@contextlib.contextmanager
+def predicting(accelerator: Accelerator, model: nn.Module) -> Iterator[Callable[..., Any]]:
+    """The model's forward pass without dropout and gradients, in the accelerator's precision.
+
+    In bfloat16 the weights are rounded once and all is computed in it: autocast would round them for every batch, and
+    go to and fro for layer norms and sums.
+    """
+    model.eval()
+    with torch.inference_mode():
+        if accelerator.mixed_precision != "bf16":
+            with accelerator.autocast():
+                yield model
+            return
+        weights = {
+            name: value.to(torch.bfloat16) if value.is_floating_point() else value
+            for name, value in model.state_dict().items()
+        }
+        with sdpa_kernel(ATTENTION):  # fused attention is slow in float32 alone (tune_processor)
+            yield lambda *arguments, **options: functional_call(model, weights, arguments, options)
