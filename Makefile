@@ -74,8 +74,9 @@ share: setup ## push data, checkpoints, predictions and the run cache to the DVC
 fetch: setup ## fetch all of that from the DVC remote
 	dvc pull --run-cache --allow-missing
 
+# torch's builds lie with different indexes: it is left out, and what it needs beside the rest is named.
 .PHONY: lock
 lock: setup ## resolve pyproject.toml anew into requirements.lock
 	pip install --quiet uv
-	uv pip compile pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-emit-package torch \
-		--torch-backend cpu --no-annotate --no-header --output-file requirements.lock
+	echo sympy | uv pip compile pyproject.toml - --group dev --python-version 3.11 --generate-hashes \
+		--overrides <(echo "torch; python_version < '3'") --no-annotate --no-header --quiet --output-file requirements.lock
