@@ -38,7 +38,7 @@ def by_language(target: str) -> tuple[dict[str, float], int]:
     facts = json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
     if target == "bucc2018":
         return {name: fact["dev_f1"] for name, fact in facts.items() if name != "layer"}, facts["layer"]
-    scores = json.loads(Path("metrics", f"{target}.json").read_text(encoding="utf-8"))
+    scores = json.loads(Path("metrics/scores", f"{target}.json").read_text(encoding="utf-8"))
     return {name: metrics["accuracy"] for name, metrics in scores["languages"].items()}, facts["layer"]
 
 

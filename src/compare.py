@@ -1,48 +1,36 @@
-"""Every experiment as one line: its order and what came of it.
+"""Orders compared: every experiment as one line; then what can be said about the order, with its uncertainty.
 
-python src/compare.py
+    python src/compare.py [--table] [--tasks mnli,squad,hellaswag] [--open]
 
-Experiments are listed apart where more than order and seed differs from the first one's: those scores do not compare
-orders.
+Reads the experiments that Git holds. Those in which more than order and seed differs from the others are listed apart,
+and only the largest group is analysed: metrics/order_effects.json, and report/ with a page, its figures and tables.
 """
 
-import re
+import argparse
+import os
 import signal
-from collections.abc import Iterable
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from dvc.api import exp_show
-from dvc.repo import Repo
+from common.errors import InputError
+from common.stage import run, write_json
+from score import COLUMNS
+from study.experiments import Experiment, read_experiments, read_workspace
 
-from common.stage import run
-from summarize import COLUMNS
-
-NOW = "workspace"
-TOLD = ("notes", "leaked_by")  # facts of a task that are told and change nothing
 SHOWN = 5  # settings in which experiments differ, at most
-# What is the same wherever only the order or the seed differs.
-SETTINGS = ("source", "world.", "encoder.", "sample.", "training.", "kinds.", "tasks.", "xtreme.")
+EFFECTS, REPORT = Path("metrics/order_effects.json"), Path("report")
 
 
-def main() -> None:
+def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may stop listening
-    with Repo() as repo:
-        commits = [str(commit) for commit in repo.experiments.ls(all_commits=True)]  # only those with experiments
-    rows = [
-        row
-        for row in exp_show(revs=commits or None)
-        if row.get("order") is not None and (row["Experiment"] or row["rev"] == NOW)
-    ]
-    groups: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-    for row in rows:
-        mine = settings(row)
-        for known, members in groups:
-            if all(known.get(name, value) == value for name, value in mine.items()):
-                known |= mine
-                members.append(row)
-                break
-        else:
-            groups.append((mine, [row]))
+    from study.gather import alike  # pandas and what follows, not before it is needed
+
+    experiments = [*read_workspace(), *read_experiments()]
+    if not experiments:
+        raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
+    groups = alike(experiments)
     for known, members in groups:
         usual = groups[0][0]
         differing = [f"{name}={value}" for name, value in known.items() if usual.get(name, value) != value]
@@ -51,51 +39,94 @@ def main() -> None:
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
         print_table(members)
     print("\nEnglish / mean of the other languages")
+    if not arguments.table:
+        known, members = max(groups, key=lambda group: len(group[1]))
+        analyse(members, arguments.tasks.split(",") if arguments.tasks else [])
+        if arguments.open:
+            webbrowser.open((REPORT / "index.html").resolve().as_uri())
 
 
-def settings(row: dict[str, Any]) -> dict[str, Any]:
-    """What an experiment's scores depend on besides order and seed; not the tasks and targets that it lacks."""
-    used = {name: set(re.findall(r"\w+", str(row.get(name)))) for name in ("order", "targets")}
+def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
+    """Statistics, figures and page of experiments that differ in order and seed alone."""
+    from study.effects import order_effects
+    from study.gather import by_language, kinds, permuted, retention, tables, trajectories
+    from study.notes import notes
+    from study.page import write_report
 
-    def counts(name: str) -> bool:
-        group, _, rest = name.partition(".")
-        of = {"tasks": "order", "xtreme": "targets"}.get(group)
-        task, _, fact = rest.partition(".")
-        return name.startswith(SETTINGS) and not is_score(name) and (not of or (task in used[of] and fact not in TOLD))
+    # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
+    latest = {(one.order, one.seed): one for one in members}
+    runs = [latest[key] for key in sorted(latest)]
+    tasks = tasks or permuted(runs)
+    if len(tasks) < 2:
+        print("\nno order to compare with its reverse yet: python src/sweep.py plan --tasks mnli,squad --seeds 3")
+        return
+    scores, validation = tables(runs)
+    study: dict[str, Any] = order_effects(scores, validation, tasks, kinds(runs[0]))
+    study |= {
+        "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
+        "experiments": len(runs),
+        "settings": described(runs[0].params),
+        "languages": by_language(runs),
+        "retention": retention(runs),
+        "trajectory": trajectories(runs),
+        "runs": [{"name": one.name, "order": list(one.order), "seed": one.seed, "flags": []} for one in runs],
+        "notes": notes(sources(runs)),
+    }
+    write_json(study, EFFECTS)
+    write_report(study, REPORT)
+    whole = study["variance"]["targets"]["all"]
+    if whole["p"] is not None:
+        share = whole["shares_of_mean"]["order"]
+        print(f"\norder over all targets: p {whole['p']:.3f}, {100 * share:.0f} % of the variance between runs")
+    print(f"{EFFECTS}, {REPORT / 'index.html'}: {len(runs)} experiments")
 
-    return {name: value for name, value in row.items() if counts(name)}
+
+def described(params: dict[str, Any]) -> dict[str, Any]:
+    """What a reader wants to know of the settings that all experiments share."""
+    encoder, training = params["encoder"], params["training"]
+    name = encoder.get("path") or f"{encoder['layers']} x {encoder['hidden_size']}, pretrained on the generated world"
+    return {
+        "encoder": name,
+        "data": {"world": "the generated world", "hub": "the hub's"}[params["source"]],
+        "rows a task": params["sample"]["train"] or "all",
+        "test rows a language": params["sample"]["test"] or "all",
+        "passes of a step": training["epochs"],
+        "examples a batch": training["batch_size"],
+        "peak learning rate of a step": training["learning_rate"],
+        "precision": "float32" if training["mixed_precision"] == "no" else training["mixed_precision"],
+    }
 
 
-def is_score(name: str) -> bool:
-    """Whether a column of `exp_show` is a score of metrics/summary.json; the parameters have `tasks` too."""
-    group, _, column = name.split(".") if name.count(".") == 2 else ("", "", "")
-    return group == "tasks" and column in (*COLUMNS, "leak")
+def sources(runs: Sequence[Experiment]) -> list[tuple[str, Path]]:
+    """The SOURCE.json of every task and target, where it lies in the working tree."""
+    found: dict[str, Path] = {}
+    for one in runs:
+        for mixture, block in one.params["mixtures"].items():
+            found |= {task: Path("data/intermediate", mixture, task, "SOURCE.json") for task in block["tasks"]}
+        found |= {target: Path("data/xtreme", target, "SOURCE.json") for target in one.params["benchmark"]}
+    return [(name, path) for name, path in found.items() if path.is_file()]
 
 
-def print_table(rows: Iterable[dict[str, Any]]) -> None:
-    """One line a row: English and the mean of the other languages for every target."""
-    rows = list(rows)
-    targets = list(
-        dict.fromkeys(
-            name.split(".")[1]
-            for row in rows
-            for name, value in row.items()
-            if is_score(name) and isinstance(value, float)
-        )
-    )
+def print_table(experiments: Sequence[Experiment]) -> None:
+    """One line an experiment: English and the mean of the other languages for every target."""
+    targets = list(dict.fromkeys(target for one in experiments for target in one.summary["tasks"]))
     table = [["experiment", "order", "seed", *targets]]
-    for row in rows:
-        order = (
-            " -> ".join(part.strip(" '\"") for part in str(row["order"]).strip("[]").replace("None", "null").split(","))
-            or "none"
-        )
-        scores = [[row.get(f"tasks.{target}.{column}") for column in ("english", "non_english")] for target in targets]
-        cells = [" / ".join(f"{value:.1f}" if isinstance(value, float) else "-" for value in pair) for pair in scores]
-        table.append([row["Experiment"] or NOW, order, f"{row['seed']:.0f}", *cells])
+    for one in experiments:
+        scores = [one.summary["tasks"].get(target, {}) for target in targets]
+        cells = [
+            " / ".join(f"{score[column]:.1f}" if column in score else "-" for column in COLUMNS[1:3])
+            for score in scores
+        ]
+        table.append([one.name, " -> ".join(one.order) or "none", str(one.seed), *cells])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":
-    run(main)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true", help="the experiments alone, no analysis")
+    parser.add_argument("--tasks", help="the permuted tasks, where it is not those of most orders")
+    parser.add_argument("--open", action="store_true", help="show the report in a browser")
+    os.chdir(Path(__file__).parents[1])
+    run(main, parser.parse_args())

@@ -7,12 +7,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from common.stage import read_params, run, whole_folder, write_json
+from common.stage import read_params, read_world, run_stage, whole_folder, write_json
 from common.tables import shuffle_gold, write_table
 
 
 def main(mixture: str) -> None:
-    records, world = read_params(f"mixtures.{mixture}.data", "world")
+    records, world = read_params(f"mixtures.{mixture}.data"), read_world()
     with whole_folder(Path("data/intermediate") / mixture) as folder:
         for task, record in records.items():
             source = import_module(f"sources.{record['source']}")
@@ -28,4 +28,4 @@ def main(mixture: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    run_stage(main, *sys.argv[1:])

@@ -6,7 +6,7 @@ python src/encode_xtreme.py xnli
 import sys
 from pathlib import Path
 
-from common.stage import read_params, run, whole_folder
+from common.stage import read_params, run_stage, whole_folder
 from encoding.folder import encode_folder
 from encoding.tokens import Tokens
 
@@ -19,4 +19,4 @@ def main(target: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    run_stage(main, *sys.argv[1:])

@@ -6,11 +6,11 @@ python src/encoder.py
 from importlib import import_module
 from pathlib import Path
 
-from common.stage import read_params, run, whole_folder, write_json
+from common.stage import read_params, read_world, run_stage, whole_folder, write_json
 
 
 def main() -> None:
-    params, world = read_params("encoder", "world")
+    params, world = read_params("encoder"), read_world()
     builder = import_module(f"encoders.{params['source']}")
     with whole_folder(Path("models/encoder")) as folder:
         facts = builder.build(folder, params | {"world": world}, params["seed"])
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_stage(main)

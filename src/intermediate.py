@@ -2,10 +2,12 @@
 
     python src/intermediate.py 2-squad
 
-Only the encoder goes on to the next step. The heads are kept beside it; optimizer and schedule start anew.
+Only the encoder goes on to the next step; optimizer and schedule start anew. Beside the encoder every checkpoint keeps
+the heads and validation rows of its own step and of those before, by which src/probe.py evaluates them again.
 """
 
 import json
+import shutil
 import sys
 from contextlib import nullcontext
 from importlib import import_module
@@ -16,10 +18,12 @@ from common.stage import read_params, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder, save_checkpoint
 from training.encoded import Encoded
+from training.kept import keep_task
 from training.launch import launch
 from training.loop import Data, accelerating, recording, seed_of, train
-from training.model import save_heads
 from training.settings import Settings
+
+ROWS = ("data/intermediate", "data/encoded/intermediate")
 
 
 def main(key: str) -> None:
@@ -27,13 +31,13 @@ def main(key: str) -> None:
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
     settings = Settings.read(block, f"mixtures.{step['mixture']}.training")
     encoder = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
-    data = {}
+    data, places = {}, {}
     for task, option in options.items():
-        place = Path(step["mixture"]) / task
-        encoded = Path("data/encoded/intermediate") / place
-        labels = json.loads((encoded / "labels.json").read_text(encoding="utf-8"))
-        kind = import_module(f"kinds.{option['kind']}").Kind(option | {"labels": labels})
-        validation = read_table(Path("data/intermediate") / place / "validation.parquet", option["kind"])
+        rows, encoded = (Path(folder) / step["mixture"] / task for folder in ROWS)
+        option |= {"labels": json.loads((encoded / "labels.json").read_text(encoding="utf-8"))}
+        places[task] = option, rows, encoded
+        kind = import_module(f"kinds.{option['kind']}").Kind(option)
+        validation = read_table(rows / "validation.parquet", option["kind"])
         train_rows, validation_rows = (Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation"))
         data[task] = Data(kind, train_rows, validation, validation_rows)
 
@@ -49,7 +53,10 @@ def main(key: str) -> None:
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
                 save_checkpoint(model.encoder, Path(step["init"]), folder / "encoder", step["weights"])
-                save_heads(model.heads, folder / "heads")
+                if Path(step["kept"]).is_dir():
+                    shutil.copytree(step["kept"], folder / "kept")
+                for task, (option, rows, encoded) in places.items():
+                    keep_task(folder / "kept" / key / task, option, model.heads[task], rows, encoded)
             write_json(scores, Path("metrics/steps") / f"{key}.json")
         accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
 

@@ -17,7 +17,7 @@ REPORT = Path("report.md")
 def main() -> None:
     order, benchmark, mixtures, chain = read_params("order", "benchmark", "mixtures", "chain")
     path = " → ".join(step or "null" for step in order) or "none (the encoder as it was pretrained)"
-    scores = {target: read(Path("metrics", f"{target}.json")) for target in benchmark}
+    scores = {target: read(Path("metrics/scores", f"{target}.json")) for target in benchmark}
     summary = read(Path("metrics/summary.json"))
     parts = [f"# Order: {path}", "", *overview(summary), "", "## By language", "", *by_language(scores), ""]
     if chain:

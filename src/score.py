@@ -1,50 +1,73 @@
-"""Stage score@<task>: labels and predictions of one task -> metrics/<task>.json and metrics/languages/<task>.csv.
+"""Score the prediction files of every target as XTREME does, and sum them up.
 
-Where there are predictions from every hidden state, their scores go to metrics/layers/<task>.csv.
+    python src/score.py
+
+metrics/summary.json has task, group and overall scores; `leak` names the intermediate tasks that trained on a target's
+own training rows: that gain is not transfer. metrics/cells.json has all that a comparison of orders reads. Both are in
+Git; metrics/scores and metrics/languages are DVC's.
 """
 
-import argparse
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
-from common.stage import run, write_json
-from scoring.aggregate import score_task
-from scoring.tasks import TASKS
+from common.stage import read_params, run_stage, whole_folder, write_json
+from scoring.aggregate import TaskScores, group_scores, score_task
+
+COLUMNS = ("score", "english", "non_english", "gap")
 
 
-def main(name: str) -> None:
-    labels, predictions = Path("data/labels", name), Path("predictions", name)
-    scored = score_task(name, labels, predictions)
-    report = {
-        "score": scored.score,
-        **scored.transfer,
-        "averages": scored.averages,
-        "languages": scored.languages,
+def main() -> None:
+    order, leaks, probed = read_params("order", "leaks", "probed")
+    scores = {target: score_task(target, Path("data/labels", target), Path("predictions", target)) for target in leaks}
+    with whole_folder(Path("metrics/scores")) as reports, whole_folder(Path("metrics/languages")) as languages:
+        for target, scored in scores.items():
+            report = {"score": scored.score, **scored.transfer, "averages": scored.averages}
+            write_json(report | {"languages": scored.languages}, reports / f"{target}.json")
+            with (languages / f"{target}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["task", "language", "score"])
+                writer.writerows([target, language, score] for language, score in scored.by_language.items())
+    cells = {
+        target: {"validation": validation(target), "languages": scored.by_language} for target, scored in scores.items()
     }
-    write_csv(
-        Path("metrics/languages", f"{name}.csv"),
-        ["task", "language", "score"],
-        [[name, language, score] for language, score in scored.by_language.items()],
-    )
-    layers = sorted(int(folder.name) for folder in predictions.glob("layers/*"))
-    if layers:
-        sweep = [[name, layer, score_task(name, labels, predictions / "layers" / str(layer)).score] for layer in layers]
-        write_csv(Path("metrics/layers", f"{name}.csv"), ["task", "layer", "score"], sweep)
-    write_json(report, Path("metrics", f"{name}.json"))
-    parts = [f"{key} {'-' if value is None else f'{value:.2f}'}" for key, value in scored.transfer.items()]
-    print(f"{name}: score {scored.score:.2f}, {', '.join(parts)} ({len(scored.languages)} languages)")
+    probes = Path(probed)
+    steps = json.loads(probes.read_text(encoding="utf-8")) if probes.suffix == ".json" else {}
+    write_json({"targets": cells, "steps": steps}, Path("metrics/cells.json"))
+
+    tasks = {
+        target: {column: value for column, value in columns(scored).items() if value is not None}
+        | ({"leak": "+".join(leaks[target])} if leaks[target] else {})
+        for target, scored in scores.items()
+    }
+    groups = group_scores({target: scored.score for target, scored in scores.items()})
+    write_json({**groups, "tasks": tasks}, Path("metrics/summary.json"))
+    print_summary(order, tasks, groups)
 
 
-def write_csv(path: Path, names: list[str], rows: list[list[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
+def columns(scored: TaskScores) -> dict[str, float | None]:
+    return {"score": scored.score, **scored.transfer}
+
+
+def validation(target: str) -> float | None:
+    """The main score of the tuned target on its English validation rows; None where nothing is tuned."""
+    facts = json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
+    return next(iter(facts[target].values())) if target in facts else None
+
+
+def print_summary(order: list[str | None], tasks: dict[str, dict[str, Any]], groups: dict[str, float]) -> None:
+    print(f"order: {' -> '.join(step or 'null' for step in order) or 'none (the encoder as it was pretrained)'}")
+    print(f"{'':12}" + "".join(f"{column.replace('_', '-'):>13}" for column in COLUMNS) + "  leak")
+    for target, task in tasks.items():
+        print(
+            f"{target:12}"
+            + "".join(f"{task[column]:13.2f}" if column in task else f"{'-':>13}" for column in COLUMNS)
+            + f"  {task.get('leak', '')}".rstrip()
+        )
+    for name, value in groups.items():
+        print(f"{name:12}{value:13.2f}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Score the predictions of one target task.")
-    parser.add_argument("task", choices=TASKS)
-    run(main, parser.parse_args().task)
+    run_stage(main)

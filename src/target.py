@@ -53,7 +53,7 @@ def main(target: str) -> None:
             model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
 
         start = time.perf_counter()
-        found: dict[str, dict[str, list[Any]]] = {}  # by language, by subfolder
+        found: dict[str, list[Any]] = {}
         bar = tqdm(tests.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
         for language, test in bar:
             if frozen:
@@ -64,15 +64,13 @@ def main(target: str) -> None:
             else:
                 numbers = Encoded.read(encoded / f"test-{language}.arrow")
                 logits = predict(accelerator, model, target, numbers, settings)
-                found[language] = {"": kind.decode(logits, numbers, test)}
+                found[language] = kind.decode(logits, numbers, test)
         seconds = time.perf_counter() - start
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")
             with whole_folder(Path("predictions") / target) as folder:
-                for language, places in found.items():
-                    for place, predictions in places.items():
-                        (folder / place).mkdir(parents=True, exist_ok=True)
-                        kind.write(predictions, tests[language], folder / place / f"test-{language}.{module.SUFFIX}")
+                for language, predictions in found.items():
+                    kind.write(predictions, tests[language], folder / f"test-{language}.{module.SUFFIX}")
         accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
 
 

@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from common.stage import read_params, run, whole_folder, write_json
+from common.stage import read_params, read_world, run_stage, whole_folder, write_json
 from common.tables import GOLD, write_table
 
 
 def main(target: str) -> None:
-    record, world = read_params(f"benchmark.{target}.data", "world")
-    record["world"] = world
+    record = read_params(f"benchmark.{target}.data") | {"world": read_world()}
     source, kind = import_module(f"sources.{record['source']}"), record["kind"]
     origins: dict[str, dict] = {"test": {}}
     notes = {"notes": record["notes"]} if record.get("notes") else {}
@@ -91,4 +90,4 @@ def split_gold(table: pa.Table, kind: str) -> tuple[pa.Table, str, str]:
 
 
 if __name__ == "__main__":
-    run(main, *sys.argv[1:])
+    run_stage(main, *sys.argv[1:])

@@ -109,7 +109,7 @@ def test_an_order_is_scored_compared_and_plotted(project):
     baseline = project.experiment("order=[]")
     assert ran(baseline, "intermediate@") == [] and "order: none" in baseline
     back = project.experiment("order=[mnli,squad]")
-    assert ran(back) in ([], ["summary"])
+    assert ran(back) in ([], ["score"])
 
 
 def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
@@ -184,8 +184,15 @@ def test_every_task_is_trained_and_scored(project):
     assert len(summary["tasks"]) == 9
     leaks = {target: scores["leak"] for target, scores in summary["tasks"].items() if "leak" in scores}
     assert leaks == {"xnli": "anli_plus+mnli", "xquad": "squad+squad2", "mlqa": "squad+squad2"}
-    layers = (project.folder / "metrics/layers/tatoeba.csv").read_text().split()
-    assert layers[0] == "task,layer,score" and len(layers) == 5  # the embeddings and three layers
+    trajectory = (project.folder / "metrics/trajectory/4-tli.csv").read_text().split()
+    assert trajectory[0] == "step,layer,score" and len(trajectory) == 5  # the embeddings and three layers
+    steps = json.loads((project.folder / "metrics/cells.json").read_text())["steps"]
+    assert list(steps) == ["0-encoder", f"1-{nine}", "2-null", "3-mnli+mlm", "4-tli"]
+    kept = steps["4-tli"]["retention"]
+    assert list(kept) == list(steps)[1:] and list(kept[f"1-{nine}"]) == sorted(nine.split("+"))
+    for step in kept:  # the step's own probe finds what its training said
+        said = json.loads((project.folder / f"metrics/steps/{step}.json").read_text())
+        assert steps[step]["retention"][step] == said, step
     cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from accelerate.utils import set_seed
+from transformers import get_linear_schedule_with_warmup
 
 from common.errors import InputError
 from common.tables import schema
@@ -38,6 +40,8 @@ BLOCK = {
     "dropout": 0.0,
     "attention": "sdpa",
     "mixed_precision": "no",
+    "gradient_checkpointing": False,
+    "threads": None,
     "evaluations": 2,
     "keep": "last",
     "prediction_tokens": 64,
@@ -136,6 +140,57 @@ def test_one_batch_equals_its_parts(encoder, tokens, task):
     parts, _ = fit(encoder, data, micro_batch_tokens=40)
     for name in whole:
         torch.testing.assert_close(whole[name], parts[name], rtol=0, atol=2e-5)
+
+
+def test_it_is_a_plain_loop_to_rounding(encoder, tokens):
+    """The same steps by torch and transformers alone: whole batches, the whole embedding, one AdamW."""
+    data, settings = nli(40, tokens), Settings.read(BLOCK | {"weight_decay": 0.1, "micro_batch_tokens": 40})
+    trained, _ = fit(encoder, {"nli": data}, weight_decay=0.1, micro_batch_tokens=40)
+
+    set_seed(7)
+    generator = np.random.default_rng(7)
+    steps = len(plan_steps({"nli": data}, settings, generator))
+    plain = copy.deepcopy(encoder)
+    head = data.kind.head(plain, 0.0)
+    named = [*plain.named_parameters(), *head.named_parameters()]
+    free = [weight for name, weight in named if name.endswith("bias") or "LayerNorm" in name]
+    decayed = [weight for name, weight in named if not (name.endswith("bias") or "LayerNorm" in name)]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": free, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate)
+    schedule = get_linear_schedule_with_warmup(optimizer, round(0.1 * steps), steps)
+    for rows in training_batches(data.train.lengths, settings.batch_size, steps, generator):
+        batch = data.train.tensors(rows, plain.config.pad_token_id)
+        logits = head(plain(batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state)
+        torch.nn.functional.cross_entropy(logits, batch["labels"]).backward()
+        torch.nn.utils.clip_grad_norm_([*plain.parameters(), *head.parameters()], settings.max_grad_norm)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+    moved = 0.0
+    for name, weight in plain.named_parameters():
+        torch.testing.assert_close(trained[f"encoder.{name}"], weight.detach(), rtol=0, atol=2e-5)
+        moved = max(moved, (weight - dict(encoder.named_parameters())[name]).abs().max().item())
+    assert moved > 1e-2  # so that 2e-5 is rounding
+
+
+def test_gradient_checkpointing_changes_no_weight(encoder, tokens):
+    data = {"nli": nli(32, tokens)}
+    one, two = (fit(encoder, data, gradient_checkpointing=on)[0] for on in (False, True))
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_row_among_longer_ones_is_predicted_as_it_is_alone(toy_folder, tokens, attention):
+    rows, loaded = tags(20, tokens), load_encoder(toy_folder, dropout=0.0, attention=attention)
+    model = MultiTaskModel(loaded, {"tags": rows.kind.head(loaded, 0.0)})
+    found = []
+    for size in (1, 1000):  # every row alone; all in one batch
+        settings = Settings.read(BLOCK | {"prediction_tokens": size})
+        with accelerating(settings) as accelerator:
+            found.append(predict(accelerator, model, "tags", rows.train, settings))
+    for alone, together in zip(*found, strict=True):
+        np.testing.assert_allclose(alone, together, rtol=0, atol=2e-6)
 
 
 def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokens):

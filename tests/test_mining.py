@@ -182,14 +182,14 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, tokens, tmp_path):
     expected = [
         pair[1:] for pair in kind.mine(accelerator, encoder, test, numbers.take(range(7)), 64) if pair[0] >= threshold
     ]
-    assert answers == {"": expected} and set(expected) >= gold
+    assert answers == expected and set(expected) >= gold
     assert facts["dev_f1"] == 100.0 and facts["threshold"] == round(threshold, 6)
-    kind.write(answers[""], test, tmp_path / "test-qaa.tsv")
+    kind.write(answers, test, tmp_path / "test-qaa.tsv")
     assert (tmp_path / "test-qaa.tsv").read_text() == "".join(f"{s}\t{t}\n" for s, t in expected)
 
     (tmp_path / "validation-qaa.tsv").write_text("source-3\ttarget-0\n")
     answers, facts = kind.predict(accelerator, encoder, test, tmp_path, tmp_path / "encoded", "qaa", 64)
-    assert answers == {"": []} and facts["threshold"] is None and facts["dev_f1"] == 0.0
+    assert answers == [] and facts["threshold"] is None and facts["dev_f1"] == 0.0
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "4", True])

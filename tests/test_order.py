@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import InputError
-from planning.order import chain, check_order, check_targets, checkpoints
+from planning.order import chain, check_order, check_targets, checkpoints, probes
 
 KNOWN = ["mnli", "squad", "qqp"]
 KINDS = {"mnli": "pair", "squad": "qa", "qqp": "pair"}
@@ -15,6 +15,7 @@ def test_each_step_starts_from_the_one_before():
         "1-mnli": {
             "mixture": "mnli",
             "init": "models/encoder",
+            "kept": "src/intermediate.py",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/1-mnli.json",
             "weights": "float32",
@@ -22,6 +23,7 @@ def test_each_step_starts_from_the_one_before():
         "2-mnli+qqp": {
             "mixture": "mnli+qqp",
             "init": "models/1-mnli/encoder",
+            "kept": "models/1-mnli/kept",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/2-mnli+qqp.json",
             "weights": "float32",
@@ -29,6 +31,7 @@ def test_each_step_starts_from_the_one_before():
         "3-squad+mnli": {
             "mixture": "squad+mnli",
             "init": "models/2-mnli+qqp/encoder",
+            "kept": "models/2-mnli+qqp/kept",
             "code": "src/kinds",
             "layers": "metrics/steps/3-squad+mnli.json",
             "weights": "float32",
@@ -36,6 +39,7 @@ def test_each_step_starts_from_the_one_before():
         "4-mnli": {
             "mixture": "mnli",
             "init": "models/3-squad+mnli/encoder",
+            "kept": "models/3-squad+mnli/kept",
             "code": "src/kinds/pair.py",
             "layers": "metrics/steps/4-mnli.json",
             "weights": "float32",
@@ -80,3 +84,17 @@ def test_a_lexical_task_is_alone_in_its_step():
     assert chain(["tli"], kinds, "float32")["1-tli"]["layers"] == "metrics/layers/1-tli"
     with pytest.raises(InputError, match=r"the joint step 'mnli\+tli'; a lexical task freezes the encoder"):
         chain(["mnli+tli"], kinds, "float32")
+
+
+def test_a_probe_builds_on_the_one_before():
+    found = probes(["mnli", "squad"], retrieval=True)
+    assert [found[key]["checkpoint"] for key in found] == checkpoints(["mnli", "squad"])
+    assert [probe["before"] for probe in found.values()] == [
+        "src/probe.py",
+        "metrics/probes/0-encoder.json",
+        "metrics/probes/1-mnli.json",
+    ]
+    assert [probe["kept"] for probe in found.values()] == ["src/probe.py", "models/1-mnli/kept", "models/2-squad/kept"]
+    without = probes(["mnli"], retrieval=False)
+    assert without.keys() == {"1-mnli"} and without["1-mnli"]["before"] == without["1-mnli"]["rows"] == "src/probe.py"
+    assert probes([], retrieval=False) == {}

@@ -34,7 +34,15 @@ def stages(request, tmp_path_factory):
     Repo.init(str(root), no_scm=True)
     with Repo(str(root)) as repo:
         found = {stage.name: stage for stage in repo.index.stages}
-    assert {"encoder", "data@mnli+squad", "intermediate@2-mnli+squad", "target@tatoeba", "summary"} <= found.keys()
+    assert {
+        "encoder",
+        "data@mnli+squad",
+        "intermediate@2-mnli+squad",
+        "target@tatoeba",
+        "probe@0-encoder",
+        "probe@2-mnli+squad",
+        "score",
+    } <= found.keys()
     return root, found
 
 

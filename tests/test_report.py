@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from compare import settings
-from report import about, by_language
+from study.experiments import Experiment
+from study.gather import permuted, retention, settings, trajectories
+from study.notes import about
 
 
 def test_what_was_done_to_the_data_is_told(tmp_path: Path):
@@ -28,28 +29,67 @@ def test_what_was_done_to_the_data_is_told(tmp_path: Path):
     ]
 
 
-def test_a_language_has_the_number_that_its_score_averages():
-    scores = {
-        "xquad": {"averages": {"avg_exact_match": 1, "avg_f1": 2}, "languages": {"en": {"exact_match": 50, "f1": 60}}},
-        "udpos": {"averages": {"avg_f1": 1, "avg_accuracy": 2}, "languages": {"de": {"f1": 70, "accuracy": 80}}},
-    }
-    assert by_language(scores)[2:] == ["| de | - | 70.0 |", "| en | 55.0 | - |"]
-
-
 def test_experiments_are_told_apart_by_what_they_used_only():
-    row = {
-        "order": "['mnli', 'squad+qqp']",
-        "targets": "['udpos']",
-        "tasks.mnli.kind": "pair",
-        "tasks.qqp.kind": "pair",
-        "tasks.anli_plus.kind": "pair",
-        "xtreme.udpos.kind": "tagging",
-        "xtreme.udpos.notes": "old",
-        "xtreme.xnli.kind": "pair",
-        "tasks.udpos.score": 50.0,
-        "tasks.udpos.leak": "x",
-        "training.epochs": 3.0,
-        "chain.1-mnli.init": "models/encoder",
+    params = {
+        "order": [None, "mnli", "squad+qqp"],
+        "targets": ["udpos", "bucc"],
+        "tasks": {name: {"kind": "pair"} for name in ("null", "mnli", "qqp", "anli_plus")},
+        "xtreme": {
+            "udpos": {"kind": "tagging", "notes": "old"},
+            "xnli": {"kind": "pair"},
+            "bucc2018": {"kind": "mining"},
+        },
+        "training": {"epochs": 3},
+        "chain": {"1-null": {"init": "models/encoder"}},
+        "source": "world",
         "seed": 42,
     }
-    assert settings(row).keys() == {"tasks.mnli.kind", "tasks.qqp.kind", "xtreme.udpos.kind", "training.epochs"}
+    assert {name: value for name, value in settings(params).items() if value is not None} == {
+        "source": "world",
+        "tasks.null.kind": "pair",
+        "tasks.mnli.kind": "pair",
+        "tasks.qqp.kind": "pair",
+        "xtreme.udpos.kind": "tagging",
+        "xtreme.bucc2018.kind": "mining",
+        "training.epochs": 3,
+    }
+
+
+def experiment(order, seed, kept):
+    """A run whose probes found `kept`: by step what it and the steps before it scored."""
+    keys = [f"{place}-{step}" for place, step in enumerate(order, 1)]
+    steps = {"0-encoder": {"retention": {}, "retrieval": [50.0, 60.0]}}
+    for row, key in zip(kept, keys, strict=True):
+        scores = {one: {one.split("-")[1]: {"accuracy": value}} for one, value in zip(keys, row, strict=False)}
+        steps[key] = {"retention": scores, "retrieval": [40.0, 50.0 + seed]}
+    return Experiment(
+        f"{order}{seed}", "", "", {"order": list(order), "seed": seed}, {}, {"targets": {}, "steps": steps}
+    )
+
+
+def test_what_is_kept_of_a_step_is_gathered_over_seeds():
+    runs = [
+        experiment(("mnli", "squad"), 1, [[90.0], [70.0, 60.0]]),
+        experiment(("mnli", "squad"), 2, [[92.0], [76.0, 66.0]]),
+        experiment(("squad", "mnli"), 1, [[50.0], [45.0, 88.0]]),
+    ]
+    found = {tuple(one["order"]): one for one in retention(runs)}
+    assert found["mnli", "squad"]["matrix"] == [[91.0, None], [73.0, 63.0]]
+    assert found["mnli", "squad"]["steps"] == ["1-mnli", "2-squad"]
+    measures = found["mnli", "squad"]["measures"]
+    assert (measures["backward_transfer"]["mean"], measures["backward_transfer"]["n"]) == (-18.0, 2)
+    # Of seed 1 alone it is known what SQuAD scores when it comes first.
+    assert measures["forward_transfer"] == {"mean": 10.0, "sd": None, "n": 1}
+    path = {tuple(one["order"]): one for one in trajectories(runs)}["mnli", "squad"]
+    assert path["checkpoints"] == ["0-encoder", "1-mnli", "2-squad"]
+    assert path["layers"] == [[50.0, 60.0], [40.0, 51.5], [40.0, 51.5]]
+
+
+def test_the_permuted_tasks_are_those_of_most_orders():
+    orders = [("mnli", "squad", "qqp"), ("squad", "mnli", "qqp"), ("mnli", "squad"), ("mnli",), (), ("mnli+squad",)]
+    assert permuted([experiment(order, 1, [[1.0] * n for n in range(1, len(order) + 1)]) for order in orders]) == [
+        "mnli",
+        "qqp",
+        "squad",
+    ]
+    assert permuted([experiment(("mnli",), 1, [[1.0]])]) == []

@@ -47,6 +47,8 @@ SETTINGS = {
     "dropout": None,
     "attention": "sdpa",
     "mixed_precision": "no",
+    "gradient_checkpointing": False,
+    "threads": None,
     "evaluations": 1,
     "keep": "last",
     "prediction_tokens": 4096,

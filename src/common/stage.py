@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ from typing import Any
 import yaml
 
 from common.errors import InputError
+from common.times import note
 
-PARAMS = Path("params.yaml")
+PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.
@@ -25,14 +27,23 @@ def read_params(*keys: str) -> Any:
 
     A stage reads only the keys that it declares under `params:` in dvc.yaml.
     """
+    tree = _params()
+    values = [_lookup(tree, key) for key in keys]
+    return values[0] if len(keys) == 1 else values
+
+
+def _params() -> Any:
     try:
-        tree = yaml.load(PARAMS.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(PARAMS.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except FileNotFoundError:
         raise InputError(f"{PARAMS.resolve()} is missing; run this from the repository root") from None
     except yaml.YAMLError as error:
         raise InputError(f"{PARAMS} is not YAML: {' '.join(str(error).split())}") from None
-    values = [_lookup(tree, key) for key in keys]
-    return values[0] if len(keys) == 1 else values
+
+
+def read_world() -> Any:
+    """What the stage `world` wrote: seed and languages of the generated world, or None."""
+    return json.loads(WORLD.read_text(encoding="utf-8"))
 
 
 def _lookup(tree: Any, key: str) -> Any:
@@ -66,6 +77,13 @@ def run(main: Callable[..., None], *arguments: Any) -> None:
         main(*arguments)
     except InputError as error:
         sys.exit(f"error: {error}")
+
+
+def run_stage(main: Callable[..., None], *arguments: str) -> None:
+    """The same for a stage of the pipeline, whose time is noted."""
+    run(main, *arguments)
+    if int(os.environ.get("RANK", 0)) == 0:
+        note(_params(), Path(sys.argv[0]).name, *arguments or [""])
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch.nn import functional
 from tqdm import tqdm
@@ -38,8 +39,9 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
     """Pretrain the encoder of the `encoder` section in the languages of `params["world"]`; save it with its tokenizer.
 
     `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the
-    mean loss of the last tenth of the steps. The same seed and number of threads give the same bytes.
+    mean loss of the last tenth of the steps. The same seed and number of threads (`threads`) give the same bytes.
     """
+    torch.set_num_threads(params["threads"])
     languages = read_languages(params["world"])
     tokenizer = make_tokenizer(vocabulary(params["world"]), params["max_length"])
     vocab = tokenizer.get_vocab()
@@ -61,7 +63,8 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
     # Plain attention: the fused one is no faster on a CPU for texts as short as these.
     model: Any = XLMRobertaForMaskedLM._from_config(config, attn_implementation="eager")
     embeddings = model.get_input_embeddings().weight
-    rows = index_words(languages, vocab, params, generator(seed, "index"))
+    with threadpool_limits(params["threads"]):
+        rows = index_words(languages, vocab, params, generator(seed, "index"))
     known = np.flatnonzero(rows.any(axis=1))
     with torch.no_grad():
         embeddings[known] = torch.from_numpy(rows[known])

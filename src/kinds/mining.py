@@ -53,7 +53,7 @@ class Kind:
         encoded: Path,
         language: str,
         tokens: int,
-    ) -> tuple[dict[str, list[Pair]], dict[str, Any]]:
+    ) -> tuple[list[Pair], dict[str, Any]]:
         """The mined pairs of the test corpora, and facts for the record: threshold, and F1 on the dev corpora.
 
         The threshold is None where dev has no right candidate; then no pair is mined.
@@ -69,7 +69,7 @@ class Kind:
             found = self.mine(accelerator, encoder, table, numbers["test"], tokens, f"{language} test")
         pairs = [(source, target) for score, source, target in found if score >= threshold]
         known = round(threshold, 6) if math.isfinite(threshold) else None  # JSON has no infinity
-        return {"": pairs}, {"threshold": known, "dev_f1": round(100 * f1, 4), "candidates": len(found)}
+        return pairs, {"threshold": known, "dev_f1": round(100 * f1, 4), "candidates": len(found)}
 
     def mine(
         self,

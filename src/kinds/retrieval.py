@@ -4,6 +4,7 @@ As XTREME's third_party/evaluate_retrieval.py: the index holds the other languag
 pass serves every layer.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,18 @@ class Kind:
         encoded: Path,
         language: str,
         tokens: int,
-    ) -> tuple[dict[str, list[int]], dict[str, Any]]:
-        """For every English sentence the row of its nearest sentence in the other language, and facts for the record.
-
-        The answers of the layer that is read are under "", those of every hidden state under "layers/<number>".
-        """
-        layers = range(encoder.config.num_hidden_layers + 1)
+    ) -> tuple[list[int], dict[str, Any]]:
+        """For every English sentence the row of its nearest sentence in the other language; no facts for the record."""
         pairs = Encoded.read(encoded / f"test-{language}.arrow")
+        return self.nearest(accelerator, encoder, pairs, tokens, [self.embedder.layer(encoder)])[0], {}
+
+    def nearest(
+        self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: Encoded, tokens: int, layers: Sequence[int]
+    ) -> list[list[int]]:
+        """The same answers by each of these hidden states."""
         vectors = self.embedder.embed(accelerator, encoder, pairs, tokens, layers)
         other, english = vectors[:, ::2], vectors[:, 1::2]
-        found = [(e @ o.T).argmax(-1).tolist() for e, o in zip(english, other, strict=True)]
-        answers = {"": found[self.embedder.layer(encoder)]} | {f"layers/{layer}": found[layer] for layer in layers}
-        return answers, {}
+        return [(e @ o.T).argmax(-1).tolist() for e, o in zip(english, other, strict=True)]
 
     def write(self, predictions: list[int], table: pa.Table, path: Path) -> None:
         """One row number a line, as XTREME's Tatoeba submissions."""

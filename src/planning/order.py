@@ -73,6 +73,8 @@ def check_weights(weights: Any) -> str:
 def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str, dict[str, str]]:
     """Each step's mixture, the checkpoint that it starts from, what its own is written in, and the code of its kinds.
 
+    `kept` holds the heads and validation rows of the steps before; there is none before the first.
+
     `code` is one module where all tasks of the mixture are of one kind, so that mending another kind does not retrain
     the step; else the folder of all kinds.
     """
@@ -87,5 +89,26 @@ def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str
         # A path named twice is one output to DVC.
         layers = f"metrics/layers/{key}" if "lexical" in of_kind else f"metrics/steps/{key}.json"
         code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
-        steps[key] = {"mixture": mixture, "init": init, "code": code, "layers": layers, "weights": weights}
+        kept = "src/intermediate.py" if init == ENCODER else init.replace("/encoder", "/kept")
+        places = {"init": init, "kept": kept, "code": code, "layers": layers}
+        steps[key] = {"mixture": mixture, **places, "weights": weights}
     return steps
+
+
+def probes(order: Sequence[str], retrieval: bool) -> dict[str, dict[str, str]]:
+    """For every checkpoint what is looked at after it, before any target is tuned.
+
+    `before` is the record of the probe before, `kept` the tasks so far, `rows` and `labels` Tatoeba's where `retrieval`
+    is asked for. A path that is named twice is one dependency to DVC: the script stands in where there is nothing.
+    """
+    script = "src/probe.py"
+    rows, labels = ("data/encoded/xtreme/tatoeba", "data/labels/tatoeba") if retrieval else (script, script)
+    found: dict[str, dict[str, str]] = {}
+    before = script
+    for key, checkpoint in zip(["0-encoder", *keys(order)], checkpoints(order), strict=True):
+        if checkpoint == ENCODER and not retrieval:
+            continue
+        kept = script if checkpoint == ENCODER else f"models/{key}/kept"
+        found[key] = {"checkpoint": checkpoint, "kept": kept, "before": before, "rows": rows, "labels": labels}
+        before = f"metrics/probes/{key}.json"
+    return found

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common.stage import run
+from common.stage import run_stage
 
 LAUNCH = "STILTWALK_LAUNCH"
 
@@ -19,7 +19,7 @@ def launch(main: Callable[..., None], *arguments: str) -> None:
     """
     config = os.environ.pop(LAUNCH, None)
     if config is None:
-        run(main, *arguments)
+        run_stage(main, *arguments)
     elif not Path(config).is_file():
         sys.exit(f"error: {LAUNCH}={config}: there is no such file; see launch/")
     else:

@@ -64,6 +64,8 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
     """An Accelerator for these settings, its process group ended with the block; `live` writes what is logged."""
     if PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu":  # as Accelerator would
         tune_processor()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         # In a joint step the heads of the other tasks get no gradient.
@@ -156,6 +158,8 @@ def train(
     }
     dropout = 0.1 if settings.dropout is None else settings.dropout
     heads = {task: d.kind.head(encoder, dropout) for task, d in data.items()}
+    if settings.gradient_checkpointing:
+        encoder.activation_checkpointing_enable()
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
     with on_touched_rows(encoder, heads.values(), texts) as touched:
         model = MultiTaskModel(encoder, heads)

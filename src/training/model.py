@@ -2,12 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from safetensors.torch import save_file
 from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -41,14 +39,6 @@ class MultiTaskModel(nn.Module):
         if picked is not None:
             hidden = hidden[picked.bool()]
         return head(hidden)
-
-
-def save_heads(heads: nn.ModuleDict, folder: Path) -> None:
-    """Write each task's head to `<task>.safetensors`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for task, head in heads.items():
-        weights: dict[str, Any] = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-        save_file(weights, folder / f"{task}.safetensors")
 
 
 @contextlib.contextmanager

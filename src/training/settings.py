@@ -36,6 +36,10 @@ class Settings:
     """How attention is computed: sdpa fused, eager step by step, which is faster for tiny widths on a CPU."""
     mixed_precision: Precision
     """Autocast of forward passes; weights stay float32."""
+    gradient_checkpointing: bool
+    """Compute each layer's activations anew in the backward pass: less memory, a third more time."""
+    threads: int | None
+    """Of the CPU, in each process; null takes all cores. The sums of float32, hence the bytes, depend on it."""
     evaluations: int
     """How often the English validation set is predicted during training, the end included."""
     keep: Keep
@@ -80,6 +84,7 @@ class Settings:
                 settings.mixed_precision in get_args(Precision),
                 f"one of {', '.join(get_args(Precision))}",
             ),
+            ("threads", settings.threads is None or settings.threads >= 1, "null or 1 or more"),
             ("evaluations", settings.evaluations >= 1, "1 or more"),
             ("keep", settings.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
             ("prediction_tokens", settings.prediction_tokens >= 1, "1 or more"),

@@ -11,11 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.errors import InputError
-from planning.order import chain, check_order, check_seed, check_targets, check_weights, checkpoints
+from planning.order import chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
 from training.settings import Settings
 
 FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
-SCORE_SLOTS = 12  # dvc.yaml lists the summary's inputs one by one: `deps:` takes no list from a template
+SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
 
 def _plain(node: Any) -> Any:
@@ -43,9 +43,7 @@ def _targets(targets: Any, root: DictConfig) -> list[str]:
         targets = ["bucc2018" if target == "bucc" else target for target in targets]
     names = _checked(check_targets, targets, root.xtreme)
     if len(names) > SCORE_SLOTS:
-        raise SystemExit(
-            f"error: targets has {len(names)} targets; dvc.yaml's summary stage has room for {SCORE_SLOTS}"
-        )
+        raise SystemExit(f"error: targets has {len(names)} targets; dvc.yaml's score stage has room for {SCORE_SLOTS}")
     return names
 
 
@@ -148,7 +146,6 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
             # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
             "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
             + (".json" if record["kind"] in FROZEN else ""),
-            "layers": f"metrics/{'layers' if record['kind'] == 'retrieval' else 'languages'}/{target}.csv",
             "data": _data(record, _root_),
             "training": _training(record.get("training", {}), f"benchmark.{target}.training", _root_),
             "task": _encoding(record, _root_),
@@ -156,10 +153,26 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
     return OmegaConf.create(blocks)
 
 
-def resolve_scores(targets: Any, _root_: DictConfig) -> ListConfig:
-    """`scores`: the score file of every target, then the summary script itself in the slots that are left."""
-    files = [f"metrics/{target}.json" for target in _targets(targets, _root_)]
-    return OmegaConf.create(files + ["src/summarize.py"] * (SCORE_SLOTS - len(files)))
+def resolve_probes(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
+    """`probes`: for every checkpoint what its probe reads; Tatoeba is probed where it is a target."""
+    retrieval = "tatoeba" in _targets(targets, _root_)
+    task = _encoding(_plain(_root_.xtreme.tatoeba), _root_) if retrieval else None
+    training = _training({}, "training", _root_)
+    found = probes(_order(order, _root_), retrieval)
+    return OmegaConf.create({key: {**probe, "task": task, "training": training} for key, probe in found.items()})
+
+
+def resolve_probed(order: Any, targets: Any, _root_: DictConfig) -> str:
+    """`probed`: the record of the last probe, which holds those before; the scoring script where there is none."""
+    keys = list(probes(_order(order, _root_), "tatoeba" in _targets(targets, _root_)))
+    return f"metrics/probes/{keys[-1]}.json" if keys else "src/score.py"
+
+
+def resolve_scored(targets: Any, _root_: DictConfig) -> ListConfig:
+    """`scored`: predictions, gold and tuning record of every target, then the script itself in the slots left."""
+    places = ("predictions/{}", "data/labels/{}", "metrics/targets/{}.json")
+    files = [place.format(target) for target in _targets(targets, _root_) for place in places]
+    return OmegaConf.create(files + ["src/score.py"] * (len(places) * SCORE_SLOTS - len(files)))
 
 
 def resolve_leaks(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
@@ -178,7 +191,9 @@ _RESOLVERS: dict[str, Callable[..., Any]] = {
     "final": resolve_final,
     "mixtures": resolve_mixtures,
     "benchmark": resolve_benchmark,
-    "scores": resolve_scores,
+    "probes": resolve_probes,
+    "probed": resolve_probed,
+    "scored": resolve_scored,
     "leaks": resolve_leaks,
 }
 for _name, _resolver in _RESOLVERS.items():

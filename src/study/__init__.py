@@ -1,0 +1,1 @@
+"""Which orders to train, what they share, and what their scores say about order."""

@@ -1,0 +1,206 @@
+"""What a sweep takes, said before it runs: trainings, processor time, time on the clock, disk.
+
+A stage takes what the same stage took before on this machine (common/times.py); what never ran here is reckoned from
+its tokens and the speed that a few training steps of the same encoder show (study/calibrate.py).
+"""
+
+import heapq
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from common.errors import InputError
+from common.times import FILE, VARIABLE, work
+from planning.order import keys
+from study.plan import Group, Sweep
+from study.trie import Order
+
+# Real tokens of a row, as a share of the most that its kind allows: near the middle of what the tasks here have.
+FILLED = {"pair": 0.34, "tagging": 0.25, "qa": 0.4, "choice": 0.3, "text": 0.5, "lexical": 0.3}
+ROWS = 100_000  # of a split whose size no record tells
+FROZEN = ("retrieval", "mining")
+PLAIN = 2.5  # seconds of a stage that does not train
+STAGE = 0.8  # seconds that DVC takes around every stage that runs
+EXPERIMENT = 6.0  # seconds of an experiment in which nothing runs
+CALIBRATE = Path(__file__).parent / "calibrate.py"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a stage's script; two with the same key are run once."""
+
+    script: str
+    name: str
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of the processor or GPU by experiment (order and seed), as they run one after the other."""
+
+    of: dict[tuple[Order, int], float]
+    measured: int
+    """Stages whose time is known from this machine."""
+    reckoned: int
+    """Stages whose time is reckoned from tokens."""
+    checkpoint: int
+    """Bytes of one checkpoint, 0 where nobody knows yet."""
+
+    def total(self) -> float:
+        return sum(self.of.values())
+
+    def of_group(self, group: Group) -> float:
+        seed, orders = group
+        return sum(self.of[order, seed] for order in orders)
+
+
+def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
+    """All stages of one experiment; data and encoder serve every seed, a step all orders that share it."""
+    params = sweep.params[order]
+    shared = [("world.py", ""), ("encoder.py", "")]
+    shared += [(script, mixture) for mixture in params["mixtures"] for script in ("data.py", "encode.py")]
+    shared += [(script, target) for target in params["benchmark"] for script in ("xtreme.py", "encode_xtreme.py")]
+    for script, name in shared:
+        yield Stage(script, name, (script, name))
+    for key in params["probes"]:
+        steps = order[: int(key.split("-")[0])]
+        yield Stage("probe.py", key, ("probe.py", steps, seed if steps else None))
+    for count, key in enumerate(keys(order), start=1):
+        yield Stage("intermediate.py", key, ("intermediate.py", order[:count], seed))
+    for target in params["benchmark"]:
+        yield Stage("target.py", target, ("target.py", target, order, seed))
+    yield Stage("score.py", "", ("score.py", order, seed))
+
+
+class Speed:
+    """Seconds of stages on this machine."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.known: dict[str, list[float]] = defaultdict(list)
+        path = Path(os.environ.get(VARIABLE, root / FILE))
+        if path.is_file():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                note = json.loads(line)
+                self.known[note["work"]].append(note["seconds"])
+
+    def seconds(self, stage: Stage, params: dict[str, Any]) -> tuple[float, bool]:
+        """What the stage takes, and whether that was measured."""
+        if found := self.known.get(work(params, stage.script, stage.name)):
+            return median(found[-5:]), True
+        if stage.script not in ("encoder.py", "intermediate.py", "target.py", "probe.py"):
+            return PLAIN, False
+        start, rate = self.calibrated(params)
+        return start + tokens(stage, params) / rate, False
+
+    def calibrated(self, params: dict[str, Any]) -> tuple[float, float]:
+        """Seconds until a training stage trains, and the tokens a second of these parameters' encoder, measured now."""
+        spec = json.dumps({"encoder": params["encoder"], "training": params["training"]})
+        return self._calibrated(spec)
+
+    @cached_property
+    def _calibrated(self) -> Callable[[str], tuple[float, float]]:
+        found: dict[str, tuple[float, float]] = {}
+
+        def calibrate(spec: str) -> tuple[float, float]:
+            if spec not in found:
+                print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
+                done = subprocess.run(
+                    [sys.executable, str(CALIBRATE)], cwd=self.root, input=spec, capture_output=True, text=True
+                )
+                if done.returncode:
+                    raise InputError(
+                        f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}"
+                    )
+                facts = json.loads(done.stdout.splitlines()[-1])
+                found[spec] = facts["start"], facts["tokens_per_s"]
+            return found[spec]
+
+        return calibrate
+
+
+def tokens(stage: Stage, params: dict[str, Any]) -> float:
+    """Tokens that a stage trains on; those that it only predicts count a third."""
+    if stage.script == "encoder.py":
+        encoder = params["encoder"]
+        return encoder["steps"] * encoder["batch_size"] * 0.4 * encoder["max_length"] if "steps" in encoder else 0
+    if stage.script == "probe.py":
+        retrieval = params["benchmark"].get("tatoeba")
+        return _tokens(retrieval["data"], retrieval["task"], retrieval["training"]) if retrieval else 0
+    if stage.script == "target.py":
+        block = params["benchmark"][stage.name]
+        blocks = [(block["data"], block["task"], block["training"])]
+    else:
+        mixture = params["mixtures"][params["chain"][stage.name]["mixture"]]
+        blocks = [(mixture["data"][task], mixture["tasks"][task], mixture["training"]) for task in mixture["tasks"]]
+    return sum(_tokens(*block) for block in blocks)
+
+
+def _tokens(data: dict[str, Any], task: dict[str, Any], training: dict[str, Any]) -> float:
+    languages = len(data.get("languages", []))
+    if task["kind"] in FROZEN:
+        return 2 * languages * _size(data, "test") * 0.3 * task["max_length"] / 3
+    length = FILLED[task["kind"]] * task["max_length"] * (len(task["labels"]) if task["kind"] == "choice" else 1)
+    rows = _size(data, "train")
+    if training["sampler"] == "capped":
+        rows = min(rows, training["cap"])
+    predicted = training["evaluations"] * _size(data, "validation") + languages * _size(data, "test")
+    return length * (rows * training["epochs"] + predicted / 3)
+
+
+def _size(data: dict[str, Any], split: str) -> int:
+    """Rows of a split: what is sampled of it, or all that its record says were published."""
+    if sample := data["sample"].get(split):
+        return sample
+    parts = data.get(split, [])
+    sizes = [part.get("published") for part in (parts if isinstance(parts, list) else [parts])]
+    counts = [max(size.values()) if isinstance(size, dict) else size for size in sizes if size]
+    return sum(counts) or ROWS
+
+
+def reckon(sweep: Sweep) -> Cost:
+    """The cost of a sweep, every stage counted with the experiment that comes to it first."""
+    speed, seen, of = Speed(sweep.root), set[tuple[Any, ...]](), {}
+    measured = reckoned = 0
+    rest = ((order, seed) for seed, group in sweep.groups for order in group)
+    for order, seed in dict.fromkeys([sweep.first, *rest]):
+        seconds = EXPERIMENT
+        for stage in stages(sweep, order, seed):
+            if stage.key not in seen:
+                seen.add(stage.key)
+                took, known = speed.seconds(stage, sweep.params[order])
+                measured, reckoned = measured + known, reckoned + (not known)
+                seconds += took + STAGE
+        of[order, seed] = seconds
+    weights = sweep.root / "models/encoder/model.safetensors"
+    half = sweep.params[sweep.orders[0]]["checkpoints"] == "bfloat16"
+    size = weights.stat().st_size // (2 if half else 1) if weights.is_file() else 0
+    return Cost(of, measured, reckoned, size)
+
+
+def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:
+    """The groups so that those which take longest start first, and none is left over at the end."""
+    return sorted(groups, key=lambda group: -cost.of_group(group))
+
+
+def on_the_clock(sweep: Sweep, cost: Cost, jobs: int) -> float:
+    """Seconds that the sweep takes with so many jobs: the first experiment alone, then groups as jobs get free."""
+    free = [cost.of[sweep.first]] * jobs
+    for group in dearest_first(sweep.after_the_first(), cost):
+        heapq.heappush(free, heapq.heappop(free) + cost.of_group(group))
+    return max(free)
+
+
+def spoken(seconds: float) -> str:
+    """`41 min`, `3 h 20 min`."""
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,92 @@
+"""The experiments that Git holds: the parameters and results of each, read from its commit."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from study.trie import Order
+
+NOW = "workspace"
+FILES = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run of the pipeline: a reference of DVC's (refs/exps/<two digits>/<the rest of its baseline>/<name>)."""
+
+    name: str
+    commit: str
+    baseline: str
+    params: dict[str, Any] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+    cells: dict[str, Any] = field(repr=False)
+
+    @property
+    def order(self) -> Order:
+        """Its steps; on the command line `null` is no text but YAML's null."""
+        return tuple("null" if step is None else step for step in self.params["order"])
+
+    @property
+    def seed(self) -> int:
+        return self.params["seed"]
+
+
+def git(*arguments: str, root: Path = Path(), given: str | None = None) -> str:
+    """What a git command prints; its own message where it fails."""
+    return subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True, text=True, check=True).stdout
+
+
+def read_experiments(root: Path = Path()) -> list[Experiment]:
+    """All finished experiments of a repository, the oldest first, but those of versions that had other files."""
+    refs = []
+    for line in git(
+        "for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root
+    ).splitlines():
+        commit, ref = line.split(" ", 1)
+        parts = ref.split("/", 4)
+        if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
+            refs.append((parts[4], commit, parts[2] + parts[3]))
+    found = []
+    blobs = _blobs((f"{commit}:{name}" for _, commit, _ in refs for name in FILES), root)
+    for name, commit, baseline in refs:
+        texts = [next(blobs) for _ in FILES]
+        if all(text is not None for text in texts):
+            found.append(Experiment(name, commit, baseline, *_parsed(texts)))
+    return found
+
+
+def read_workspace(root: Path = Path()) -> list[Experiment]:
+    """What the files of the working tree say; empty where one is not there."""
+    paths = [root / name for name in FILES]
+    if not all(path.is_file() for path in paths):
+        return []
+    return [Experiment(NOW, "", "", *_parsed([path.read_text(encoding="utf-8") for path in paths]))]
+
+
+def _parsed(texts: list[Any]) -> tuple[Any, Any, Any]:
+    params, summary, cells = texts
+    return yaml.load(params, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), json.loads(summary), json.loads(cells)
+
+
+def _blobs(names: Iterable[str], root: Path) -> Iterator[str | None]:
+    """The texts of `<commit>:<path>`, None for what is not there, by one process of git."""
+    output = subprocess.run(
+        ["git", "cat-file", "--batch"],
+        cwd=root,
+        input="".join(f"{name}\n" for name in names).encode(),
+        capture_output=True,
+        check=True,
+    ).stdout
+    while output:
+        head, _, output = output.partition(b"\n")
+        if head.endswith(b"missing"):
+            yield None
+            continue
+        size = int(head.rsplit(b" ", 1)[1])
+        yield output[:size].decode()
+        output = output[size + 1 :]

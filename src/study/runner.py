@@ -1,0 +1,264 @@
+"""Running a sweep as ordinary DVC experiments, each distinct step trained once, however often the sweep is stopped.
+
+Experiments run in clones of the repository (.dvc/tmp/sweep/<number>) that share its cache, so that the working tree is
+left alone and several can run at the same time; a finished one is fetched as a reference of DVC's. What a killed sweep
+had finished stands there, and the stages that it had finished within an experiment stand in the run cache.
+"""
+
+import fcntl
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from tqdm import tqdm
+
+from common.errors import InputError
+from common.times import FILE, VARIABLE
+from planning.order import keys
+from study.cost import Cost, dearest_first
+from study.experiments import git, read_experiments
+from study.plan import Group, Sweep
+from study.trie import Order
+
+PLACE = Path(".dvc/tmp/sweep")
+SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
+RAN = re.compile(r"Running stage '([^']+)'")
+TAKEN = re.compile(r"Stage '([^']+)' (?:didn't change, skipping|is cached - skipping run, checking out outputs)")
+
+
+@dataclass
+class Outcome:
+    """What became of a sweep."""
+
+    done: int = 0
+    """Experiments that had been finished before."""
+    finished: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Name and last line of each experiment that failed."""
+    trained: Counter[tuple[Order, int]] = field(default_factory=Counter)
+    """How often each step (prefix of an order, seed) was trained now."""
+    reused: int = 0
+    """Steps that were taken over from another order or an earlier run."""
+
+    @property
+    def steps(self) -> str:
+        return f"trained {self.trained.total()}, reused {self.reused}"
+
+
+def done_before(sweep: Sweep) -> set[tuple[Order, int]]:
+    """The experiments of the sweep that this commit has already; InputError where one has other parameters."""
+    head = git("rev-parse", "HEAD", root=sweep.root).strip()
+    known = {found.name: found for found in read_experiments(sweep.root) if found.baseline == head}
+    done = set()
+    for seed in sweep.seeds:
+        for order in sweep.orders:
+            if found := known.get(name := sweep.name(order, seed)):
+                if found.params != sweep.params_of(order, seed):
+                    raise InputError(
+                        f"there is an experiment '{name}' with other parameters; give the sweep a name of its own "
+                        f"(--name) or remove it: dvc exp remove {name}"
+                    )
+                done.add((order, seed))
+    return done
+
+
+@contextmanager
+def alone(root: Path) -> Iterator[Path]:
+    """The sweep's folder, for one sweep at a time; what a killed one left running or lying there is removed."""
+    place = (root / PLACE).resolve()
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"another sweep runs in {root.resolve()}; wait for it, or stop it") from None
+        end_processes_below(place)
+        for folder in place.iterdir():
+            if folder.is_dir() and folder.name.isdecimal():
+                shutil.rmtree(folder)
+        try:
+            yield place
+        finally:
+            end_processes_below(place)
+
+
+def end_processes_below(place: Path) -> None:
+    """Kill every process of ours whose working directory is in the folder."""
+    ended = []
+    for process in psutil.process_iter():
+        try:
+            if place in Path(process.cwd()).parents:
+                process.kill()
+                ended.append(process)
+        except (psutil.Error, OSError):
+            continue
+    psutil.wait_procs(ended, timeout=10)
+
+
+class Runner:
+    """Workers that take groups of experiments from a queue."""
+
+    def __init__(self, sweep: Sweep, cost: Cost, jobs: int, place: Path):
+        self.sweep, self.cost, self.jobs, self.place = sweep, cost, jobs, place
+        self.outcome = Outcome()
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.clones: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        self.running: set[subprocess.Popen[str]] = set()
+
+    def run(self) -> Outcome:
+        """Everything that is not done yet: one experiment alone, so that shared data are made once; then the rest."""
+        before = done_before(self.sweep)
+        self.outcome.done = len(before)
+        groups = [
+            (seed, [order for order in orders if (order, seed) not in before]) for seed, orders in self.sweep.groups
+        ]
+        first = self.sweep.first
+        rest = [(seed, [order for order in orders if (order, seed) != first]) for seed, orders in groups]
+        rest = dearest_first([group for group in rest if group[1]], self.cost)
+        total = sum(len(orders) for _, orders in groups)
+        seconds = sum(self.cost.of[order, seed] for seed, orders in groups for order in orders)
+        for number in range(self.jobs):
+            self.clones.put(self._clone(number))
+        form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=max(1, round(seconds)), desc=f"0 of {total} experiments", bar_format=form, mininterval=1)
+        self.total = total
+        with self.bar, ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                if first not in before:
+                    self._group((first[1], [first[0]]))
+                for future in [pool.submit(self._group, group) for group in rest]:
+                    future.result()
+            except BaseException:
+                self.stop.set()
+                self._end()
+                raise
+        return self.outcome
+
+    def _clone(self, number: int) -> Path:
+        folder = self.place / str(number)
+        root = self.sweep.root.resolve()
+        git("clone", "--quiet", "--no-hardlinks", str(root), str(folder))
+        for key in ("user.name", "user.email"):
+            value = subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True).stdout.strip()
+            git("config", key, value or "sweep@localhost", root=folder)
+        cache = Path(_dvc(root, "cache", "dir").strip())
+        _dvc(folder, "cache", "dir", "--local", str((root / cache).resolve()))
+        for name in ("data/own",):
+            if (root / name).is_dir():
+                shutil.copytree(root / name, folder / name, symlinks=True)
+        return folder
+
+    def _group(self, group: Group) -> None:
+        seed, orders = group
+        clone = self.clones.get()
+        try:
+            for order in orders:
+                if not self.stop.is_set():
+                    self._experiment(order, seed, clone)
+        finally:
+            self.clones.put(clone)
+
+    def _experiment(self, order: Order, seed: int, clone: Path) -> None:
+        name = self.sweep.name(order, seed)
+        log = self.place / f"{name.replace('/', '_')}.log"
+        ran, taken, last = set[str](), set[str](), ""
+        command = ["dvc", "exp", "run", "-n", name, *self.sweep.arguments(order, seed)]
+        with log.open("w", encoding="utf-8") as file:
+            process = subprocess.Popen(
+                command,
+                cwd=clone,
+                env=self._environment(clone),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # Ctrl-C comes to the sweep alone, which ends its experiments itself
+            )
+            self.running.add(process)
+            assert process.stdout
+            for line in process.stdout:
+                file.write(line)
+                file.flush()
+                ran.update(RAN.findall(line))
+                taken.update(TAKEN.findall(line))
+                last = line.strip() or last
+            code = process.wait()
+        self.running.discard(process)
+        if self.stop.is_set():
+            return
+        with self.lock:
+            if code == 0:
+                self._fetch(name, clone)
+                self.outcome.finished += 1
+            else:
+                self.outcome.failed.append(f"{name}: {last} (all of it: {log.relative_to(self.sweep.root.resolve())})")
+                tqdm.write(f"failed: {self.outcome.failed[-1]}", file=sys.stderr)
+            for count, key in enumerate(keys(order), start=1):
+                if f"intermediate@{key}" in ran:
+                    self.outcome.trained[order[:count], seed] += 1
+                elif f"intermediate@{key}" in taken:
+                    self.outcome.reused += 1
+            self.bar.update(round(self.cost.of[order, seed]))
+            ended = self.outcome.finished + len(self.outcome.failed)
+            self.bar.set_description_str(f"{ended} of {self.total} experiments", refresh=False)
+            failed = f", failed {len(self.outcome.failed)}" if self.outcome.failed else ""
+            self.bar.set_postfix_str(f"{self.outcome.steps}{failed}")
+
+    def _environment(self, clone: Path) -> dict[str, str]:
+        """One GPU a job where CUDA_VISIBLE_DEVICES names several; no more threads than there are cores."""
+        told = dict(os.environ) | {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
+        told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told.get('PATH', '')}"
+        devices = told.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        if len(devices) >= self.jobs > 1:
+            told["CUDA_VISIBLE_DEVICES"] = devices[int(clone.name)]
+        if self.jobs > 1:
+            told.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
+        return told
+
+    def _fetch(self, name: str, clone: Path) -> None:
+        """The experiment's reference, into the repository."""
+        refs = git("for-each-ref", "refs/exps", "--format=%(refname)", root=clone).split()
+        ref = next(ref for ref in refs if ref.startswith("refs/exps/") and ref.split("/", 4)[-1] == name)
+        git("fetch", "--quiet", str(clone), f"+{ref}:{ref}", root=self.sweep.root)
+
+    def _end(self) -> None:
+        """End the experiments that run: they are told, then killed."""
+        for process in list(self.running):
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        while self.running and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for process in list(self.running):
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _dvc(root: Path, *arguments: str) -> str:
+    dvc = Path(sys.executable).parent / "dvc"
+    return subprocess.run([dvc, *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+
+
+def refuse_uncommitted(root: Path) -> None:
+    """Experiments are of a commit: InputError where the code or the configuration has changes that are in none."""
+    changed = git("status", "--porcelain", "--", *SOURCE, root=root).splitlines()
+    if changed:
+        others = f" (nor are {len(changed) - 1} others)" if changed[1:] else ""
+        raise InputError(f"{changed[0][3:]} is not committed{others}; a sweep runs what Git has: commit first")
