@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from study.experiments import Experiment
 from study.gather import permuted, retention, settings, trajectories
@@ -58,13 +59,12 @@ def test_experiments_are_told_apart_by_what_they_used_only():
 def experiment(order, seed, kept):
     """A run whose probes found `kept`: by step what it and the steps before it scored."""
     keys = [f"{place}-{step}" for place, step in enumerate(order, 1)]
-    steps = {"0-encoder": {"retention": {}, "retrieval": [50.0, 60.0]}}
+    steps: dict[str, Any] = {"0-encoder": {"retention": {}, "retrieval": [50.0, 60.0]}}
     for row, key in zip(kept, keys, strict=True):
         scores = {one: {one.split("-")[1]: {"accuracy": value}} for one, value in zip(keys, row, strict=False)}
         steps[key] = {"retention": scores, "retrieval": [40.0, 50.0 + seed]}
-    return Experiment(
-        f"{order}{seed}", "", "", {"order": list(order), "seed": seed}, {}, {"targets": {}, "steps": steps}
-    )
+    params, cells = {"order": list(order), "seed": seed}, {"targets": {}, "steps": steps}
+    return Experiment(f"{order}{seed}", "", "", params, {}, cells)
 
 
 def test_what_is_kept_of_a_step_is_gathered_over_seeds():

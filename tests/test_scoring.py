@@ -200,12 +200,22 @@ def test_other_encodings_and_other_languages_are_named(tmp_path: Path) -> None:
         score_task("xquad", labels, predictions)
 
 
-def test_stage_score_writes_metrics_and_plot_or_one_line(tmp_path: Path) -> None:
+def test_stage_score_writes_metrics_and_cells_or_one_line(tmp_path: Path) -> None:
     write(tmp_path / "data/labels/xnli", en="neutral\nentailment\n", de="neutral\nentailment\n")
     write(tmp_path / "predictions/xnli", en="neutral\nentailment\n", de="neutral\nneutral\n")
-    done = stage("score.py", "xnli", cwd=tmp_path)
-    assert done.stdout == "xnli: score 75.00, english 100.00, non_english 50.00, gap 50.00 (2 languages)\n"
-    assert json.loads((tmp_path / "metrics/xnli.json").read_text()) == {
+    write(tmp_path / "data/labels/tatoeba", de="0\n1\n")
+    write(tmp_path / "predictions/tatoeba", de="0\n1\n")
+    for name, facts in {"targets/xnli": {"xnli": {"accuracy": 62.5}}, "targets/tatoeba": {"layer": 2}}.items():
+        (tmp_path / "metrics" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "metrics" / f"{name}.json").write_text(json.dumps(facts))
+    probes = {"1-mnli": {"retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}}, "retrieval": [10.0]}}
+    (tmp_path / "probes.json").write_text(json.dumps(probes))
+    params = {"order": ["mnli"], "leaks": {"xnli": ["mnli"], "tatoeba": []}, "probed": "probes.json"}
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    done = stage("score.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2].split() == ["xnli", "75.00", "100.00", "50.00", "50.00", "mnli"]
+    assert json.loads((tmp_path / "metrics/scores/xnli.json").read_text()) == {
         "score": 75,
         "english": 100,
         "non_english": 50,
@@ -214,12 +224,25 @@ def test_stage_score_writes_metrics_and_plot_or_one_line(tmp_path: Path) -> None
         "languages": {"de": {"accuracy": 50}, "en": {"accuracy": 100}},
     }
     assert (tmp_path / "metrics/languages/xnli.csv").read_text() == "task,language,score\nxnli,de,50.0\nxnli,en,100.0\n"
+    assert json.loads((tmp_path / "metrics/summary.json").read_text())["tasks"] == {
+        "xnli": {"score": 75, "english": 100, "non_english": 50, "gap": 50, "leak": "mnli"},
+        "tatoeba": {"score": 100, "non_english": 100},
+    }
+    assert json.loads((tmp_path / "metrics/cells.json").read_text()) == {
+        "targets": {
+            "xnli": {"validation": 62.5, "languages": {"de": 50, "en": 100}},
+            "tatoeba": {"validation": None, "languages": {"de": 100}},
+        },
+        "steps": probes,
+    }
 
     (tmp_path / "predictions/xnli/test-de.tsv").unlink()
-    failed = stage("score.py", "xnli", cwd=tmp_path)
+    before = (tmp_path / "metrics/summary.json").read_bytes()
+    failed = stage("score.py", cwd=tmp_path)
     assert failed.returncode == 1
     assert failed.stderr.startswith("error: predictions/xnli/test-de.tsv is missing")
     assert failed.stderr.count("\n") == 1
+    assert (tmp_path / "metrics/summary.json").read_bytes() == before
 
 
 def test_evaluate_says_what_it_does_not_score(tmp_path: Path) -> None:
