@@ -281,7 +281,8 @@ def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = {}
     for precision in ("no", "bf16"):
-        accelerator = SimpleNamespace(mixed_precision=precision, autocast=nullcontext)
+        device = torch.device("cpu")
+        accelerator = SimpleNamespace(mixed_precision=precision, autocast=nullcontext, device=device)
         with predicting(accelerator, model) as forward:
             found[precision] = forward(*given)
     assert found["bf16"].dtype == torch.bfloat16

@@ -152,6 +152,8 @@ class Runner:
         folder = self.place / str(number)
         root = self.sweep.root.resolve()
         git("clone", "--quiet", "--no-hardlinks", str(root), str(folder))
+        # It may name versions of the data that nobody has here, over which DVC stumbles when it takes over newer ones.
+        (folder / "dvc.lock").unlink(missing_ok=True)
         for key in ("user.name", "user.email"):
             value = subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True).stdout.strip()
             git("config", key, value or "sweep@localhost", root=folder)

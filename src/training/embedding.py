@@ -51,7 +51,7 @@ class Embedder:
         Every row of `encoded` has as many sequences as the others; they follow each other.
         """
         vectors = torch.empty(len(layers), 0, encoder.config.hidden_size)
-        batches = token_batches(encoded.lengths, tokens)
+        batches = token_batches(encoded.lengths, tokens, level=True)
         with predicting(accelerator, encoder) as forward:
             for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
                 batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)

@@ -130,12 +130,20 @@ def training_batches(
         steps -= len(chosen)
 
 
-def token_batches(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """All rows, longest first, in batches of at most `tokens` padded tokens (at least one row each)."""
+def token_batches(lengths: np.ndarray, tokens: int, level: bool = False) -> list[np.ndarray]:
+    """All rows, longest first, in batches of at most `tokens` padded tokens (at least one row each).
+
+    level: a batch that rows of one length fill by half ends with them, so that it has no padding and needs no mask.
+    """
     order = np.argsort(-lengths, kind="stable")
+    longest_first = lengths[order]
     batches, start = [], 0
     while start < len(order):
-        rows = max(1, tokens // int(lengths[order[start]]))
-        batches.append(order[start : start + rows])
-        start += rows
+        longest = int(longest_first[start])
+        end = start + max(1, tokens // longest)
+        if level:
+            alike = start + int(np.count_nonzero(longest_first[start:end] == longest))
+            end = alike if (alike - start) * longest >= tokens / 2 else end
+        batches.append(order[start:end])
+        start = end
     return batches

@@ -259,7 +259,7 @@ def predict(
     """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""
     mine: list[tuple[int, np.ndarray]] = []
     lengths = encoded.lengths
-    batches = token_batches(lengths, settings.prediction_tokens)
+    batches = token_batches(lengths, settings.prediction_tokens, level=True)
     with predicting(accelerator, model) as forward:
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)

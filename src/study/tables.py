@@ -1,0 +1,340 @@
+"""The tables of a study, one function each; the keys are those of `study.effects.order_effects`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from study.booktabs import Cell, Row, Table
+from study.looks import (
+    Names,
+    bare_p,
+    between,
+    beyond_zero,
+    count,
+    half_width,
+    listed,
+    number,
+    percent,
+    signed,
+)
+
+BEST, CLOSE, ABOVE = "★", "≈", "▲"
+
+
+def columns(study: Mapping[str, Any]) -> list[str]:
+    """The mean over the targets, "all", and the targets; a target alone where there is one, for then it is all."""
+    targets = study["design"]["targets"]
+    return targets if len(targets) == 1 else ["all", *targets]
+
+
+def ranked(study: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The entries of orders and controls, best mean first, those without a score last."""
+    first = columns(study)[0] if study["design"]["targets"] else "all"
+
+    def rank(entry: Mapping[str, Any]) -> tuple[bool, float, list[str]]:
+        mean = entry["scores"].get(first, {}).get("mean")
+        return mean is None, -(mean or 0.0), entry["steps"]
+
+    return sorted(study["orders"], key=rank)
+
+
+def estimate(found: Mapping[str, Any], value: str = "mean") -> Cell:
+    """An effect with its interval; bold where zero is outside it."""
+    strong = beyond_zero(found)
+    return Cell(signed(found[value]), between(found), "*" if strong else "", "strong" if strong else "")
+
+
+def word(text: str) -> Cell:
+    return Cell(text, style="word")
+
+
+def settings(study: Mapping[str, Any]) -> Table:
+    found = {name: str(value) for name, value in study["settings"].items()}
+    records = [{"setting": name, "value": value} for name, value in found.items()]
+    rows = [(name, [word(value)]) for name, value in found.items()]
+    return Table("settings", "What all experiments share", ["setting", "value"], [("", rows)], records)
+
+
+def orders(study: Mapping[str, Any], names: Names) -> Table:
+    """Mean and interval of every order and control by target, the best order of each target marked."""
+    targets, entries = columns(study), ranked(study)
+    proper = [entry for entry in entries if not entry["control"]]
+    best = {
+        target: max(
+            (e["scores"][target] for e in proper if e["scores"][target]["mean"] is not None),
+            key=lambda found: found["mean"],
+            default=None,
+        )
+        for target in targets
+    }
+    seeds = len(study["design"]["seeds"])
+
+    def cell(entry: Mapping[str, Any], target: str) -> Cell:
+        found, top = entry["scores"][target], best[target]
+        if found["mean"] is None:
+            return Cell("–")
+        missing = f"n = {found['n']}" if found["n"] < seeds else ""
+        small = " ".join(filter(None, [half_width(found), missing]))
+        mark = standing(found["mean"], top, entry["control"]) if top and len(proper) > 1 else ""
+        return Cell(number(found["mean"]), small, mark, {BEST: "best", CLOSE: "close", ABOVE: "close"}.get(mark, ""))
+
+    def rows(control: bool) -> list[Row]:
+        chosen = [entry for entry in entries if entry["control"] == control]
+        return [(names.order(entry["steps"]), [cell(entry, target) for target in targets]) for entry in chosen]
+
+    marks = (
+        f" {BEST} the best order of a target, {CLOSE} not outside its interval, {ABOVE} a control above it."
+        if len(proper) > 1
+        else ""
+    )
+    interval = f"mean of {count(seeds, 'seed')}" + (" ± half the 95 % interval" if seeds > 1 else "")
+    records = [
+        {"order": ",".join(entry["steps"]), "control": entry["control"], "target": target} | entry["scores"][target]
+        for entry in study["orders"]
+        for target in entry["scores"]
+    ]
+    groups = [("Orders", rows(False)), ("Controls", rows(True))]
+    return Table(
+        "orders",
+        f"Test scores by order and target, {interval}.{marks}",
+        ["order", *targets],
+        [(title, found) for title, found in groups if found],
+        records,
+    )
+
+
+def standing(mean: float, top: Mapping[str, Any], control: bool) -> str:
+    """The mark of a score beside that of the best order; what is only equal when rounded is not the best."""
+    if not control and mean >= top["mean"]:
+        return BEST
+    if control and mean > top["mean"]:
+        return ABOVE
+    return CLOSE if top["low"] is not None and mean >= top["low"] else ""
+
+
+def missing(study: Mapping[str, Any], names: Names) -> Table:
+    """The cells that are not there, a line an order and seed."""
+    found: dict[tuple[str, Any], list[str]] = {}
+    for cell in study["design"]["missing"]:
+        found.setdefault((names.order(cell["order"]), cell["seed"]), []).append(cell["target"])
+    everything = len(study["design"]["targets"])
+    rows = [
+        (order, [Cell(str(seed)), word("every target" if len(targets) == everything else ", ".join(targets))])
+        for (order, seed), targets in found.items()
+    ]
+    records = [{**cell, "order": ",".join(cell["order"])} for cell in study["design"]["missing"]]
+    return Table("missing", "Cells without a score", ["order", "seed", "targets"], [("", rows)], records)
+
+
+def variance(study: Mapping[str, Any]) -> Table:
+    """Shares of variance and p values by target."""
+    found = study["variance"]["targets"]
+    parts = ("order", "seed", "run")
+    rows: list[Row] = []
+    records = []
+    for target in columns(study):
+        entry = found[target]
+        shown = [Cell(percent(entry["shares_of_mean"].get(part))) for part in parts]
+        p = Cell(bare_p(entry["p"]))
+        adjusted = entry["p_family_wise"]
+        marked = adjusted is not None and adjusted <= 0.05
+        family = Cell(bare_p(adjusted), mark="*" if marked else "", style="strong" if marked else "")
+        rows.append((target, [*shown, p, family]))
+        records.append(
+            {"target": target, "p": entry["p"], "p_family_wise": adjusted}
+            | {f"share_of_mean_{part}": entry["shares_of_mean"].get(part) for part in parts}
+            | {f"share_{part}": value for part, value in entry["shares"].items()}
+            | {f"component_{part}": value for part, value in entry["components"].items()}
+        )
+    head = ["target", "orders", "seeds", "runs", "p", "p, corrected"]
+    caption = (
+        "Shares of the variance of a target's mean score, and p of the order by permutation, single and corrected for "
+        "the number of targets. * at most 0.05 after correction."
+    )
+    return Table("variance", caption, head, [("", rows)], records)
+
+
+def positions(study: Mapping[str, Any]) -> Table:
+    """Effects of a task's position by target."""
+    found, targets = study["positions"], columns(study)
+    places = [(task, place) for task, effects in found[targets[0]]["tasks"].items() for place in effects]
+    kept = [(t, p) for t, p in places if any(found[target]["tasks"][t][p]["effect"] is not None for target in targets)]
+    rows = [
+        (f"{task} {place}", [estimate(found[target]["tasks"][task][place], "effect") for target in targets])
+        for task, place in kept
+    ]
+    records = [
+        {"target": target, "task": task, "position": place} | found[target]["tasks"][task][place]
+        for target in targets
+        for task, place in places
+    ]
+    caption = "Effect of a task's position in points, deviation from its mean over positions, with 95 % interval. "
+    caption += "* the interval does not hold zero."
+    return Table("positions", caption, ["task, position", *targets], [("", rows)], records)
+
+
+def agreement(study: Mapping[str, Any]) -> Table:
+    """Kendall's W of the targets, and of the languages of each target."""
+    found = {"targets": study["agreement"]["targets"]}
+    found |= {f"languages of {target}": entry for target, entry in study["agreement"]["languages"].items()}
+    rows = [
+        (judges, [Cell(number(e["w"], 2)), Cell(bare_p(e["p"])), Cell(str(e["judges"])), Cell(str(e["orders"]))])
+        for judges, e in found.items()
+        if e["w"] is not None
+    ]
+    caption = "Do they rank the orders alike? Kendall's W: 1 where all do, 0 where they have nothing in common."
+    records = [{"judges": judges} | entry for judges, entry in found.items()]
+    return Table("agreement", caption, ["judges", "W", "p", "how many", "orders"], [("", rows)], records)
+
+
+def recency(study: Mapping[str, Any]) -> Table:
+    """What ending with a task of the target's own kind gives."""
+    found = study["recency"]["targets"]
+    rows: list[Row] = [
+        (
+            target,
+            [
+                word(listed(entry["own_kind"])),
+                estimate(entry, "difference"),
+                Cell(percent(entry["share"])),
+                Cell(percent(entry["share_by_chance"])),
+                Cell(bare_p(entry["p_remaining"])),
+            ],
+        )
+        for target, entry in found.items()
+    ]
+    over = study["recency"]["over_targets"]
+    if over["mean"] is not None:
+        rows.append(("mean over these", [Cell(""), estimate(over), *[Cell("")] * 3]))
+    records = [{"target": t} | e | {"own_kind": ",".join(e["own_kind"])} for t, e in found.items()]
+    records.append({"target": "over_targets", "difference": over["mean"]} | {k: over[k] for k in ("n", "low", "high")})
+    caption = (
+        "Orders that end with a task of the target's own kind less the others, in points with 95 % interval; the share "
+        "of the differences between orders that this explains, what chance alone would, and p of what remains. "
+        "* the interval does not hold zero."
+    )
+    head = ["target", "own kind", "difference", "explains", "by chance", "p of the rest"]
+    return Table("recency", caption, head, [("", rows)], records)
+
+
+def best(study: Mapping[str, Any], names: Names) -> Table:
+    """The order that validation chooses for each target, and its gains."""
+    rows: list[Row] = []
+    records = []
+    for target in columns(study):
+        entry = study["best"][target]
+        chosen, held, span = entry["order"], entry["held_out_seed"], entry["range"]
+        rows.append(
+            (
+                target,
+                [
+                    word("–" if chosen is None else names.order(chosen)),
+                    Cell(number(entry["test"]["mean"]), half_width(entry["test"])),
+                    estimate(entry["gain_over_baseline"]),
+                    estimate(entry["gain_over_single"]) if entry["single"] else Cell("–"),
+                    word(names.order([entry["single"]]) if entry["single"] else "–"),
+                    Cell(signed(held["gain_over_baseline"]["mean"])),
+                    Cell(signed(held["gain_over_single"]["mean"])),
+                    Cell(number(span["difference"], 2), f"chance {number(span['by_chance'], 2)}"),
+                ],
+            )
+        )
+        flat = {"target": target, "order": None if chosen is None else ",".join(chosen), "single": entry["single"]}
+        flat |= {"chosen_on": ",".join(entry["chosen_on"]), "validation": entry["validation"]}
+        for name in ("test", "gain_over_baseline", "gain_over_single"):
+            flat |= {f"{name}_{key}": value for key, value in entry[name].items()}
+        flat |= {f"held_out_{name}": value["mean"] for name, value in held.items()}
+        flat |= {"range": span["difference"], "range_by_chance": span["by_chance"]}
+        records.append(flat)
+    head = ["target", "order", "test", "gain over none", "gain over single task", "single task"]
+    caption = (
+        "The order, and the single task, that English validation chooses; test score; gains in points, paired by seed, "
+        "with 95 % interval; the same gains where each seed's order is chosen on the other seeds; and the best order "
+        "less the worst on the test itself, with what equal orders would show by chance. * the interval does not hold "
+        "zero."
+    )
+    head = [*head, "over none, other seeds", "over single, other seeds", "best − worst on the test"]
+    return Table("best", caption, head, [("", rows)], records)
+
+
+def detectable(study: Mapping[str, Any]) -> Table:
+    """What a comparison of two orders can tell."""
+    found = study["detectable"]
+    rows: list[Row] = [
+        (
+            target,
+            [
+                Cell(number(found[target]["noise_sd"], 2)),
+                Cell(str(found[target]["seeds"])),
+                Cell(number(found[target]["difference"], 2)),
+                Cell(str(found[target]["seeds_for_half_a_point"] or "–")),
+            ],
+        )
+        for target in columns(study)
+    ]
+    records = [{"target": target} | entry for target, entry in found.items()]
+    caption = (
+        "The noise of a run (sd, points), and the smallest true difference of two orders that a paired t test shows "
+        "four times in five (5 %, two-sided)."
+    )
+    head = ["target", "noise", "seeds", "detectable difference", "seeds for 0.5 points"]
+    return Table("detectable", caption, head, [("", rows)], records)
+
+
+def runs(study: Mapping[str, Any], names: Names) -> Table:
+    """The runs that have a flag."""
+    flagged = [run for run in study["runs"] if run["flags"]]
+    rows = [
+        (str(run["name"]), [word(names.order(run["order"])), Cell(str(run["seed"])), word("; ".join(run["flags"]))])
+        for run in flagged
+    ]
+    records = [
+        {"name": r["name"], "order": ",".join(r["order"]), "seed": r["seed"], "flags": "; ".join(r["flags"])}
+        for r in flagged
+    ]
+    return Table("runs", "Runs with a flag", ["run", "order", "seed", "flags"], [("", rows)], records)
+
+
+def measures(study: Mapping[str, Any], names: Names) -> Table:
+    """The measures of retention by order."""
+    kinds = ("average_accuracy", "backward_transfer", "forgetting", "forward_transfer")
+
+    def cell(kind: str, found: Mapping[str, Any] | None) -> Cell:
+        if found is None or found["mean"] is None:
+            return Cell("–")
+        text = number(found["mean"]) if kind == kinds[0] else signed(found["mean"], 1)
+        return Cell(text, f"sd {found['sd']:.1f}" if found["sd"] is not None else "")
+
+    rows = [
+        (names.order(e["order"]), [cell(kind, e["measures"].get(kind)) for kind in kinds]) for e in study["retention"]
+    ]
+    records = [
+        {"order": ",".join(e["order"]), "measure": kind} | (e["measures"].get(kind) or {})
+        for e in study["retention"]
+        for kind in kinds
+    ]
+    caption = "What is kept of the steps: mean over seeds, points, with sd over seeds."
+    head = ["order", *(kind.replace("_", " ") for kind in kinds)]
+    return Table("retention_measures", caption, head, [("", rows)], records)
+
+
+def trajectory(study: Mapping[str, Any], names: Names) -> Table:
+    """Retrieval after every step by hidden state."""
+    layers = range(max(len(found) for entry in study["trajectory"] for found in entry["layers"]))
+    groups = [
+        (
+            names.order(entry["order"]),
+            [
+                (step, [Cell(number(found[layer]) if layer < len(found) else "–") for layer in layers])
+                for step, found in zip(entry["checkpoints"], entry["layers"], strict=True)
+            ],
+        )
+        for entry in study["trajectory"]
+    ]
+    records = [
+        {"order": ",".join(entry["order"]), "checkpoint": step, "hidden_state": layer, "score": score}
+        for entry in study["trajectory"]
+        for step, found in zip(entry["checkpoints"], entry["layers"], strict=True)
+        for layer, score in enumerate(found)
+    ]
+    caption = "Tatoeba accuracy after every step, by hidden state; 0 is what goes into the first layer."
+    return Table("trajectory", caption, ["after", *map(str, layers)], groups, records)

@@ -1,0 +1,154 @@
+"""What a sweep says about orders, in sentences made from its numbers, and what it cannot say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from study.looks import Names, between, beyond_zero, count, half_width, listed, number, p_value, percent, signed
+from study.tables import columns
+
+LEVEL = 0.05
+
+
+def answer(study: Mapping[str, Any], names: Names) -> tuple[str, list[str]]:
+    """The answer in one sentence, and the paragraphs that bear it out."""
+    untested = study["variance"]["targets"][columns(study)[0]]["p"] is None
+    why = lacking(study) + "." if untested else ""
+    parts = [
+        why[:1].upper() + why[1:],
+        verdict_by_target(study),
+        strength(study),
+        best(study, names),
+        power(study),
+        holes(study),
+    ]
+    return headline(study), [part for part in parts if part]
+
+
+def headline(study: Mapping[str, Any]) -> str:
+    whole, targets = columns(study)[0], study["design"]["targets"]
+    p = study["variance"]["targets"][whole]["p"]
+    over = f"over all {len(targets)} targets" if len(targets) > 1 else f"for {whole}"
+    found = [f"{name}" for name in targets if significant(study, name)]
+    if p is None and not found:
+        return "Whether order matters, this sweep cannot say yet."
+    if p is not None and p <= LEVEL:
+        return f"Order matters {over} (p\u00a0{p_value(p)})."
+    shown = f"p\u00a0{p_value(p)}" if p is not None else "not tested: no seed has every target"
+    if found:
+        return f"Order matters for {listed(found)}; {over} that is not shown ({shown})."
+    return f"No effect of order is shown {over} ({shown})."
+
+
+def significant(study: Mapping[str, Any], target: str) -> bool:
+    p = study["variance"]["targets"][target]["p_family_wise"]
+    return p is not None and p <= LEVEL
+
+
+def lacking(study: Mapping[str, Any]) -> str:
+    """Why nothing can be estimated, and what to run."""
+    design = study["design"]
+    orders, seeds = len(design["orders"]), len(design["seeds"])
+    reasons = []
+    if orders < 2:
+        reasons.append(f"it has {count(orders, 'order')} of all its tasks, and a comparison takes two or more")
+    if seeds < 2:
+        reasons.append(
+            f"it has {count(seeds, 'seed')}, and without repeats the luck of a run cannot be told from the order: "
+            "run the same orders with two more seeds or so"
+        )
+    return "; ".join(reasons) or "too many of its cells are missing, or its scores do not differ"
+
+
+def verdict_by_target(study: Mapping[str, Any]) -> str:
+    """Which targets show an effect once it is counted how many were looked at."""
+    tests = {target: study["variance"]["targets"][target]["p_family_wise"] for target in study["design"]["targets"]}
+    tested = {target: p for target, p in tests.items() if p is not None}
+    if len(tested) < 2:
+        return ""
+    found = [f"{target} (p\u00a0{p_value(p)})" for target, p in sorted(tested.items(), key=lambda item: item[1])]
+    clear = found[: sum(p <= LEVEL for p in tested.values())]
+    corrected = f"corrected for looking at {len(tested)} targets"
+    untested = (
+        f" {listed([t for t in tests if t not in tested])} could not be tested." if len(tested) < len(tests) else ""
+    )
+    if not clear:
+        return f"By target, {corrected}, order shows an effect in none; closest is {found[0]}.{untested}"
+    rest = "every one of them" if len(clear) == len(tested) else listed(clear)
+    others = "" if len(clear) == len(tested) else "; for the others that is not shown"
+    return f"By target, {corrected}, order matters for {rest}{others}.{untested}"
+
+
+def strength(study: Mapping[str, Any]) -> str:
+    """How large the differences are: shares of variance, and their sd."""
+    whole = columns(study)[0]
+    entry = study["variance"]["targets"][whole]
+    share, parts = entry["shares_of_mean"], entry["components"]
+    if share.get("order") is None:
+        return ""
+    of = "the mean over the targets" if whole == "all" else f"the score of {whole}"
+    text = (
+        f"Of the variance of {of}, {percent(share['order'])} lies between orders, {percent(share['seed'])} between "
+        f"seeds and {percent(share['run'])} between runs that neither explains"
+    )
+    spread = max(parts["order"], 0.0) ** 0.5
+    return f"{text}; orders differ by a standard deviation of about {number(spread, 2)} points."
+
+
+def best(study: Mapping[str, Any], names: Names) -> str:
+    """The order that validation chooses, and its gains."""
+    entry = study["best"][columns(study)[0]]
+    if len(study["design"]["orders"]) < 2:
+        return ""
+    if entry["order"] is None:
+        return "No order is chosen: there are no validation scores to choose it by." if not entry["chosen_on"] else ""
+    mean = f"{number(entry['test']['mean'])} {half_width(entry['test'])}".strip()
+    text = f"The order that English validation chooses is {names.order(entry['order'])}"
+    text += f", with {mean} on the test" if entry["test"]["mean"] is not None else ""
+    gains = [gain(entry["gain_over_baseline"], "no intermediate training", "the baseline")]
+    single = entry["single"]
+    gains.append(
+        gain(entry["gain_over_single"], f"the best single task ({names.order([single])})", "that task alone")
+        if single
+        else "no single task was run to compare it with"
+    )
+    text = f"{text}: {'; '.join(gains)}."
+    held = entry["held_out_seed"]["gain_over_baseline"]
+    if held["mean"] is not None:
+        text += (
+            f" Chosen on the other seeds each time, the gain over no intermediate training is {signed(held['mean'])}."
+        )
+    return text
+
+
+def gain(found: Mapping[str, Any], over: str, other: str) -> str:
+    if found["mean"] is None:
+        return f"its gain over {over} is not known, for {other} is missing"
+    text = f"{signed(found['mean'])} points over {over}"
+    if found["low"] is None:
+        return f"{text}, of {count(found['n'], 'seed')}: no interval"
+    return f"{text}, {between(found)}" + ("" if beyond_zero(found) else ", which may be chance")
+
+
+def power(study: Mapping[str, Any]) -> str:
+    """What difference this sweep could have shown."""
+    entry = study["detectable"][columns(study)[0]]
+    if entry["difference"] is None:
+        return ""
+    return (
+        f"With {count(entry['seeds'], 'seed')}, a comparison of two orders shows a true difference of "
+        f"{number(entry['difference'], 2)} points four times in five; smaller ones are likely to be missed. "
+        f"Half a point would take {entry['seeds_for_half_a_point']} seeds."
+    )
+
+
+def holes(study: Mapping[str, Any]) -> str:
+    """What is missing or flagged."""
+    cells, flagged = study["design"]["cells"], [run for run in study.get("runs") or [] if run["flags"]]
+    parts = []
+    if lost := cells["expected"] - cells["present"]:
+        parts.append(f"{lost} of {cells['expected']} cells (order, seed, target) are missing.")
+    if len(study["design"]["seeds"]) == 2:
+        parts.append("Two seeds give intervals too wide to be of use; three or more are better.")
+    if flagged:
+        parts.append(f"{count(len(flagged), 'run')} {'has' if len(flagged) == 1 else 'have'} a flag, see below.")
+    return " ".join(parts)

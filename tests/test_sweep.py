@@ -1,0 +1,187 @@
+"""Sweeps: their plan and cost; run in a clone, killed, and run on, they train every step once and end alike."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from common.times import work
+from study.cost import Speed, Stage, on_the_clock, reckon, stages
+from study.plan import Sweep
+from sweep import seeds
+from test_experiments import TINY, Project, clone
+
+ROOT = Path(__file__).parent.parent
+WANTED = ("baseline", "single", "joint", "null")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Sweep:
+    return Sweep.make(["mnli", "squad"], "all", [1, 2], WANTED, ["targets=[xnli,tatoeba]"], "", ROOT)
+
+
+def test_a_plan_has_every_order_and_control_once_for_every_seed(plan):
+    assert plan.orders == [
+        (),
+        ("mnli",),
+        ("mnli", "squad"),
+        ("squad",),
+        ("squad", "mnli"),
+        ("mnli+squad",),
+        ("null",),
+    ]
+    assert plan.controls == [(), ("mnli",), ("squad",), ("mnli+squad",), ("null",)]
+    assert (plan.trainings, plan.steps) == (12, 16)
+    names = {plan.name(order, seed) for seed, orders in plan.groups for order in orders}
+    assert len(names) == 14 and {"none-s1", "mnli-squad-s2", "mnli+squad-s1", "null-s2"} <= names
+    composed = plan.params_of(("squad", "mnli"), 2)
+    assert composed["order"] == ["squad", "mnli"] and list(composed["chain"]) == ["1-squad", "2-mnli"]
+    assert composed["seed"] == 2
+
+
+def test_groups_share_no_training(plan):
+    trained = [
+        {(order[:count], seed) for order in orders for count in range(1, len(order) + 1)}
+        for seed, orders in plan.groups
+    ]
+    assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
+    assert plan.first == (("mnli", "squad"), 1)
+
+
+def test_every_stage_of_a_sweep_is_counted_once(plan):
+    keys = [stage.key for seed, orders in plan.groups for order in orders for stage in stages(plan, order, seed)]
+    distinct = set(keys)
+    assert sum(key[0] == "intermediate.py" for key in distinct) == 12
+    assert sum(key[0] == "target.py" for key in distinct) == 2 * 14
+    assert sum(key[0] == "probe.py" for key in distinct) == 12 + 1  # the pretrained encoder once for all seeds
+    assert sum(key[0] == "xtreme.py" for key in distinct) == 2
+    assert sum(key[0] == "data.py" for key in distinct) == 4
+
+
+def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
+    times = tmp_path / "times.jsonl"
+    monkeypatch.setenv("STILTWALK_TIMES", str(times))
+    params = plan.params[("mnli", "squad")]
+    lines = [
+        {"script": "intermediate.py", "name": "1-mnli", "work": work(params, "intermediate.py", "1-mnli"), "seconds": s}
+        for s in (30.0, 10.0, 11.0)
+    ]
+    times.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    speed = Speed(ROOT)
+    # MNLI as the second step is the same work, with any seed; with more rows it is another.
+    second = Stage("intermediate.py", "2-mnli", ())
+    assert speed.seconds(second, plan.params[("squad", "mnli")]) == (11.0, True)
+    monkeypatch.setattr(Speed, "calibrated", lambda *_: (2.0, 1000.0))
+    more = Sweep.make(["mnli", "squad"], "all", [1], (), ["sample.train=99"], "", ROOT)
+    seconds, known = speed.seconds(second, more.params[("squad", "mnli")])
+    # 99 rows, three passes, about a third of 64 tokens; three validations of 500 rows count a third.
+    assert not known and seconds == pytest.approx(2 + 0.34 * 64 * (3 * 99 + 500) / 1000)
+    cost = reckon(plan)
+    alone, two = (on_the_clock(plan, cost, jobs) for jobs in (1, 2))
+    assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone
+
+
+@pytest.mark.parametrize(
+    ("told", "found"), [("3", [1, 2, 3]), ("4,5", [4, 5]), ("x", "write how many"), ("0", "must be 1 or more")]
+)
+def test_seeds_are_a_number_or_named(told, found):
+    if isinstance(found, list):
+        assert seeds(told) == found
+    else:
+        with pytest.raises(InputError, match=found):
+            seeds(told)
+
+
+def test_what_the_sweep_itself_sets_cannot_be_overridden():
+    with pytest.raises(InputError, match="the sweep itself sets order and seed"):
+        Sweep.make(["mnli", "squad"], "all", [1], (), ["seed=3"])
+    with pytest.raises(InputError, match="distinct whole numbers"):
+        Sweep.make(["mnli", "squad"], "all", [1, 1], ())
+
+
+def command(*more: str) -> list[str]:
+    small = [*TINY[:-1], "targets=[xnli,tatoeba]"]
+    sets = [word for override in small for word in ("-S", override)]
+    return [sys.executable, "src/sweep.py", "run", "--tasks", "mnli,squad", "--seeds", "2", *sets, *more]
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> tuple[Project, Project]:
+    return tuple(clone(tmp_path_factory.mktemp(name) / "stiltwalk") for name in ("straight", "killed"))  # type: ignore[return-value]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
+    straight, killed = twins
+    said = straight.run(*command("--jobs", "2"))
+    assert "steps: trained 12, reused 4" in said  # 12 distinct steps of 16
+    again = straight.run(*command("--jobs", "2"))
+    assert "0 experiments finished (14 had been before); steps: trained 0, reused 0" in again
+    assert straight.run("git", "status", "--porcelain") == ""
+
+    rng = random.Random(0)
+    for _ in range(5):
+        process = subprocess.Popen(
+            command("--jobs", "1"),
+            cwd=killed.folder,
+            env=killed.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(rng.uniform(8, 40))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    killed.run(*command("--jobs", "1"))
+    for project in twins:
+        project.run(sys.executable, "src/compare.py")
+    one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)
+    assert one == other
+    study = json.loads(one)
+    assert study["experiments"] == 14 and study["design"]["cells"] == {"present": 28, "expected": 28}
+    assert (straight.folder / "report/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_what_cannot_run_is_said_and_the_rest_goes_on(twins):
+    straight, _ = twins
+    changed = straight.folder / "src/sources/world/reading.py"
+    changed.write_text("raise RuntimeError('no reading')\n" + changed.read_text())
+    said = straight.run(*command(), code=1)
+    assert "src/sources/world/reading.py is not committed; a sweep runs what Git has: commit first" in said
+    straight.run("git", "commit", "-qam", "broken", "--no-verify")
+    said = straight.run(*command("--name", "broken", "--seeds", "1", "-S", "targets=[udpos]"), code=1)
+    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'data@squad'", said)
+    # Of seven orders those that read SQuAD fail; none, mnli and null are done.
+    assert "3 experiments finished (0 had been before)" in said and "4 experiments failed" in said
+    names = straight.run("dvc", "exp", "list", "--name-only").split()
+    assert {"broken.none-s1", "broken.mnli-s1", "broken.null-s1"} == set(names)
+
+
+@pytest.mark.slow
+def test_two_sweeps_do_not_run_at_once(twins):
+    straight, _ = twins
+    environment = os.environ | straight.environment
+    first = subprocess.Popen(
+        command("--name", "first"),
+        cwd=straight.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    log = straight.folder / ".dvc/tmp/sweep/first.mnli-squad-s1.log"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    said = straight.run(*command("--name", "second"), code=1)
+    assert "another sweep runs in" in said
+    first.send_signal(signal.SIGINT)
+    _, error = first.communicate(timeout=60)
+    assert b"stopped; the same command goes on from here" in error and first.returncode == 1
