@@ -21,6 +21,7 @@ from training.encoded import Encoded
 from training.kept import keep_task
 from training.launch import launch
 from training.loop import Data, accelerating, recording, seed_of, train
+from training.model import part_of
 from training.settings import Settings
 
 ROWS = ("data/intermediate", "data/encoded/intermediate")
@@ -50,13 +51,15 @@ def main(key: str) -> None:
             around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, layers)
         with around:
             model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
+        weights = accelerator.get_state_dict(model)  # where each process has a part (FSDP), the main one gets all
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
-                save_checkpoint(model.encoder, Path(step["init"]), folder / "encoder", step["weights"])
+                own = part_of(weights, "encoder")
+                save_checkpoint(model.encoder, own, Path(step["init"]), folder / "encoder", step["weights"])
                 if Path(step["kept"]).is_dir():
                     shutil.copytree(step["kept"], folder / "kept")
                 for task, (option, rows, encoded) in places.items():
-                    keep_task(folder / "kept" / key / task, option, model.heads[task], rows, encoded)
+                    keep_task(folder / "kept" / key / task, option, part_of(weights, f"heads.{task}"), rows, encoded)
             write_json(scores, Path("metrics/steps") / f"{key}.json")
         accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
 

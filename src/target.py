@@ -42,7 +42,7 @@ def main(target: str) -> None:
     curves = nullcontext() if frozen else recording(Path("metrics/curves") / target)
     with curves as live, accelerating(settings, live=live) as accelerator:
         if frozen:
-            encoder = accelerator.prepare(encoder)
+            encoder.to(accelerator.device)  # type: ignore[arg-type]
             facts: dict[str, Any] = {"layer": kind.embedder.layer(encoder)}
         else:
             validation = read_table(rows / "validation.parquet", kind_name)

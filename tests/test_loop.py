@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from accelerate.utils import set_seed
+from accelerate import PartialState
+from accelerate.utils import DistributedType, set_seed
 from transformers import get_linear_schedule_with_warmup
 
 from common.errors import InputError
@@ -25,7 +26,7 @@ from kinds import choice, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
-from training.model import MultiTaskModel, predicting
+from training.model import MultiTaskModel, part_of, predicting
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
@@ -216,7 +217,7 @@ def test_best_keeps_the_weights_of_its_score():
 def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder, toy_folder, tmp_path):
     sizes, weights = [], []
     for dtype in ("float32", "bfloat16"):
-        save_checkpoint(copy.deepcopy(encoder), toy_folder, tmp_path / dtype, dtype)
+        save_checkpoint(copy.deepcopy(encoder), encoder.state_dict(), toy_folder, tmp_path / dtype, dtype)
         sizes.append((tmp_path / dtype / "model.safetensors").stat().st_size)
         weights.append(dict(load_encoder(tmp_path / dtype).named_parameters()))
         assert Tokens(tmp_path / dtype).size == Tokens(toy_folder).size
@@ -228,21 +229,30 @@ def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder,
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_same_model_as_one(toy_folder, tmp_path):
-    """The same global batch over gloo: equal to rounding."""
+@pytest.mark.parametrize(
+    ("file", "keep", "precision"), [("gpus", "last", "no"), ("fsdp", "best", "no"), ("fsdp", "last", "bf16")]
+)
+def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_folder, tmp_path):
+    """The same global batch over gloo, each process with the whole model or with half of it: equal to rounding."""
     for processes in (1, 2):
-        command = [sys.executable, __file__, str(toy_folder), str(tmp_path / str(processes))]
+        command = [sys.executable, __file__, str(toy_folder), str(tmp_path / str(processes)), keep, precision]
         environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        environment["STILTWALK_TIMES"] = str(tmp_path / "none" / "times.jsonl")
         if processes == 2:
-            environment["STILTWALK_LAUNCH"] = "launch/gpus.yaml"
+            environment["STILTWALK_LAUNCH"] = f"launch/{file}.yaml"
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=120
         )
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
-    assert two.pop("processes") == 2 and one.pop("processes") == 1
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], rtol=0, atol=2e-5)
+    assert (one.pop("ways"), two.pop("ways")) == ("NO", "FSDP" if file == "fsdp" else "MULTI_CPU")
+    assert one.keys() == two.keys()
+    # Training moves the weights by about as much as they are.
+    whole, shared = (torch.cat([weight.flatten() for weight in weights.values()]) for weights in (one, two))
+    assert (whole - shared).norm() < {"no": 1e-5, "bf16": 0.05}[precision] * whole.norm()
+    encoders = [dict(load_encoder(tmp_path / f"{n}-encoder").named_parameters()) for n in (1, 2)]
+    for name, weight in encoders[0].items():
+        assert torch.equal(weight, one[f"encoder.{name}"]) and torch.equal(encoders[1][name], two[f"encoder.{name}"])
 
 
 def test_every_row_comes_once_before_any_comes_again():
@@ -282,7 +292,7 @@ def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):
     found = {}
     for precision in ("no", "bf16"):
         device = torch.device("cpu")
-        accelerator = SimpleNamespace(mixed_precision=precision, autocast=nullcontext, device=device)
+        accelerator = SimpleNamespace(mixed_precision=precision, autocast=nullcontext, device=device, is_fsdp2=False)
         with predicting(accelerator, model) as forward:
             found[precision] = forward(*given)
     assert found["bf16"].dtype == torch.bfloat16
@@ -299,18 +309,23 @@ def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, mon
 if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
     from training.launch import launch
 
-    def process(folder: str, out: str) -> None:
+    def process(folder: str, out: str, keep: str, precision: str) -> None:
         loaded, toy_tokens = load_encoder(Path(folder), dropout=0.0), Tokens(Path(folder))
-        toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40})
+        toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40, "keep": keep, "mixed_precision": precision})
         both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
+        if os.environ.get("ACCELERATE_USE_FSDP"):  # Accelerate lets GPUs alone have it; torch has it on a CPU too
+            PartialState(True)
+            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         with accelerating(toy_settings, tasks=2) as accelerator:
             trained, _ = train(accelerator, loaded, both, toy_settings, 7, "toy")
             logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
-            facts = {"processes": accelerator.num_processes, "logits": torch.tensor(np.array(logits))}
+            facts = {"ways": accelerator.distributed_type.value, "logits": torch.tensor(np.array(logits))}
+            weights = accelerator.get_state_dict(trained)
             if accelerator.is_main_process:
-                torch.save({**trained.state_dict(), **facts}, out)
+                torch.save({**weights, **facts}, out)
+                save_checkpoint(trained.encoder, part_of(weights, "encoder"), Path(folder), Path(f"{out}-encoder"))
 
-    launch(process, *sys.argv[1:])
+    launch(lambda: process(*sys.argv[1:]))
 
 
 @pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])

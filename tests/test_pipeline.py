@@ -12,9 +12,14 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.utils import FullyShardedDataParallelPlugin
+from accelerate.utils.launch import prepare_multi_gpu_env
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from dvc.utils.hydra import compose_and_dump
+
+from modeling.encoder import load_encoder
+from training.model import MultiTaskModel
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
@@ -204,8 +209,23 @@ def test_accelerate_reads_every_launch_file(file):
     command = launch_command_parser().parse_args(["--config_file", str(file), "src/target.py", "xnli"])
     args, *_ = _validate_launch_command(command)
     assert args.num_processes == config.num_processes >= 1 and not args.use_cpu and args.mixed_precision == "no"
-    assert args.multi_gpu == (file.stem != "gpu")
+    assert (args.multi_gpu, args.use_fsdp) == (file.stem == "gpus", file.stem == "fsdp")
     assert (args.training_script, args.training_script_args) == ("src/target.py", ["xnli"])
+
+
+def test_accelerate_shares_out_the_layers_of_the_encoder(toy_folder, monkeypatch):
+    """A key that the launcher does not know would be left out without a word."""
+    parser, config = launch_command_parser(), str(ROOT / "launch/fsdp.yaml")
+    assert load_config_from_file(config).fsdp_config.keys() <= vars(parser.parse_args(["script.py"])).keys()
+    args, *_ = _validate_launch_command(parser.parse_args(["--config_file", config, "src/target.py", "xnli"]))
+    for name, value in prepare_multi_gpu_env(args).items():
+        monkeypatch.setenv(name, value)
+    plugin = FullyShardedDataParallelPlugin()
+    assert (plugin.fsdp_version, plugin.reshard_after_forward, plugin.cpu_ram_efficient_loading) == (2, True, False)
+    plugin.set_auto_wrap_policy(MultiTaskModel(load_encoder(toy_folder), {}))  # fails where it has no such layer
+    assert {layer.__name__ for layer in plugin.auto_wrap_policy.keywords["transformer_layer_cls"]} == {
+        "XLMRobertaLayer"
+    }
 
 
 def test_no_stage_is_launched_by_the_users_own_default():

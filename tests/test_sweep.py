@@ -108,9 +108,11 @@ def test_what_the_sweep_itself_sets_cannot_be_overridden():
 
 
 def command(*more: str) -> list[str]:
-    small = [*TINY[:-1], "targets=[xnli,tatoeba]"]
+    """Five orders of two tasks, four trainings, one seed, one target that is not tuned."""
+    small = [*TINY[:-1], "targets=[tatoeba]"]
     sets = [word for override in small for word in ("-S", override)]
-    return [sys.executable, "src/sweep.py", "run", "--tasks", "mnli,squad", "--seeds", "2", *sets, *more]
+    fixed = ["--tasks", "mnli,squad", "--seeds", "1", "--controls", "baseline,single"]
+    return [sys.executable, "src/sweep.py", "run", *fixed, *sets, *more]
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +124,13 @@ def twins(tmp_path_factory) -> tuple[Project, Project]:
 def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
     straight, killed = twins
     said = straight.run(*command("--jobs", "2"))
-    assert "steps: trained 12, reused 4" in said  # 12 distinct steps of 16
+    assert "steps: trained 4, reused 2" in said  # 4 distinct steps of 6
     again = straight.run(*command("--jobs", "2"))
-    assert "0 experiments finished (14 had been before); steps: trained 0, reused 0" in again
+    assert "0 experiments finished (5 had been before); steps: trained 0, reused 0" in again
     assert straight.run("git", "status", "--porcelain") == ""
 
     rng = random.Random(0)
-    for _ in range(5):
+    for _ in range(3):
         process = subprocess.Popen(
             command("--jobs", "1"),
             cwd=killed.folder,
@@ -136,7 +138,7 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(rng.uniform(8, 40))
+        time.sleep(rng.uniform(10, 40))
         process.send_signal(signal.SIGKILL)
         process.wait()
     killed.run(*command("--jobs", "1"))
@@ -145,7 +147,7 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
     one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)
     assert one == other
     study = json.loads(one)
-    assert study["experiments"] == 14 and study["design"]["cells"] == {"present": 28, "expected": 28}
+    assert study["experiments"] == 5 and study["design"]["cells"] == {"present": 5, "expected": 5}
     assert (straight.folder / "report/index.html").is_file()
 
 
@@ -157,12 +159,11 @@ def test_what_cannot_run_is_said_and_the_rest_goes_on(twins):
     said = straight.run(*command(), code=1)
     assert "src/sources/world/reading.py is not committed; a sweep runs what Git has: commit first" in said
     straight.run("git", "commit", "-qam", "broken", "--no-verify")
-    said = straight.run(*command("--name", "broken", "--seeds", "1", "-S", "targets=[udpos]"), code=1)
+    said = straight.run(*command("--name", "broken"), code=1)
     assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'data@squad'", said)
-    # Of seven orders those that read SQuAD fail; none, mnli and null are done.
-    assert "3 experiments finished (0 had been before)" in said and "4 experiments failed" in said
+    assert "2 experiments finished (0 had been before)" in said and "3 experiments failed" in said
     names = straight.run("dvc", "exp", "list", "--name-only").split()
-    assert {"broken.none-s1", "broken.mnli-s1", "broken.null-s1"} == set(names)
+    assert {"broken.none-s1", "broken.mnli-s1"} == set(names)
 
 
 @pytest.mark.slow

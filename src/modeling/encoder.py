@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,17 @@ def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, f
     tokenizer.save_pretrained(folder)
 
 
-def save_checkpoint(encoder: PreTrainedModel, start: Path, folder: Path, dtype: str = "float32") -> None:
+def save_checkpoint(
+    encoder: PreTrainedModel, weights: Mapping[str, torch.Tensor], start: Path, folder: Path, dtype: str = "float32"
+) -> None:
     """Write a trained encoder, and beside it the tokenizer of the folder that training started from.
 
-    dtype: torch's name of what the weights are written in.
+    weights: all of the encoder's, which itself may have a part of them (FSDP). dtype: torch's name of what they are
+    written in.
     """
-    encoder.to(getattr(torch, dtype)).save_pretrained(folder)  # type: ignore[arg-type]
+    encoder.save_pretrained(folder, state_dict={name: w.to(getattr(torch, dtype)) for name, w in weights.items()})
+    encoder.config.dtype = dtype
+    encoder.config.save_pretrained(folder)
     for path in start.iterdir():
         if path.name not in ("config.json", "SOURCE.json") and path.suffix in (".json", ".txt", ".model"):
             shutil.copyfile(path, folder / path.name)

@@ -80,7 +80,10 @@ class Encoded:
     @property
     def vocabulary(self) -> np.ndarray:
         """The distinct token numbers of all rows, sorted."""
-        return np.flatnonzero(np.bincount(self.columns["input_ids"].values))
+        ids = self.columns["input_ids"].values
+        seen = np.zeros(int(ids.max(initial=-1)) + 1, bool)
+        seen[ids] = True  # np.bincount would first copy all of them to 64 bits
+        return np.flatnonzero(seen)
 
     def take(self, rows: Iterable[int]) -> "Encoded":
         """These rows alone, in this order, copied."""
@@ -130,8 +133,8 @@ def training_batches(
         steps -= len(chosen)
 
 
-def token_batches(lengths: np.ndarray, tokens: int, level: bool = False) -> list[np.ndarray]:
-    """All rows, longest first, in batches of at most `tokens` padded tokens (at least one row each).
+def token_batches(lengths: np.ndarray, tokens: int, level: bool = False, processes: int = 1) -> list[np.ndarray]:
+    """All rows, longest first, in batches of at most `tokens` padded tokens, or one row, for each of the processes.
 
     level: a batch that rows of one length fill by half ends with them, so that it has no padding and needs no mask.
     """
@@ -140,7 +143,7 @@ def token_batches(lengths: np.ndarray, tokens: int, level: bool = False) -> list
     batches, start = [], 0
     while start < len(order):
         longest = int(longest_first[start])
-        end = start + max(1, tokens // longest)
+        end = start + processes * max(1, tokens // longest)
         if level:
             alike = start + int(np.count_nonzero(longest_first[start:end] == longest))
             end = alike if (alike - start) * longest >= tokens / 2 else end

@@ -161,7 +161,9 @@ def train(
     if settings.gradient_checkpointing:
         encoder.activation_checkpointing_enable()
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
-    with on_touched_rows(encoder, heads.values(), texts) as touched:
+    # FSDP shares out the whole embedding with the other weights.
+    rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
+    with rows_alone as touched:
         model = MultiTaskModel(encoder, heads)
         optimizer, scheduler = make_optimizer(model, settings, len(plan))
         wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -177,16 +179,19 @@ def train(
             model.train()
             encoded, kind, rows = data[task].train, data[task].kind, next(batches[task])
             terms = max(1, int(encoded.weights[rows].sum()))
-            mine = rows[process::processes]
-            parts = [mine[part] for part in token_batches(encoded.lengths[mine], settings.micro_batch_tokens)]
-            for micro in parts:
+            parts = token_batches(encoded.lengths[rows], settings.micro_batch_tokens, processes=processes)
+            for part in parts:
+                mine = rows[part[process::processes]]
+                # Where a process has none of the part, a row of another's stands in and counts for nothing: weights
+                # that are shared out (FSDP) are put together in every pass, by all processes.
+                counts, mine = len(mine) > 0, mine if len(mine) else rows[part[:1]]
                 # Gradients are exchanged once a step, after the last part.
-                with nullcontext() if micro is parts[-1] else accelerator.no_sync(wrapped):
-                    batch = encoded.tensors(micro, encoder.config.pad_token_id, accelerator.device)
+                with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
+                    batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device)
                     with accelerator.autocast():
                         logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
                     # A share of the step's mean; DDP divides by the processes.
-                    loss = kind.loss(logits.float(), batch) / terms
+                    loss = counts * kind.loss(logits.float(), batch) / terms
                     accelerator.backward(loss * processes)
                     running += loss.detach()
             accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
@@ -260,6 +265,7 @@ def predict(
     mine: list[tuple[int, np.ndarray]] = []
     lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens, level=True)
+    batches += batches[-1:] * (-len(batches) % accelerator.num_processes)  # as many passes of every process (FSDP)
     with predicting(accelerator, model) as forward:
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)

@@ -43,6 +43,13 @@ class MultiTaskModel(nn.Module):
         return head(hidden)
 
 
+def part_of(weights: Mapping[str, torch.Tensor], module: str) -> dict[str, torch.Tensor]:
+    """The weights of one module of the model, under the names that they have there."""
+    return {
+        name.removeprefix(f"{module}."): weight for name, weight in weights.items() if name.startswith(f"{module}.")
+    }
+
+
 @contextlib.contextmanager
 def predicting(accelerator: Accelerator, model: nn.Module) -> Iterator[Callable[..., Any]]:
     """The model's forward pass without dropout and gradients, in the accelerator's precision.
@@ -52,7 +59,7 @@ def predicting(accelerator: Accelerator, model: nn.Module) -> Iterator[Callable[
     """
     model.eval()
     with torch.inference_mode():
-        if accelerator.mixed_precision != "bf16":
+        if accelerator.mixed_precision != "bf16" or accelerator.is_fsdp2:  # which has its own copy in bfloat16
             with accelerator.autocast():
                 yield model
             return
