@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The lock holds every package with its hashes but torch: its CPU and CUDA builds differ and carry one version.
 .venv/installed: requirements.lock
@@ -22,7 +22,7 @@ setup: .venv/installed ## make .venv with the locked dependencies
 .PHONY: repro
 repro: setup ## run the default experiment (dvc exp run) and print its scores
 	dvc exp run
-	python src/compare.py
+	python src/compare.py --table
 
 .PHONY: test
 test: setup check ## all checks and all tests, the slow ones too
@@ -46,11 +46,11 @@ format: setup ## let ruff mend what it can
 
 .PHONY: show
 show: setup ## all experiments, an order a line, with their scores
-	python src/compare.py
+	python src/compare.py --table
 
 .PHONY: report
-report: setup ## report.md: the last run's scores by language, and what to know of its data
-	python src/report.py
+report: setup ## all experiments compared: statistics, figures and the page report/index.html, and open it
+	python src/compare.py --open
 
 # The encoder as it is, without any training, at all test rows. BUCC's files are yours (README, Targets); without them
 # TARGETS=tatoeba.
@@ -65,6 +65,10 @@ anchors: setup ## Tatoeba and BUCC without any training, beside the numbers publ
 .PHONY: bench
 bench: setup ## speed and memory beside transformers' Trainer and faiss (half an hour; OPTIONS=--help)
 	python src/bench/run.py $(OPTIONS)
+
+.PHONY: bench-scale
+bench-scale: setup ## how cost grows with rows, languages, steps and orders (two minutes; OPTIONS=--quick)
+	python src/bench/growth.py $(OPTIONS)
 
 .PHONY: share
 share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote

@@ -269,6 +269,16 @@ def test_token_batches_hold_every_row_within_the_budget():
     assert all(len(batch) * lengths[batch].max() <= 100 or len(batch) == 1 for batch in batches)
 
 
+def test_level_batches_have_no_padding_where_rows_of_one_length_fill_them():
+    lengths = np.random.default_rng(0).permutation(np.repeat([50, 20, 19, 7], [3, 30, 2, 100]))
+    batches = token_batches(lengths, 200, level=True)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert all(len(rows) * lengths[rows].max() <= 200 for rows in batches)
+    assert [sorted(set(lengths[rows].tolist())) for rows in batches] == [[50], [20], [20], [20], [7, 19]] + [[7]] * 4
+    found = [len(rows) for rows in batches]
+    assert found == [3, 10, 10, 10, 10, 28, 28, 28, 8]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

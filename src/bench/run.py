@@ -13,6 +13,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ TRAIN = [
 ]
 PREDICT = [
     ("padded float32", "padded", "no", 8),
-    ("predict float32", "predict", "no", 32),
-    ("predict bf16", "predict", "bf16", 32),
+    ("predict float32", "predict", "no", 160),  # as many rows as a language of XNLI's test
+    ("predict bf16", "predict", "bf16", 160),
 ]
 LIMIT = [("limit float32", "limit", "no", 0), ("limit bf16", "limit", "bf16", 0)]
 RATIOS = {
@@ -49,15 +50,20 @@ RATIOS = {
     "predict_vs_padded": ("predict bf16", "padded float32"),
     "predict_fp32_vs_padded": ("predict float32", "padded float32"),
 }
-PARTS = ("training", "prediction", "mining", "pipeline")
+PARTS = ("training", "prediction", "processes", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
 
 
-def work(spec: dict[str, Any], timeout: float | None = None, **environment: str) -> dict[str, Any]:
-    """One measurement in a process of its own."""
+def work(
+    spec: dict[str, Any],
+    environment: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    launch: Sequence[str] = (),
+) -> dict[str, Any]:
+    """One measurement in a process of its own; `launch` is what starts it in place of Python, in several."""
     done = subprocess.run(
-        [sys.executable, str(WORK), json.dumps(spec)],
-        env=os.environ | {"TQDM_DISABLE": "1"} | environment,
+        [*(launch or (sys.executable,)), str(WORK), json.dumps(spec)],
+        env={**os.environ, "TQDM_DISABLE": "1", **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -82,13 +88,27 @@ def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[s
     return found
 
 
+def processes(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Training at width 384 in one process, and in two by launch/gpus.yaml; on a CPU with one thread each."""
+    several = ("accelerate", "launch", "--config_file", str(Path(__file__).parents[2] / "launch/gpus.yaml"))
+    where = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    found: dict[str, list[dict[str, Any]]] = {"one process": [], "two processes": []}
+    for turn in range(arguments.rounds):
+        for (name, results), launch in zip(found.items(), ((), several), strict=True):
+            spec = {"way": "ours", "precision": "bf16", "steps": 16, "width": 384, "seed": turn}
+            spec |= {"rows": arguments.rows, "tokenizer": arguments.tokenizer}
+            print(f"{name}, round {turn + 1}", file=sys.stderr)
+            results.append(work(spec, where, launch=launch))
+    return found
+
+
 def mining(arguments: argparse.Namespace) -> tuple[str, dict[int, list[dict[str, Any]]]]:
     """With faiss on the fastest of its BLAS kernels, and ours: the kernel, and the measurements by width."""
     times = {}
     for kernel in tqdm(KERNELS, "faiss kernels", unit="kernel"):
         spec = {"way": "mine", "width": 384, "queries": 512, "seed": 0, "faiss only": True}
         try:
-            times[kernel] = work(spec, 60, OPENBLAS_CORETYPE=kernel)["seconds_faiss"]
+            times[kernel] = work(spec, {"OPENBLAS_CORETYPE": kernel}, 60)["seconds_faiss"]
         except subprocess.TimeoutExpired:
             continue
     best = min(times, key=lambda kernel: times[kernel])
@@ -96,7 +116,7 @@ def mining(arguments: argparse.Namespace) -> tuple[str, dict[int, list[dict[str,
     for turn in range(arguments.rounds):
         for width, results in tqdm(found.items(), f"mining, round {turn + 1}", unit="width"):
             spec = {"way": "mine", "width": width, "queries": arguments.queries, "seed": turn}
-            results.append(work(spec, OPENBLAS_CORETYPE=best))
+            results.append(work(spec, {"OPENBLAS_CORETYPE": best}))
     return best, found
 
 
@@ -154,6 +174,16 @@ def main() -> None:
             memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB"
             cores = f"{median([r['cpu'] / r['wall'] for r in results]):.2f} cores"
             lines.append(row(name, rates[name], "tokens/s", f"{share:4.0%} of the limit", memory, cores))
+    if "processes" in arguments.parts:
+        found = facts["measurements"]["processes"] = processes(arguments)
+        pairs = zip(found["two processes"], found["one process"], strict=True)
+        facts["ratios"]["two_processes_vs_one"] = round(
+            median([a["tokens_per_s"] / b["tokens_per_s"] for a, b in pairs]), 2
+        )
+        lines += [
+            row(name, median([r["tokens_per_s"] for r in results]), "tokens/s", "bf16")
+            for name, results in found.items()
+        ]
     if "mining" in arguments.parts:
         kernel, results_of = mining(arguments)
         facts["faiss_kernel"] = kernel or "chosen by OpenBLAS"
