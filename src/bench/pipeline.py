@@ -21,7 +21,7 @@ def experiment(*options: str) -> dict[str, float]:
         subprocess.run(["git", "clone", "--quiet", root, folder], check=True)
         start = time.perf_counter()
         run = subprocess.Popen(
-            ["dvc", "exp", "run", *options],
+            [sys.executable, "src/warm/run.py", "dvc", "exp", "run", *options],
             cwd=folder,
             env=environment | {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,

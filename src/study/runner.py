@@ -32,6 +32,7 @@ from study.cost import Cost, dearest_first
 from study.experiments import git, read_experiments
 from study.plan import Group, Sweep
 from study.trie import Order
+from warm.run import warm
 
 PLACE = Path(".dvc/tmp/sweep")
 SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
@@ -118,6 +119,7 @@ class Runner:
         self.stop = threading.Event()
         self.clones: queue.SimpleQueue[Path] = queue.SimpleQueue()
         self.running: set[subprocess.Popen[str]] = set()
+        self.variables: dict[str, str] = {}
 
     def run(self) -> Outcome:
         """Everything that is not done yet: one experiment alone, so that shared data are made once; then the rest."""
@@ -136,7 +138,7 @@ class Runner:
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self.bar = tqdm(total=max(1, round(seconds)), desc=f"0 of {total} experiments", bar_format=form, mininterval=1)
         self.total = total
-        with self.bar, ThreadPoolExecutor(self.jobs) as pool:
+        with self.bar, warm() as self.variables, ThreadPoolExecutor(self.jobs) as pool:
             try:
                 if first not in before:
                     self._group((first[1], [first[0]]))
@@ -222,7 +224,8 @@ class Runner:
 
     def _environment(self, clone: Path) -> dict[str, str]:
         """One GPU a job where CUDA_VISIBLE_DEVICES names several; no more threads than there are cores."""
-        told = dict(os.environ) | {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
+        told = dict(os.environ) | self.variables
+        told |= {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
         told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told.get('PATH', '')}"
         devices = told.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(devices) >= self.jobs > 1:

@@ -1,0 +1,1 @@
+"""Stages that train, started from a process that has imported their libraries already."""
