@@ -105,7 +105,7 @@ def test_an_order_is_scored_compared_and_plotted(project):
     difference = json.loads(project.run("dvc", "metrics", "diff", "--json", name))
     assert "tasks.xquad.score" in difference["metrics/summary.json"]
     changed = json.loads(project.run("dvc", "params", "diff", "--json", name))["params.yaml"]
-    assert {key.split(".")[0] for key in changed} == {"order", "chain", "final"}
+    assert {key.split(".")[0] for key in changed} == {"order", "chain", "final", "probes", "probed"}
     project.run("dvc", "plots", "show", "--out", "plots")
     page = (project.folder / "plots/index.html").read_text()
     for data in ("metrics/languages/xnli.csv", "metrics/curves/1-squad/train/loss.tsv"):
