@@ -17,7 +17,7 @@ from typing import Any
 from common.errors import InputError
 from common.stage import run, write_json
 from score import COLUMNS
-from study.experiments import Experiment, read_experiments, read_workspace
+from study.experiments import NOW, Experiment, read_experiments, read_workspace
 
 SHOWN = 5  # settings in which experiments differ, at most
 EFFECTS, REPORT = Path("metrics/order_effects.json"), Path("report")
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> None:
         if differing:
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
-        print_table(members)
+        print_table(sorted(members, key=lambda one: (one.name != NOW, one.order, one.seed)))
     print("\nEnglish / mean of the other languages")
     if not arguments.table:
         known, members = max(groups, key=lambda group: len(group[1]))

@@ -117,6 +117,17 @@ def test_an_order_is_scored_compared_and_plotted(project):
     assert ran(back) in ([], ["score"])
 
 
+def test_experiments_are_compared_in_a_table_and_a_report(project):
+    said = project.run(sys.executable, "src/compare.py", "--tasks", "mnli,squad")
+    assert re.search(r"^workspace +mnli -> squad +42 ", said, re.M) and re.search(r" squad -> mnli +42 ", said)
+    study = json.loads((project.folder / "metrics/order_effects.json").read_text())
+    assert study["design"]["orders"] == [["mnli", "squad"], ["squad", "mnli"]] and [] in study["design"]["controls"]
+    kept = {tuple(one["order"]): one for one in study["retention"]}
+    assert [len(row) for row in kept["squad", "mnli"]["matrix"]] == [2, 2]
+    page = (project.folder / "report/index.html").read_text()
+    assert "the generated world" in page and "Whether order matters, this sweep cannot say yet." in page
+
+
 def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
     text = project.run(sys.executable, "src/evaluate.py", "--labels", "data/labels", "--predictions", "predictions")
     scores = json.loads(text[: text.rindex("}") + 1])
@@ -204,10 +215,3 @@ def test_every_task_is_trained_and_scored(project):
     cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]
-    project.run(sys.executable, "src/report.py")
-    report = (project.folder / "report.md").read_text()
-    assert (
-        f"### {', '.join([*nine.split('+'), 'null', 'mlm', 'tli', *summary['tasks']])}\n\n- the generated world"
-        in report
-    )
-    assert f"| all_task | {summary['all_task']:.1f} |" in report

@@ -154,16 +154,17 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
 @pytest.mark.slow
 def test_what_cannot_run_is_said_and_the_rest_goes_on(twins):
     straight, _ = twins
-    changed = straight.folder / "src/sources/world/reading.py"
-    changed.write_text("raise RuntimeError('no reading')\n" + changed.read_text())
+    changed = straight.folder / "src/kinds/qa.py"
+    changed.write_text("raise RuntimeError('no answers')\n" + changed.read_text())
     said = straight.run(*command(), code=1)
-    assert "src/sources/world/reading.py is not committed; a sweep runs what Git has: commit first" in said
+    assert "src/kinds/qa.py is not committed; a sweep runs what Git has: commit first" in said
     straight.run("git", "commit", "-qam", "broken", "--no-verify")
     said = straight.run(*command("--name", "broken"), code=1)
-    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'data@squad'", said)
+    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", said)
     assert "2 experiments finished (0 had been before)" in said and "3 experiments failed" in said
     names = straight.run("dvc", "exp", "list", "--name-only").split()
     assert {"broken.none-s1", "broken.mnli-s1"} == set(names)
+    straight.run("git", "reset", "-q", "--hard", "HEAD~1")
 
 
 @pytest.mark.slow

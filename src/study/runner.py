@@ -37,6 +37,7 @@ from warm.run import warm
 PLACE = Path(".dvc/tmp/sweep")
 SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
+FAILED = re.compile(r"failed to reproduce '([^']+)'")
 TAKEN = re.compile(r"Stage '([^']+)' (?:didn't change, skipping|is cached - skipping run, checking out outputs)")
 
 
@@ -198,6 +199,7 @@ class Runner:
                 file.write(line)
                 file.flush()
                 ran.update(RAN.findall(line))
+                ran.difference_update(FAILED.findall(line))
                 taken.update(TAKEN.findall(line))
                 last = line.strip() or last
             code = process.wait()
