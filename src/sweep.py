@@ -70,7 +70,7 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
     """The orders, the trie of their steps, and what it all takes."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
     for title, orders in (("orders", proper), ("controls", sweep.controls)):
-        print(f"{len(orders)} {title}")
+        print(f"{title}: {len(orders)}")
         for order in orders[:30]:
             print(f"  {' -> '.join(order) or 'none (the encoder as it was pretrained)'}")
         if len(orders) > 30:

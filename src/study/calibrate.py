@@ -2,7 +2,7 @@
 
     python src/study/calibrate.py < '{"encoder": {...}, "training": {...}}'     (blocks of params.yaml)
 
-Prints one line of JSON: the seconds before training starts, and tokens a second.
+Prints one line of JSON: the seconds before training starts, tokens a second, and the number of weights.
 """
 
 import json
@@ -57,22 +57,23 @@ def main() -> None:
     data = {"pair": Data(Kind({"labels": ["0", "1"]}), rows, table, rows.take(range(2)))}
     batch = spec["training"]["batch_size"]
 
-    def timed(steps: int) -> float:
+    def timed(steps: int) -> tuple[float, int]:
         settings = Settings.read(spec["training"] | {"epochs": steps * batch / len(rows), "evaluations": 1})
         encoder = AutoModel.from_config(config, attn_implementation=settings.attention)
         with accelerating(settings) as accelerator:
             begun = time.perf_counter()
             train(accelerator, encoder, data, settings, 0, "calibration")
-            return time.perf_counter() - begun
+            return time.perf_counter() - begun, encoder.num_parameters()
 
     started = time.time() - psutil.Process().create_time()
     timed(2)
     steps = 4
-    while (seconds := timed(steps)) < SECONDS / 2 and steps < 1000:
+    seconds, weights = timed(steps)
+    while seconds < SECONDS / 2 and steps < 1000:
         steps = min(4 * steps, max(2 * steps, round(steps * SECONDS / seconds)))
-    print(
-        json.dumps({"start": round(started, 2), "tokens_per_s": round(steps * batch * rows.lengths.mean() / seconds)})
-    )
+        seconds, weights = timed(steps)
+    rate = round(steps * batch * rows.lengths.mean() / seconds)
+    print(json.dumps({"start": round(started, 2), "tokens_per_s": rate, "weights": weights}))
 
 
 if __name__ == "__main__":

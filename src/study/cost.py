@@ -18,6 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import yaml
+
 from common.errors import InputError
 from common.times import FILE, VARIABLE, work
 from planning.order import keys
@@ -86,6 +88,7 @@ class Speed:
 
     def __init__(self, root: Path):
         self.root = root
+        self.weights = 0  # of the encoder, where it was calibrated
         self.known: dict[str, list[float]] = defaultdict(list)
         path = Path(os.environ.get(VARIABLE, root / FILE))
         if path.is_file():
@@ -123,6 +126,7 @@ class Speed:
                     )
                 facts = json.loads(done.stdout.splitlines()[-1])
                 found[spec] = facts["start"], facts["tokens_per_s"]
+                self.weights = facts["weights"]
             return found[spec]
 
         return calibrate
@@ -181,10 +185,18 @@ def reckon(sweep: Sweep) -> Cost:
                 measured, reckoned = measured + known, reckoned + (not known)
                 seconds += took + STAGE
         of[order, seed] = seconds
-    weights = sweep.root / "models/encoder/model.safetensors"
-    half = sweep.params[sweep.orders[0]]["checkpoints"] == "bfloat16"
-    size = weights.stat().st_size // (2 if half else 1) if weights.is_file() else 0
+    params = sweep.params[sweep.orders[0]]
+    size = encoder_bytes(sweep.root, params["encoder"]) or 4 * speed.weights
+    size //= 2 if params["checkpoints"] == "bfloat16" else 1
     return Cost(of, measured, reckoned, size)
+
+
+def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
+    """Of the encoder that lies in the working tree, where it is the one that is asked for; else 0."""
+    weights, params = root / "models/encoder/model.safetensors", root / "params.yaml"
+    if not (weights.is_file() and params.is_file()):
+        return 0
+    return weights.stat().st_size if yaml.safe_load(params.read_text("utf-8"))["encoder"] == encoder else 0
 
 
 def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:
