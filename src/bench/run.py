@@ -201,7 +201,8 @@ def main() -> None:
         facts["ratios"]["overhead"] = round(rest / seconds["wall"], 2)
         lines.append(
             f"make repro of the last commit, packages at hand: {seconds['wall']:.0f} s, of them "
-            f"{seconds['compute']:.0f} s training and prediction, {seconds['data']:.0f} s data, {rest:.0f} s the rest of {seconds['stages']:.0f} stages"
+            f"{seconds['compute']:.0f} s training and prediction, {seconds['data']:.0f} s data, "
+            f"{rest:.0f} s the rest of {seconds['stages']:.0f} stages"
         )
     OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print("\n".join([f"{facts['machine']}", *lines, ""]))
