@@ -12,6 +12,7 @@ from common.errors import InputError
 
 ENCODER = "models/encoder"
 WEIGHTS = ("float32", "bfloat16")
+FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
 
 
 def check_order(order: Any, known: Iterable[str]) -> list[str]:

@@ -11,25 +11,22 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
-
 from common.errors import InputError
 from common.times import FILE, VARIABLE, work
-from planning.order import keys
+from planning.order import FROZEN, keys
+from study.experiments import read_yaml
 from study.plan import Group, Sweep
 from study.trie import Order
 
 # Real tokens of a row, as a share of the most that its kind allows: near the middle of what the tasks here have.
 FILLED = {"pair": 0.34, "tagging": 0.25, "qa": 0.4, "choice": 0.3, "text": 0.5, "lexical": 0.3}
 ROWS = 100_000  # of a split whose size no record tells
-FROZEN = ("retrieval", "mining")
 PLAIN = 2.5  # seconds of a stage that does not train
 STAGE = 0.8  # seconds that DVC takes around every stage that runs
 EXPERIMENT = 6.0  # seconds of an experiment in which nothing runs
@@ -89,6 +86,7 @@ class Speed:
     def __init__(self, root: Path):
         self.root = root
         self.weights = 0  # of the encoder, where it was calibrated
+        self.calibrations: dict[str, tuple[float, float]] = {}
         self.known: dict[str, list[float]] = defaultdict(list)
         path = Path(os.environ.get(VARIABLE, root / FILE))
         if path.is_file():
@@ -108,28 +106,16 @@ class Speed:
     def calibrated(self, params: dict[str, Any]) -> tuple[float, float]:
         """Seconds until a training stage trains, and the tokens a second of these parameters' encoder, measured now."""
         spec = json.dumps({"encoder": params["encoder"], "training": params["training"]})
-        return self._calibrated(spec)
-
-    @cached_property
-    def _calibrated(self) -> Callable[[str], tuple[float, float]]:
-        found: dict[str, tuple[float, float]] = {}
-
-        def calibrate(spec: str) -> tuple[float, float]:
-            if spec not in found:
-                print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
-                done = subprocess.run(
-                    [sys.executable, str(CALIBRATE)], cwd=self.root, input=spec, capture_output=True, text=True
-                )
-                if done.returncode:
-                    raise InputError(
-                        f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}"
-                    )
-                facts = json.loads(done.stdout.splitlines()[-1])
-                found[spec] = facts["start"], facts["tokens_per_s"]
-                self.weights = facts["weights"]
-            return found[spec]
-
-        return calibrate
+        if spec not in self.calibrations:
+            print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
+            command = [sys.executable, str(CALIBRATE)]
+            done = subprocess.run(command, cwd=self.root, input=spec, capture_output=True, text=True)
+            if done.returncode:
+                raise InputError(f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}")
+            facts = json.loads(done.stdout.splitlines()[-1])
+            self.calibrations[spec] = facts["start"], facts["tokens_per_s"]
+            self.weights = facts["weights"]
+        return self.calibrations[spec]
 
 
 def tokens(stage: Stage, params: dict[str, Any]) -> float:
@@ -196,7 +182,7 @@ def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
     weights, params = root / "models/encoder/model.safetensors", root / "params.yaml"
     if not (weights.is_file() and params.is_file()):
         return 0
-    return weights.stat().st_size if yaml.safe_load(params.read_text("utf-8"))["encoder"] == encoder else 0
+    return weights.stat().st_size if read_yaml(params.read_text(encoding="utf-8"))["encoder"] == encoder else 0
 
 
 def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:

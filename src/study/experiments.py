@@ -68,9 +68,14 @@ def read_workspace(root: Path = Path()) -> list[Experiment]:
     return [Experiment(NOW, "", "", *_parsed([path.read_text(encoding="utf-8") for path in paths]))]
 
 
+def read_yaml(text: str) -> Any:
+    """YAML, read in C where that is there."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def _parsed(texts: list[Any]) -> tuple[Any, Any, Any]:
     params, summary, cells = texts
-    return yaml.load(params, getattr(yaml, "CSafeLoader", yaml.SafeLoader)), json.loads(summary), json.loads(cells)
+    return read_yaml(params), json.loads(summary), json.loads(cells)
 
 
 def _blobs(names: Iterable[str], root: Path) -> Iterator[str | None]:

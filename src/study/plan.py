@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
 from dvc.utils.hydra import compose_and_dump
 from tqdm import tqdm
 
 from common.errors import InputError
 from study.designs import controls, make_orders
+from study.experiments import read_yaml
 from study.trie import Order, branches, depth_first, prefixes
 
 Group: TypeAlias = tuple[int, list[Order]]
@@ -79,7 +79,7 @@ class Sweep:
                 compose_and_dump(
                     out, str((self.root / "conf").resolve()), None, "config", str((self.root / "src").resolve()), sets
                 )
-                found[order] = yaml.load(out.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+                found[order] = read_yaml(out.read_text(encoding="utf-8"))
         return found
 
     def params_of(self, order: Order, seed: int) -> dict[str, Any]:

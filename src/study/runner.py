@@ -34,7 +34,7 @@ from study.plan import Group, Sweep
 from study.trie import Order
 from warm.run import warm
 
-PLACE = Path(".dvc/tmp/sweep")
+PLACE, OWN = Path(".dvc/tmp/sweep"), Path("data/own")
 SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
@@ -126,14 +126,16 @@ class Runner:
         """Everything that is not done yet: one experiment alone, so that shared data are made once; then the rest."""
         before = done_before(self.sweep)
         self.outcome.done = len(before)
-        groups = [
-            (seed, [order for order in orders if (order, seed) not in before]) for seed, orders in self.sweep.groups
-        ]
         first = self.sweep.first
-        rest = [(seed, [order for order in orders if (order, seed) != first]) for seed, orders in groups]
+        rest = [
+            (seed, [order for order in orders if (order, seed) not in before])
+            for seed, orders in self.sweep.after_the_first()
+        ]
         rest = dearest_first([group for group in rest if group[1]], self.cost)
-        total = sum(len(orders) for _, orders in groups)
-        seconds = sum(self.cost.of[order, seed] for seed, orders in groups for order in orders)
+        left = self.cost.of.keys() - before
+        if not left:
+            return self.outcome
+        total, seconds = len(left), sum(self.cost.of[one] for one in left)
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -162,9 +164,8 @@ class Runner:
             git("config", key, value or "sweep@localhost", root=folder)
         cache = Path(_dvc(root, "cache", "dir").strip())
         _dvc(folder, "cache", "dir", "--local", str((root / cache).resolve()))
-        for name in ("data/own",):
-            if (root / name).is_dir():
-                shutil.copytree(root / name, folder / name, symlinks=True)
+        if (root / OWN).is_dir():
+            shutil.copytree(root / OWN, folder / OWN, symlinks=True)
         return folder
 
     def _group(self, group: Group) -> None:

@@ -11,10 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.errors import InputError
-from planning.order import chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
+from planning.order import FROZEN, chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
 from training.settings import Settings
 
-FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
 
