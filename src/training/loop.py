@@ -68,8 +68,12 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
         torch.set_num_threads(settings.threads)
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
-        # In a joint step the heads of the other tasks get no gradient.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=tasks > 1)],
+        # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
+        kwargs_handlers=[
+            DistributedDataParallelKwargs(
+                find_unused_parameters=tasks > 1, gradient_as_bucket_view=True, broadcast_buffers=False
+            )
+        ],
         log_with=DVCLiveTracker(live=live) if live else None,
     )
     accelerator.init_trackers("stiltwalk")
