@@ -48,6 +48,11 @@ format: setup ## let ruff mend what it can
 show: setup ## all experiments, an order a line, with their scores
 	python src/compare.py --table
 
+SWEEP ?= --tasks mnli,squad,hellaswag --design all --seeds 3 --jobs 2
+.PHONY: sweep
+sweep: setup ## all orders of three tasks and their controls, three seeds (SWEEP=... for another design)
+	python src/sweep.py run $(SWEEP)
+
 .PHONY: report
 report: setup ## all experiments compared: statistics, figures and the page report/index.html, and open it
 	python src/compare.py --open
