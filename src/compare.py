@@ -49,13 +49,13 @@ def main(arguments: argparse.Namespace) -> None:
 def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
     """Statistics, figures and page of experiments that differ in order and seed alone."""
     from study.effects import order_effects
-    from study.gather import by_language, kinds, permuted, retention, tables, trajectories
+    from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
     from study.notes import notes
     from study.page import write_report
 
     # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
     latest = {(one.order, one.seed): one for one in members}
-    runs = [latest[key] for key in sorted(latest)]
+    runs, others = of_common_seeds([latest[key] for key in sorted(latest)])
     tasks = tasks or permuted(runs)
     if len(tasks) < 2:
         print("\nno order to compare with its reverse yet: python src/sweep.py plan --tasks mnli,squad --seeds 3")
@@ -70,6 +70,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         "retention": retention(runs),
         "trajectory": trajectories(runs),
         "runs": [{"name": one.name, "order": list(one.order), "seed": one.seed, "flags": []} for one in runs],
+        "left_out": [{"name": one.name, "order": list(one.order), "seed": one.seed} for one in others],
         "notes": notes(sources(runs)),
     }
     write_json(study, EFFECTS)

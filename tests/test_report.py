@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from study.experiments import Experiment
-from study.gather import permuted, retention, settings, trajectories
+from study.gather import of_common_seeds, permuted, retention, settings, trajectories
 from study.notes import about
 
 
@@ -93,3 +93,12 @@ def test_the_permuted_tasks_are_those_of_most_orders():
         "squad",
     ]
     assert permuted([experiment(("mnli",), 1, [[1.0]])]) == []
+
+
+def test_a_run_of_a_seed_that_few_orders_have_is_set_apart():
+    orders = [("mnli",), ("squad",), ("mnli", "squad")]
+    runs = [experiment(o, seed, [[1.0] * n for n in range(1, len(o) + 1)]) for seed in (1, 2) for o in orders]
+    lone = experiment(("mnli",), 42, [[1.0]])
+    missing = runs[:-1]  # a seed that lacks an order or two is kept
+    assert of_common_seeds([*missing, lone]) == (missing, [lone])
+    assert of_common_seeds([lone]) == ([lone], [])

@@ -14,7 +14,7 @@ import pytest
 
 from common.errors import InputError
 from common.times import work
-from study.cost import Speed, Stage, on_the_clock, reckon, stages
+from study.cost import START, Speed, Stage, on_the_clock, reckon, stages
 from study.plan import Sweep
 from sweep import seeds
 from test_experiments import TINY, Project, clone
@@ -79,11 +79,11 @@ def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
     # MNLI as the second step is the same work, with any seed; with more rows it is another.
     second = Stage("intermediate.py", "2-mnli", ())
     assert speed.seconds(second, plan.params[("squad", "mnli")]) == (11.0, True)
-    monkeypatch.setattr(Speed, "calibrated", lambda *_: (2.0, 1000.0))
+    monkeypatch.setattr(Speed, "calibrated", lambda *_: 1000.0)
     more = Sweep.make(["mnli", "squad"], "all", [1], (), ["sample.train=99"], "", ROOT)
     seconds, known = speed.seconds(second, more.params[("squad", "mnli")])
     # 99 rows, three passes, about a third of 64 tokens; three validations of 500 rows count a third.
-    assert not known and seconds == pytest.approx(2 + 0.34 * 64 * (3 * 99 + 500) / 1000)
+    assert not known and seconds == pytest.approx(START + 0.34 * 64 * (3 * 99 + 500) / 1000)
     cost = reckon(plan)
     alone, two = (on_the_clock(plan, cost, jobs) for jobs in (1, 2))
     assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone

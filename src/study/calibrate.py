@@ -2,7 +2,7 @@
 
     python src/study/calibrate.py < '{"encoder": {...}, "training": {...}}'     (blocks of params.yaml)
 
-Prints one line of JSON: the seconds before training starts, tokens a second, and the number of weights.
+Prints one line of JSON: tokens a second, and the number of weights.
 """
 
 import json
@@ -11,8 +11,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -65,7 +63,6 @@ def main() -> None:
             train(accelerator, encoder, data, settings, 0, "calibration")
             return time.perf_counter() - begun, encoder.num_parameters()
 
-    started = time.time() - psutil.Process().create_time()
     timed(2)
     steps = 4
     seconds, weights = timed(steps)
@@ -73,7 +70,7 @@ def main() -> None:
         steps = min(4 * steps, max(2 * steps, round(steps * SECONDS / seconds)))
         seconds, weights = timed(steps)
     rate = round(steps * batch * rows.lengths.mean() / seconds)
-    print(json.dumps({"start": round(started, 2), "tokens_per_s": rate, "weights": weights}))
+    print(json.dumps({"tokens_per_s": rate, "weights": weights}))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,9 @@ from study.trie import Order
 # Real tokens of a row, as a share of the most that its kind allows: near the middle of what the tasks here have.
 FILLED = {"pair": 0.34, "tagging": 0.25, "qa": 0.4, "choice": 0.3, "text": 0.5, "lexical": 0.3}
 ROWS = 100_000  # of a split whose size no record tells
-PLAIN = 2.5  # seconds of a stage that does not train
-STAGE = 0.8  # seconds that DVC takes around every stage that runs
+START = 0.7  # seconds until a stage that was started warm trains
+PLAIN = 1.2  # seconds of a stage that does not train
+STAGE = 1.5  # seconds that DVC takes around every stage that runs
 EXPERIMENT = 6.0  # seconds of an experiment in which nothing runs
 CALIBRATE = Path(__file__).parent / "calibrate.py"
 
@@ -86,7 +87,7 @@ class Speed:
     def __init__(self, root: Path):
         self.root = root
         self.weights = 0  # of the encoder, where it was calibrated
-        self.calibrations: dict[str, tuple[float, float]] = {}
+        self.calibrations: dict[str, float] = {}
         self.known: dict[str, list[float]] = defaultdict(list)
         path = Path(os.environ.get(VARIABLE, root / FILE))
         if path.is_file():
@@ -100,11 +101,10 @@ class Speed:
             return median(found[-5:]), True
         if stage.script not in ("encoder.py", "intermediate.py", "target.py", "probe.py"):
             return PLAIN, False
-        start, rate = self.calibrated(params)
-        return start + tokens(stage, params) / rate, False
+        return START + tokens(stage, params) / self.calibrated(params), False
 
-    def calibrated(self, params: dict[str, Any]) -> tuple[float, float]:
-        """Seconds until a training stage trains, and the tokens a second of these parameters' encoder, measured now."""
+    def calibrated(self, params: dict[str, Any]) -> float:
+        """The tokens a second of these parameters' encoder, measured now."""
         spec = json.dumps({"encoder": params["encoder"], "training": params["training"]})
         if spec not in self.calibrations:
             print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
@@ -113,7 +113,7 @@ class Speed:
             if done.returncode:
                 raise InputError(f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}")
             facts = json.loads(done.stdout.splitlines()[-1])
-            self.calibrations[spec] = facts["start"], facts["tokens_per_s"]
+            self.calibrations[spec] = facts["tokens_per_s"]
             self.weights = facts["weights"]
         return self.calibrations[spec]
 

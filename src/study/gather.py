@@ -65,6 +65,13 @@ def permuted(experiments: Iterable[Experiment]) -> list[str]:
     return sorted(best)
 
 
+def of_common_seeds(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[Experiment]]:
+    """Experiments of the seeds that most orders have; and the others, which alone in their seed would leave holes."""
+    orders = Counter(experiment.seed for experiment in experiments)
+    common = {seed for seed, number in orders.items() if 2 * number >= max(orders.values())}
+    return [one for one in experiments if one.seed in common], [one for one in experiments if one.seed not in common]
+
+
 def tables(experiments: Sequence[Experiment]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Test scores (order, seed, target, language, score) and English validation scores (order, seed, target, score)."""
     scores, validation = [], []

@@ -142,11 +142,17 @@ def power(study: Mapping[str, Any]) -> str:
 
 
 def holes(study: Mapping[str, Any]) -> str:
-    """What is missing or flagged."""
+    """What is missing, left out or flagged."""
     cells, flagged = study["design"]["cells"], [run for run in study.get("runs") or [] if run["flags"]]
     parts = []
     if lost := cells["expected"] - cells["present"]:
         parts.append(f"{lost} of {cells['expected']} cells (order, seed, target) are missing.")
+    if others := study.get("left_out"):
+        seeds = [str(seed) for seed in sorted({run["seed"] for run in others})]
+        parts.append(
+            f"{count(len(others), 'run')} with {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}, which few of "
+            f"the orders have, {'is' if len(others) == 1 else 'are'} left out."
+        )
     if len(study["design"]["seeds"]) == 2:
         parts.append("Two seeds give intervals too wide to be of use; three or more are better.")
     if flagged:
