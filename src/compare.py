@@ -69,7 +69,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         "languages": by_language(runs),
         "retention": retention(runs),
         "trajectory": trajectories(runs),
-        "runs": [{"name": one.name, "order": list(one.order), "seed": one.seed, "flags": []} for one in runs],
+        "runs": [{"name": one.name, "order": list(one.order), "seed": one.seed, "flags": flags(one)} for one in runs],
         "left_out": [{"name": one.name, "order": list(one.order), "seed": one.seed} for one in others],
         "notes": notes(sources(runs)),
     }
@@ -80,6 +80,11 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         share = whole["shares_of_mean"]["order"]
         print(f"\norder over all targets: p {whole['p']:.3f}, {100 * share:.0f} % of the variance between runs")
     print(f"{EFFECTS}, {REPORT / 'index.html'}: {len(runs)} experiments")
+
+
+def flags(run: Experiment) -> list[str]:
+    """What was wrong with a step or a target of the run."""
+    return [f"{where} {why}" for where, why in run.summary.get("flags", {}).items()]
 
 
 def described(params: dict[str, Any]) -> dict[str, Any]:

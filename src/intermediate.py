@@ -10,6 +10,8 @@ import json
 import shutil
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from modeling.encoder import load_encoder, save_checkpoint
 from training.encoded import Encoded
 from training.kept import keep_task
 from training.launch import launch
-from training.loop import Data, accelerating, recording, seed_of, train
+from training.loop import Data, accelerating, recording, seed_of, train_soundly
 from training.model import part_of
+from training.resume import Resume
 from training.settings import Settings
 
 ROWS = ("data/intermediate", "data/encoded/intermediate")
@@ -31,7 +34,6 @@ def main(key: str) -> None:
     seed, step = read_params("seed", f"chain.{key}")
     block, options = read_params(f"mixtures.{step['mixture']}.training", f"mixtures.{step['mixture']}.tasks")
     settings = Settings.read(block, f"mixtures.{step['mixture']}.training")
-    encoder = load_encoder(Path(step["init"]), settings.dropout, settings.attention)
     data, places = {}, {}
     for task, option in options.items():
         rows, encoded = (Path(folder) / step["mixture"] / task for folder in ROWS)
@@ -42,26 +44,35 @@ def main(key: str) -> None:
         train_rows, validation_rows = (Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation"))
         data[task] = Data(kind, train_rows, validation, validation_rows)
 
-    curves = recording(Path("metrics/curves") / key)
+    init, mixture = Path(step["init"]), step["mixture"]
+    resume = Resume(key, [seed, mixture, block, options], [init, *(Path(folder) / mixture for folder in ROWS)])
+    curves = recording(Path("metrics/curves") / key, resume)
     with curves as live, accelerating(settings, len(data), live) as accelerator:
+        load = partial(load_encoder, init, settings.dropout, settings.attention)
         around: Any = nullcontext()
-        if options[task]["kind"] == "lexical":  # such a task is alone in its step
+        if options[task]["kind"] == "lexical":  # such a task is alone in its step; weights are put in once, for one try
+            encoder, settings = load(), replace(settings, retries=0)
             layers = Path("metrics/layers") / key
             pairs = {"seen": data[task].train, "unseen": data[task].validation}
             around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, layers)
+            load = partial(lambda injected: injected, encoder)
         with around:
-            model, scores = train(accelerator, encoder, data, settings, seed_of(seed, step["mixture"]), key)
+            seeds = partial(seed_of, seed, mixture)
+            model, scores, wrong = train_soundly(accelerator, load, data, settings, seeds, key, resume)
         weights = accelerator.get_state_dict(model)  # where each process has a part (FSDP), the main one gets all
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
                 own = part_of(weights, "encoder")
-                save_checkpoint(model.encoder, own, Path(step["init"]), folder / "encoder", step["weights"])
+                save_checkpoint(model.encoder, own, init, folder / "encoder", step["weights"])
                 if Path(step["kept"]).is_dir():
                     shutil.copytree(step["kept"], folder / "kept")
                 for task, (option, rows, encoded) in places.items():
+                    option |= {"flag": wrong.get("flags", {}).get(task, "")}
                     keep_task(folder / "kept" / key / task, option, part_of(weights, f"heads.{task}"), rows, encoded)
-            write_json(scores, Path("metrics/steps") / f"{key}.json")
-        accelerator.print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in scores.items()))
+            write_json(scores | wrong, Path("metrics/steps") / f"{key}.json")
+            resume.remove()
+        found = {task: wrong.get("flags", {}).get(task) or score for task, score in scores.items()}
+        accelerator.print(f"{key}: validation " + ", ".join(f"{task} {told}" for task, told in found.items()))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def main(key: str) -> None:
         kept = retained(accelerator, encoder, Path(probe["kept"]), settings)
         layers = retrieved(accelerator, encoder, probe["task"], settings) if probe["task"] else []
         if accelerator.is_main_process:
-            write_json(found | {key: {"retention": kept, "retrieval": layers}}, Path("metrics/probes") / f"{key}.json")
+            own = {"retention": kept, "retrieval": layers, "flags": flagged(Path(probe["kept"]) / key)}
+            write_json(found | {key: own}, Path("metrics/probes") / f"{key}.json")
             trajectory = Path("metrics/trajectory") / f"{key}.csv"
             trajectory.parent.mkdir(parents=True, exist_ok=True)
             with trajectory.open("w", encoding="utf-8", newline="") as file:
@@ -51,6 +52,13 @@ def main(key: str) -> None:
         parts = [f"{step} {scores}" for step, scores in kept.items()]
         parts += [f"tatoeba by hidden state {' '.join(f'{score:.1f}' for score in layers)}"] if layers else []
         accelerator.print(f"{key}: {', '.join(parts)}")
+
+
+def flagged(folder: Path) -> dict[str, str]:
+    """What was wrong with the step's own training, by task."""
+    files = sorted(folder.glob(f"*/{OPTIONS}"))
+    flags = {path.parent.name: json.loads(path.read_text(encoding="utf-8"))["flag"] for path in files}
+    return {task: flag for task, flag in flags.items() if flag}
 
 
 def retained(

@@ -42,8 +42,10 @@ def main() -> None:
         for target, scored in scores.items()
     }
     groups = group_scores({target: scored.score for target, scored in scores.items()})
-    write_json({**groups, "tasks": tasks}, Path("metrics/summary.json"))
-    print_summary(order, tasks, groups)
+    flags = {f"{key} {task}": why for key, step in steps.items() for task, why in step["flags"].items()}
+    flags |= {target: why for target in leaks for why in facts(target).get("flags", {}).values()}
+    write_json({**groups, "tasks": tasks} | ({"flags": flags} if flags else {}), Path("metrics/summary.json"))
+    print_summary(order, tasks, groups, flags)
 
 
 def columns(scored: TaskScores) -> dict[str, float | None]:
@@ -52,11 +54,18 @@ def columns(scored: TaskScores) -> dict[str, float | None]:
 
 def validation(target: str) -> float | None:
     """The main score of the tuned target on its English validation rows; None where nothing is tuned."""
-    facts = json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
-    return next(iter(facts[target].values())) if target in facts else None
+    found = facts(target)
+    return next(iter(found[target].values())) if target in found else None
 
 
-def print_summary(order: list[str | None], tasks: dict[str, dict[str, Any]], groups: dict[str, float]) -> None:
+def facts(target: str) -> dict[str, Any]:
+    """What the stage of the target wrote about its training, or of its retrieval."""
+    return json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
+
+
+def print_summary(
+    order: list[str | None], tasks: dict[str, dict[str, Any]], groups: dict[str, float], flags: dict[str, str]
+) -> None:
     print(f"order: {' -> '.join(step or 'null' for step in order) or 'none (the encoder as it was pretrained)'}")
     print(f"{'':12}" + "".join(f"{column.replace('_', '-'):>13}" for column in COLUMNS) + "  leak")
     for target, task in tasks.items():
@@ -67,6 +76,8 @@ def print_summary(order: list[str | None], tasks: dict[str, dict[str, Any]], gro
         )
     for name, value in groups.items():
         print(f"{name:12}{value:13.2f}")
+    for where, why in flags.items():
+        print(f"flag: {where} {why}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from contextlib import nullcontext
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from common.tables import read_table
 from modeling.encoder import load_encoder
 from training.encoded import Encoded
 from training.launch import launch
-from training.loop import Data, accelerating, predict, recording, seed_of, train
+from training.loop import Data, accelerating, predict, recording, seed_of, train_soundly
+from training.resume import Resume
 from training.settings import Settings
 
 FROZEN = ("retrieval", "mining")  # kinds that read the encoder as it is
@@ -30,7 +32,7 @@ def main(target: str) -> None:
     seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
     options = read_params(f"benchmark.{target}.task")
     settings, kind_name = Settings.read(block, f"benchmark.{target}.training"), options["kind"]
-    encoder = load_encoder(Path(final), settings.dropout, settings.attention)
+    load = partial(load_encoder, Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
     rows, encoded = Path("data/xtreme") / target, Path("data/encoded/xtreme") / target
     labels = json.loads((encoded / "labels.json").read_text(encoding="utf-8"))
@@ -39,9 +41,11 @@ def main(target: str) -> None:
     tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
 
     frozen = kind_name in FROZEN
-    curves = nullcontext() if frozen else recording(Path("metrics/curves") / target)
+    resume = Resume(target, [seed, block, options], [Path(final), rows, encoded])
+    curves = nullcontext() if frozen else recording(Path("metrics/curves") / target, resume)
     with curves as live, accelerating(settings, live=live) as accelerator:
         if frozen:
+            encoder = load()
             encoder.to(accelerator.device)  # type: ignore[arg-type]
             facts: dict[str, Any] = {"layer": kind.embedder.layer(encoder)}
         else:
@@ -50,7 +54,9 @@ def main(target: str) -> None:
                 Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation")
             )
             data = Data(kind, train_rows, validation, validation_rows)
-            model, facts = train(accelerator, encoder, {target: data}, settings, seed_of(seed, target), target)
+            seeds = partial(seed_of, seed, target)
+            model, scores, wrong = train_soundly(accelerator, load, {target: data}, settings, seeds, target, resume)
+            facts = scores | wrong
 
         start = time.perf_counter()
         found: dict[str, list[Any]] = {}
@@ -71,6 +77,7 @@ def main(target: str) -> None:
             with whole_folder(Path("predictions") / target) as folder:
                 for language, predictions in found.items():
                     kind.write(predictions, tests[language], folder / f"test-{language}.{module.SUFFIX}")
+            resume.remove()
         accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
 
 

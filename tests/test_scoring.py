@@ -205,10 +205,14 @@ def test_stage_score_writes_metrics_and_cells_or_one_line(tmp_path: Path) -> Non
     write(tmp_path / "predictions/xnli", en="neutral\nentailment\n", de="neutral\nneutral\n")
     write(tmp_path / "data/labels/tatoeba", de="0\n1\n")
     write(tmp_path / "predictions/tatoeba", de="0\n1\n")
-    for name, facts in {"targets/xnli": {"xnli": {"accuracy": 62.5}}, "targets/tatoeba": {"layer": 2}}.items():
+    for name, facts in {
+        "targets/xnli": {"xnli": {"accuracy": 62.5}, "flags": {"xnli": "not learned"}},
+        "targets/tatoeba": {"layer": 2},
+    }.items():
         (tmp_path / "metrics" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "metrics" / f"{name}.json").write_text(json.dumps(facts))
-    probes = {"1-mnli": {"retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}}, "retrieval": [10.0]}}
+    probes = {"1-mnli": {"retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}}, "retrieval": [10.0], "flags": {}}}
+    probes["1-mnli"]["flags"] = {"mnli": "collapsed to 'neutral'"}
     (tmp_path / "probes.json").write_text(json.dumps(probes))
     params = {"order": ["mnli"], "leaks": {"xnli": ["mnli"], "tatoeba": []}, "probed": "probes.json"}
     (tmp_path / "params.yaml").write_text(json.dumps(params))
@@ -224,7 +228,10 @@ def test_stage_score_writes_metrics_and_cells_or_one_line(tmp_path: Path) -> Non
         "languages": {"de": {"accuracy": 50}, "en": {"accuracy": 100}},
     }
     assert (tmp_path / "metrics/languages/xnli.csv").read_text() == "task,language,score\nxnli,de,50.0\nxnli,en,100.0\n"
-    assert json.loads((tmp_path / "metrics/summary.json").read_text())["tasks"] == {
+    summary = json.loads((tmp_path / "metrics/summary.json").read_text())
+    assert summary["flags"] == {"1-mnli mnli": "collapsed to 'neutral'", "xnli": "not learned"}
+    assert "flag: 1-mnli mnli collapsed to 'neutral'" in done.stdout
+    assert summary["tasks"] == {
         "xnli": {"score": 75, "english": 100, "non_english": 50, "gap": 50, "leak": "mnli"},
         "tatoeba": {"score": 100, "non_english": 100},
     }

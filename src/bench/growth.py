@@ -126,7 +126,7 @@ def examples(count: int, folder: Path) -> dict[str, Span]:
         stamps.clear()
         start, begin = time.process_time(), time.monotonic()
         data = {"nli": Data(Pairs(), rows, pa.table({}), few)}
-        model, _ = train(accelerator, encoder, data, settings(count, STEPS), 0, "measured")
+        model, *_ = train(accelerator, encoder, data, settings(count, STEPS), 0, "measured")
         end = time.monotonic()
         setup = Span(stamps[0][0] - start, begin, stamps[0][1])
         step = Span(float(np.median(np.diff([seconds for seconds, _ in stamps[:STEPS]]))), stamps[0][1], end)

@@ -52,6 +52,7 @@ SETTINGS = {
     "evaluations": 1,
     "keep": "last",
     "prediction_tokens": 4096,
+    "retries": 0,
     "sampler": "proportional",
     "cap": 1,
     "temperature": 1.0,

@@ -16,6 +16,10 @@ from common.errors import InputError
 from common.times import note
 
 PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
+STATES, STATES_VARIABLE = (
+    Path(".dvc/tmp/resume"),
+    "STILTWALK_RESUME",
+)  # where stopped trainings lie (training/resume.py)
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.

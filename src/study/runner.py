@@ -26,6 +26,7 @@ import psutil
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.stage import STATES, STATES_VARIABLE
 from common.times import FILE, VARIABLE
 from planning.order import keys
 from study.cost import Cost, dearest_first
@@ -229,6 +230,7 @@ class Runner:
         """One GPU a job where CUDA_VISIBLE_DEVICES names several; no more threads than there are cores."""
         told = dict(os.environ) | self.variables
         told |= {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
+        told[STATES_VARIABLE] = str((self.sweep.root / STATES).resolve())
         told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told.get('PATH', '')}"
         devices = told.get("CUDA_VISIBLE_DEVICES", "").split(",")
         if len(devices) >= self.jobs > 1:

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +27,19 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from common.errors import InputError
 from common.stage import whole_folder
 from training.encoded import Encoded, token_batches, training_batches
+from training.flags import flag
 from training.model import MultiTaskModel, predicting
+from training.resume import ENDED, Resume
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
 NO_DECAY = ("bias", "LayerNorm.weight")
+Scores = dict[str, dict[str, float]]
+Flags = dict[str, str]
+
+
+class NotFinite(InputError):
+    """The loss of a training is not a number any more."""
 
 
 class Kind(Protocol):
@@ -41,6 +49,7 @@ class Kind(Protocol):
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[Any]: ...
     def evaluate(self, predictions: list[Any], table: pa.Table) -> dict[str, float]: ...
+    def guess(self, table: pa.Table) -> list[Any] | None: ...
     def write(self, predictions: list[Any], table: pa.Table, path: Path) -> None: ...
 
 
@@ -54,9 +63,10 @@ class Data:
     validation: Encoded
 
 
-def seed_of(seed: int, *names: str) -> int:
-    """A seed of its own for every mixture or target: the same wherever in an order it stands."""
-    return int.from_bytes(hashlib.sha256("/".join([str(seed), *names]).encode()).digest()[:4], "little")
+def seed_of(seed: int, name: str, attempt: int = 0) -> int:
+    """A seed of its own for every mixture or target: the same wherever in an order it stands; and for each attempt."""
+    parts = [str(seed), name, *([f"attempt {attempt}"] if attempt else [])]
+    return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:4], "little")
 
 
 @contextlib.contextmanager
@@ -85,16 +95,18 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
 
 
 @contextlib.contextmanager
-def recording(curves: Path) -> Iterator[Live | None]:
+def recording(curves: Path, resume: Resume) -> Iterator[Live | None]:
     """DVCLive for one training (None but on the main process); at the end `curves` holds one TSV file a curve.
 
-    Nothing with a clock in it is kept: the same run gives the same bytes.
+    A training that is taken up again goes on with its own. Nothing with a clock in it is kept: the same run gives the
+    same bytes.
     """
     if int(os.environ.get("RANK", 0)):
         yield None
         return
     with tempfile.TemporaryDirectory() as folder, whole_folder(curves) as out:
-        yield Live(folder, save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+        going_on, resume.recorded = resume.curves(Path(folder)), Path(folder)
+        yield Live(folder, resume=going_on, save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
         shutil.copytree(Path(folder) / "plots" / "metrics", out, dirs_exist_ok=True)
 
 
@@ -140,13 +152,19 @@ def plan_steps(data: Mapping[str, Data], settings: Settings, generator: np.rando
 
 
 def train(
-    accelerator: Accelerator, encoder: PreTrainedModel, data: dict[str, Data], settings: Settings, seed: int, name: str
-) -> tuple[MultiTaskModel, dict[str, dict[str, float]]]:
+    accelerator: Accelerator,
+    encoder: PreTrainedModel,
+    data: dict[str, Data],
+    settings: Settings,
+    seed: int,
+    name: str,
+    resume: Resume | None = None,
+) -> tuple[MultiTaskModel, Scores, Flags]:
     """Train the encoder, with a fresh head a task, on the tasks' rows; one batch is of one task.
 
     The loss of a step is the mean over all its loss terms, on however many processes and micro-batches they lie.
-    Returns the model with the weights to keep and their validation scores by task. Raises InputError where the loss
-    is not finite.
+    Returns the model with the weights to keep, their validation scores by task, and what is wrong with which task.
+    Raises NotFinite where the loss is not finite. With `resume` it goes on from a saved state, and saves its own.
     """
     if settings.batch_size < accelerator.num_processes:
         raise InputError(
@@ -167,7 +185,7 @@ def train(
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
     # FSDP shares out the whole embedding with the other weights.
     rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
-    with rows_alone as touched:
+    with rows_alone as touched, resume or nullcontext():
         model = MultiTaskModel(encoder, heads)
         optimizer, scheduler = make_optimizer(model, settings, len(plan))
         wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -176,10 +194,25 @@ def train(
 
         process, processes = accelerator.process_index, accelerator.num_processes
         log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
-        best, scores, seen, start = Best(settings.keep), {}, 0, time.perf_counter()
+        best, seen, start = Best(settings.keep), 0, time.perf_counter()
         running = torch.zeros((), device=accelerator.device)
-        bar = tqdm(plan, desc=name, unit="step", disable=not accelerator.is_main_process, mininterval=1)
-        for step, task in enumerate(bar, start=1):
+        done, before, state = 0, 0, State(accelerator, scheduler, best, running)
+        if resume and resume.found:
+            done, before = state.load(resume)
+            seen = before
+            for task in plan[:done]:
+                next(batches[task])
+            accelerator.print(f"{name}: goes on after step {done:,} of {len(plan):,}")
+        bar = tqdm(
+            plan[done:],
+            desc=name,
+            unit="step",
+            initial=done,
+            total=len(plan),
+            mininterval=1,
+            disable=not accelerator.is_main_process,
+        )
+        for step, task in enumerate(bar, start=done + 1):
             model.train()
             encoded, kind, rows = data[task].train, data[task].kind, next(batches[task])
             terms = max(1, int(encoded.weights[rows].sum()))
@@ -209,19 +242,58 @@ def train(
                 value = accelerator.reduce(running).item() / ((step - 1) % log_every + 1)
                 running.zero_()
                 if not math.isfinite(value):
-                    raise InputError(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
+                    raise NotFinite(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
                 accelerator.log({"train/loss": round(value, 6)}, step=step)
                 bar.set_postfix_str(
                     f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False
                 )
             if step % validate_every == 0 or step == len(plan):
-                scores = {t: validate(accelerator, model, t, d, settings) for t, d in data.items()}
-                best.see(model, scores)
-                accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
-        scores = best.restore(model, scores)
+                best.see(model, *validate(accelerator, model, data, settings))
+                accelerator.log(
+                    {f"validation/{t}/{n}": v for t, s in best.last.items() for n, v in s.items()}, step=step
+                )
+            # After the last step too, where the training was long: predicting every language may take long as well.
+            if resume and resume.due(accelerator, step == len(plan) and time.perf_counter() - start > resume.every > 0):
+                state.save(resume, step, seen)
+                if any(gather_object([resume.told])):
+                    accelerator.print(f"{name}: told to end; the same command goes on after step {step:,}")
+                    raise SystemExit(ENDED)
         seconds = time.perf_counter() - start
-        accelerator.print(f"{name}: trained in {seconds:.1f} s, {seen / seconds:,.0f} tokens/s with validation")
-    return model, scores
+        scores, flags = best.restore(model)
+        rate = (seen - before) / seconds
+        accelerator.print(f"{name}: trained in {seconds:.1f} s, {rate:,.0f} tokens/s with validation")
+    return model, scores, flags
+
+
+def train_soundly(
+    accelerator: Accelerator,
+    load: Callable[[], PreTrainedModel],
+    data: dict[str, Data],
+    settings: Settings,
+    seeds: Callable[[int], int],
+    name: str,
+    resume: Resume,
+) -> tuple[MultiTaskModel, Scores, dict[str, Any]]:
+    """`train`, and again with the next seed where it is flagged or not finite, as often as settings.retries says.
+
+    load: gives the encoder to start from. seeds: of an attempt, from 0. Returns the model, its scores, and what there
+    is to record: `flags` by task, and `attempts`, why each one before was given up; nothing where all was well.
+    """
+    while True:
+        attempts, why = resume.attempts(), ""
+        try:
+            model, scores, flags = train(accelerator, load(), data, settings, seeds(len(attempts)), name, resume)
+        except NotFinite as error:
+            if len(attempts) >= settings.retries:
+                raise
+            why = str(error)
+        else:
+            why = "; ".join(f"{task} {flag}" for task, flag in flags.items())
+            if not why or len(attempts) >= settings.retries:
+                return model, scores, ({"flags": flags} if flags else {}) | ({"attempts": attempts} if attempts else {})
+        accelerator.print(f"{name}: {why}; again with the next seed")
+        accelerator.free_memory()
+        resume.give_up(accelerator, why)
 
 
 def cost(name: str, plan: list[str], data: Mapping[str, Data], settings: Settings) -> str:
@@ -232,34 +304,67 @@ def cost(name: str, plan: list[str], data: Mapping[str, Data], settings: Setting
 
 
 class Best:
-    """The weights of the best evaluation so far, by the mean of the tasks' main scores, where those are to be kept."""
+    """The last evaluation, and where they are to be kept the weights of the best, by the mean of the main scores."""
 
     def __init__(self, keep: str):
         self.wanted = keep == "best"
         self.value = -math.inf
         self.weights: dict[str, torch.Tensor] = {}
-        self.scores: dict[str, dict[str, float]] = {}
+        self.last: Scores = {}
+        self.kept: tuple[Scores, Flags] = {}, {}
 
-    def see(self, model: nn.Module, scores: dict[str, dict[str, float]]) -> None:
+    def see(self, model: nn.Module, scores: Scores, flags: Flags) -> None:
         value = sum(next(iter(score.values())) for score in scores.values()) / len(scores)
-        if self.wanted and value > self.value:
-            self.value, self.scores = value, scores
+        self.last = scores
+        if not self.wanted:
+            self.kept = scores, flags
+        elif value > self.value:
+            self.value, self.kept = value, (scores, flags)
             self.weights = {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
 
-    def restore(self, model: nn.Module, last: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        """Put the best weights into the model and return their scores; else leave it and return the last ones."""
-        if not self.wanted:
-            return last
-        model.load_state_dict(self.weights)
-        return self.scores
+    def restore(self, model: nn.Module) -> tuple[Scores, Flags]:
+        """Put the best weights into the model, where those are to be kept; the scores and flags of what is in it."""
+        if self.wanted:
+            model.load_state_dict(self.weights)
+        return self.kept
+
+
+@dataclass
+class State:
+    """What a training saves of itself beside model, optimizer and random numbers."""
+
+    accelerator: Accelerator
+    scheduler: torch.optim.lr_scheduler.LambdaLR
+    best: Best
+    running: torch.Tensor
+    """The sum of the losses since the last that was logged, of this process."""
+
+    def save(self, resume: Resume, step: int, seen: int) -> None:
+        facts = {"step": step, "seen": seen, "scheduler": self.scheduler.state_dict()}
+        facts |= {"value": self.best.value, "last": self.best.last, "kept": self.best.kept}
+        resume.save(self.accelerator, facts, {"running": self.running.cpu()}, self.best.weights)
+
+    def load(self, resume: Resume) -> tuple[int, int]:
+        """The steps that were done, and the tokens that were seen in them."""
+        facts, own, self.best.weights = resume.load(self.accelerator)
+        self.scheduler.load_state_dict(facts["scheduler"])
+        self.best.value, self.best.last, self.best.kept = facts["value"], facts["last"], tuple(facts["kept"])
+        self.running.copy_(own["running"])
+        return facts["step"], facts["seen"]
 
 
 def validate(
-    accelerator: Accelerator, model: MultiTaskModel, task: str, data: Data, settings: Settings
-) -> dict[str, float]:
-    """The task's own scores on its validation rows, the main one first."""
-    logits = predict(accelerator, model, task, data.validation, settings)
-    return data.kind.evaluate(data.kind.decode(logits, data.validation, data.validation_table), data.validation_table)
+    accelerator: Accelerator, model: MultiTaskModel, data: Mapping[str, Data], settings: Settings
+) -> tuple[Scores, Flags]:
+    """By task: its own scores on its validation rows, the main one first; and what is wrong where something is."""
+    scores, flags = {}, {}
+    for task, one in data.items():
+        logits = predict(accelerator, model, task, one.validation, settings)
+        predictions = one.kind.decode(logits, one.validation, one.validation_table)
+        scores[task] = one.kind.evaluate(predictions, one.validation_table)
+        if found := flag(one.kind, predictions, one.validation_table, next(iter(scores[task].values()))):
+            flags[task] = found
+    return scores, flags
 
 
 def predict(

@@ -46,6 +46,8 @@ class Settings:
     """The weights to keep: those after the last step, or of the best evaluation."""
     prediction_tokens: int
     """Padded tokens in one batch of prediction."""
+    retries: int
+    """How often a training whose loss is not finite, or which learned nothing, is tried again with the next seed."""
     sampler: Sampler
     """How the steps of a joint step are shared out: by rows, by rows up to `cap` each (T5's examples-proportional
     mixing, X-STILTs'), by rows to the power of 1 / `temperature`, or equally. One batch is of one task."""
@@ -87,6 +89,7 @@ class Settings:
             ("threads", settings.threads is None or settings.threads >= 1, "null or 1 or more"),
             ("evaluations", settings.evaluations >= 1, "1 or more"),
             ("keep", settings.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
+            ("retries", settings.retries >= 0, "0 or more"),
             ("prediction_tokens", settings.prediction_tokens >= 1, "1 or more"),
             ("sampler", settings.sampler in get_args(Sampler), f"one of {', '.join(get_args(Sampler))}"),
             ("cap", settings.cap >= 1, "1 or more"),

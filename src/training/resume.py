@@ -1,0 +1,176 @@
+"""Where a training that was stopped goes on: its whole state, saved every few minutes and when it is told to end.
+
+A state lies in .dvc/tmp/resume (or where STILTWALK_RESUME says) under a digest of all that the training depends on, so
+that it is never taken up by another one; it is no output of the stage, and is removed when that is done.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from common.errors import InputError
+from common.stage import STATES, STATES_VARIABLE
+
+EVERY = "STILTWALK_SAVE_MINUTES"
+FACTS = "facts.json"
+CODE = [Path(__file__).parents[1] / name for name in ("common", "modeling", "training", "kinds")]
+ENDED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be tried again
+FORGOTTEN = 30 * 24 * 3600  # seconds until a state that nobody took up is removed
+
+
+class Resume:
+    """The saved state of one training; it falls due `every` seconds, and at once when the process gets SIGTERM."""
+
+    def __init__(self, name: str, facts: Any, paths: Iterable[Path]):
+        """facts: parameters, as JSON. paths: files and folders that the training reads, its code among them."""
+        self.root = Path(os.environ.get(STATES_VARIABLE, STATES))
+        self.every = 60 * minutes()
+        self.folder = self.root / f"{name}-{digest(facts, [*CODE, *paths])}"
+        self.last = time.monotonic()
+        self.told = False
+        self.recorded: Path | None = None
+        """Where curves are recorded."""
+        self.given_up: list[str] = []
+
+    def __enter__(self) -> "Resume":
+        if threading.current_thread() is threading.main_thread():
+            self.before = signal.signal(signal.SIGTERM, self._told)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.before)
+
+    def _told(self, number: int, frame: FrameType | None) -> None:
+        self.told = True
+
+    @property
+    def found(self) -> bool:
+        return (self.folder / FACTS).is_file()
+
+    def due(self, accelerator: Accelerator, wanted: bool = False) -> bool:
+        """Whether it is wanted, a process is told to end, or the main one's time is over: the same in all processes."""
+        over = self.every > 0 and time.monotonic() - self.last >= self.every
+        if self.told or (accelerator.is_main_process and (over or wanted)):
+            accelerator.set_trigger()
+        return accelerator.check_trigger()
+
+    def attempts(self) -> list[str]:
+        """Why each attempt before this one was given up."""
+        if self.found and not self.given_up:
+            self.given_up = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))["attempts"]
+        return self.given_up
+
+    def give_up(self, accelerator: Accelerator, why: str) -> None:
+        """Forget the state and the curves of an attempt; the next one starts anew."""
+        self.given_up = [*self.given_up, why]
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            for path in self.recorded.iterdir() if self.recorded else ():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        accelerator.wait_for_everyone()
+
+    def save(
+        self,
+        accelerator: Accelerator,
+        facts: dict[str, Any],
+        own: dict[str, torch.Tensor],
+        shared: dict[str, torch.Tensor],
+    ) -> None:
+        """Model, optimizer and random numbers as Accelerate saves them, and beside them what is given.
+
+        facts: as JSON. own: tensors of this process. shared: of all alike. The folder appears whole or not at all.
+        """
+        partial = self.folder.with_name(f".{self.folder.name}.partial")
+        if accelerator.is_main_process:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        accelerator.wait_for_everyone()
+        accelerator.save_state(str(partial))
+        save_file(own, partial / f"process-{accelerator.process_index}.safetensors")
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            save_file(shared, partial / "shared.safetensors")
+            if self.recorded:
+                shutil.copytree(self.recorded, partial / "curves")
+            (partial / FACTS).write_text(json.dumps(facts | {"attempts": self.given_up}), encoding="utf-8")
+            for path in partial.rglob("*"):
+                if path.is_file():
+                    _to_disk(path)
+            shutil.rmtree(self.folder, ignore_errors=True)
+            partial.rename(self.folder)
+            _to_disk(self.folder.parent)
+        accelerator.wait_for_everyone()
+        self.last = time.monotonic()
+
+    def load(self, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Put the saved state into what the accelerator prepared; give facts, own and shared tensors back."""
+        try:
+            accelerator.load_state(str(self.folder))
+            facts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
+            own = load_file(self.folder / f"process-{accelerator.process_index}.safetensors")
+            return facts, own, load_file(self.folder / "shared.safetensors")
+        except Exception as error:
+            raise InputError(
+                f"{self.folder} holds a state that cannot be read ({' '.join(str(error).split())[:200]}); remove it"
+            ) from None
+
+    def curves(self, folder: Path) -> bool:
+        """Lay what was recorded before into the recorder's folder; False where there is nothing."""
+        if not (self.found and (self.folder / "curves").is_dir()):
+            return False
+        shutil.copytree(self.folder / "curves", folder, dirs_exist_ok=True)
+        return True
+
+    def remove(self) -> None:
+        """Drop the state, which is of no more use, and all that were forgotten."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for other in self.root.glob("*"):
+            if time.time() - other.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def minutes() -> float:
+    """How often a state is saved; 0 is never. It changes no result, and so is no parameter of a stage."""
+    text = os.environ.get(EVERY, "10")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise InputError(f"{EVERY} is {text!r}; it must be a number of minutes, or 0 for never")
+    return value
+
+
+def digest(facts: Any, paths: Iterable[Path]) -> str:
+    """Of parameters, the contents of files and folders, torch, and the number of processes."""
+    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    found.update(f"{torch.__version__} {os.environ.get('WORLD_SIZE', 1)}".encode())
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                with file.open("rb") as content:
+                    found.update(str(file.relative_to(path.parent)).encode())
+                    found.update(hashlib.file_digest(content, "sha256").digest())
+    return found.hexdigest()[:16]
+
+
+def _to_disk(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,171 @@
+"""A training that is stopped and goes on ends as one that was not; one that went wrong is said to be wrong."""
+
+import copy
+import json
+import os
+import signal
+
+import pyarrow as pa
+import pytest
+import torch
+
+from common.errors import InputError
+from common.tables import schema
+from kinds import choice, pair, qa, tagging
+from test_loop import BLOCK, nli, tags
+from training.flags import flag
+from training.loop import NotFinite, accelerating, recording, train, train_soundly
+from training.resume import ENDED, Resume, minutes
+from training.settings import Settings
+
+CHANGES = {"dropout": 0.1, "epochs": 3, "evaluations": 4, "keep": "best"}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("STILTWALK_RESUME", str(tmp_path / "states"))
+    return tmp_path / "states"
+
+
+def fit(encoder, data, place, stop_at=None, facts="one", **changes):
+    """Train with curves; `stop_at`: the step in which the process is told to end, as by a cluster."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+    settings = Settings.read(BLOCK | CHANGES | changes)
+    resume, count = Resume("toy", facts, []), 0
+    due = resume.due
+
+    def told(accelerator, *more):
+        nonlocal count
+        count += 1
+        if count == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return due(accelerator, *more)
+
+    setattr(resume, "due", told)  # noqa: B010
+    with recording(place / "curves", resume) as live, accelerating(settings, len(data), live) as accelerator:
+        model, scores, flags = train(accelerator, copy.deepcopy(encoder), data, settings, 7, "toy", resume)
+    resume.remove()
+    curves = {path.name: path.read_bytes() for path in (place / "curves").rglob("*.tsv")}
+    return model.state_dict(), scores, flags, curves, count
+
+
+@pytest.mark.parametrize("stop", [1, 7, 12])
+def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, tokens, tmp_path, place, stop):
+    data = {"nli": nli(24, tokens), "tags": tags(24, tokens)}
+    whole = fit(encoder, data, tmp_path / "whole")
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        fit(encoder, data, tmp_path / "parts", stop_at=stop)
+    assert ended.value.code == ENDED and signal.getsignal(signal.SIGTERM) is handler
+    assert not (tmp_path / "parts/curves").exists()  # no half-written output
+    fit(encoder, data, tmp_path / "other", facts="other")  # a training of other parameters does not take it up
+    parts = fit(encoder, data, tmp_path / "parts")
+    assert parts[4] == whole[4] - stop
+    assert all(torch.equal(parts[0][name], weight) for name, weight in whole[0].items())
+    assert parts[1:4] == whole[1:4] and len(parts[3]) >= 3
+    assert not list(place.iterdir())
+
+
+def test_a_state_is_saved_when_its_time_has_come(encoder, tokens, tmp_path, place, monkeypatch):
+    monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "1e-9")
+    saved = []
+    save = Resume.save
+
+    def counted(self, *rest):
+        saved.append(rest)
+        save(self, *rest)
+
+    monkeypatch.setattr(Resume, "save", counted)
+    *_, count = fit(encoder, {"nli": nli(24, tokens)}, tmp_path)
+    assert len(saved) == count == 9
+    monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "0")
+    fit(encoder, {"nli": nli(24, tokens)}, tmp_path)
+    assert len(saved) == 9
+    monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "often")
+    with pytest.raises(InputError, match="STILTWALK_SAVE_MINUTES is 'often'"):
+        minutes()
+
+
+def test_a_state_that_is_cut_off_is_named(encoder, tokens, tmp_path, place):
+    data = {"nli": nli(24, tokens)}
+    with pytest.raises(SystemExit):
+        fit(encoder, data, tmp_path, stop_at=4)
+    [state] = place.iterdir()
+    weights = state / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"{state} holds a state that cannot be read .*; remove it"):
+        fit(encoder, data, tmp_path)
+
+
+def test_no_pickle_is_run_where_a_state_holds_one(encoder, tokens, tmp_path, place):
+    data = {"nli": nli(24, tokens)}
+    with pytest.raises(SystemExit):
+        fit(encoder, data, tmp_path, stop_at=4)
+    [state] = place.iterdir()
+
+    class Planted:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    for path in state.iterdir():
+        if path.suffix in (".bin", ".pkl"):
+            torch.save(Planted(), path)
+    with pytest.raises(InputError, match="cannot be read"):
+        fit(encoder, data, tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_learned_nothing_is_flagged():
+    labels = ["a"] * 55 + ["b"] * 45
+    rows = [{"text_a": "x", "text_b": "y", "label": label} for label in labels]
+    table = pa.Table.from_pylist(rows, schema("pair"))
+    kind = pair.Kind({"labels": ["a", "b"]})
+    assert flag(kind, ["a"] * 100, table, 55.0) == "collapsed to 'a': validation accuracy 55.0, a guess 55.0"
+    assert flag(kind, ["a", "b"] * 50, table, 60.0).startswith("not learned: validation accuracy 60.0")
+    assert flag(kind, labels, table, 70.0) == ""
+    four = pa.Table.from_pylist(
+        [{"prompt": "", "choices": ["", "", "", ""], "label": i % 4} for i in range(400)], schema("choice")
+    )
+    options = {"labels": ["0", "1", "2", "3"]}
+    assert flag(choice.Kind(options), [1] * 400, four, 25.0).startswith("collapsed to 1")
+    assert flag(choice.Kind(options), [1] * 400, four, 35.0) == ""
+    tagged = pa.Table.from_pylist([{"tokens": ["x", "y", "z"], "tags": ["O", "O", "B"]}] * 50, schema("tagging"))
+    spans = tagging.Kind({"labels": ["O", "B"]})
+    assert flag(spans, [["O", "O", "O"]] * 50, tagged, 0.0) == "collapsed to 'O': validation f1 0.0, a guess 0.0"
+    answers = {"text": ["y"], "answer_start": [0]}
+    asked = pa.Table.from_pylist([{"id": "1", "question": "x", "context": "y", "answers": answers}], schema("qa"))
+    assert flag(qa.Kind({"max_answer_length": 3, "n_best": 2}), ["z"], asked, 0.0).startswith("collapsed to 'z'")
+
+
+def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens, tmp_path, monkeypatch):
+    """At a learning rate of nothing all attempts are flagged; where the second is well it is taken."""
+    data = {"nli": nli(24, tokens)}
+
+    def sound(changes, wrong):
+        settings = Settings.read(BLOCK | changes)
+        resume = Resume("toy", "sound", [])
+        with recording(tmp_path / "curves", resume) as live, accelerating(settings, 1, live) as accelerator:
+            return train_soundly(
+                accelerator, lambda: copy.deepcopy(encoder), data, settings, wrong.__getitem__, "toy", resume
+            )
+
+    real = train
+
+    def failing(accelerator, encoder, data, settings, seed, name, resume):
+        if seed == "not finite":
+            raise NotFinite("the loss is nan at step 1")
+        model, scores, _ = real(accelerator, encoder, data, settings, 7, name, resume)
+        return model, scores, {"nli": "not learned"} if seed == "flagged" else {}
+
+    monkeypatch.setattr("training.loop.train", failing)
+    *_, told = sound({"retries": 2}, ["not finite", "flagged", "well"])
+    assert told == {"attempts": ["the loss is nan at step 1", "nli not learned"]}
+    steps = [json.loads(line.split()[0]) for line in (tmp_path / "curves/train/loss.tsv").read_text().split("\n")[1:-1]]
+    assert steps == sorted(set(steps))  # of the last attempt alone
+    *_, told = sound({"retries": 1}, ["flagged", "flagged"])
+    assert told == {"flags": {"nli": "not learned"}, "attempts": ["nli not learned"]}
+    with pytest.raises(NotFinite):
+        sound({}, ["not finite"])
