@@ -211,7 +211,9 @@ def test_every_task_is_trained_and_scored(project):
     assert list(kept) == list(steps)[1:] and list(kept[f"1-{nine}"]) == sorted(nine.split("+"))
     for step in kept:  # the step's own probe finds what its training said
         said = json.loads((project.folder / f"metrics/steps/{step}.json").read_text())
+        assert steps[step]["flags"] == said.pop("flags", {}), step
         assert steps[step]["retention"][step] == said, step
+    assert "2-null null" in summary["flags"]  # from shuffled labels there is nothing to learn
     cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]
