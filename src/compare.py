@@ -69,8 +69,8 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         "languages": by_language(runs),
         "retention": retention(runs),
         "trajectory": trajectories(runs),
-        "runs": [{"name": one.name, "order": list(one.order), "seed": one.seed, "flags": flags(one)} for one in runs],
-        "left_out": [{"name": one.name, "order": list(one.order), "seed": one.seed} for one in others],
+        "runs": [named(one) | {"flags": flags(one)} for one in runs],
+        "left_out": [named(one) for one in others],
         "notes": notes(sources(runs)),
     }
     write_json(study, EFFECTS)
@@ -80,6 +80,10 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         share = whole["shares_of_mean"]["order"]
         print(f"\norder over all targets: p {whole['p']:.3f}, {100 * share:.0f} % of the variance between runs")
     print(f"{EFFECTS}, {REPORT / 'index.html'}: {len(runs)} experiments")
+
+
+def named(run: Experiment) -> dict[str, Any]:
+    return {"name": run.name, "order": list(run.order), "seed": run.seed}
 
 
 def flags(run: Experiment) -> list[str]:

@@ -59,6 +59,7 @@ def main(key: str) -> None:
         with around:
             seeds = partial(seed_of, seed, mixture)
             model, scores, wrong = train_soundly(accelerator, load, data, settings, seeds, key, resume)
+        flags = wrong.get("flags", {})
         weights = accelerator.get_state_dict(model)  # where each process has a part (FSDP), the main one gets all
         if accelerator.is_main_process:
             with whole_folder(Path("models") / key) as folder:
@@ -67,11 +68,11 @@ def main(key: str) -> None:
                 if Path(step["kept"]).is_dir():
                     shutil.copytree(step["kept"], folder / "kept")
                 for task, (option, rows, encoded) in places.items():
-                    option |= {"flag": wrong.get("flags", {}).get(task, "")}
+                    option |= {"flag": flags.get(task, "")}
                     keep_task(folder / "kept" / key / task, option, part_of(weights, f"heads.{task}"), rows, encoded)
             write_json(scores | wrong, Path("metrics/steps") / f"{key}.json")
             resume.remove()
-        found = {task: wrong.get("flags", {}).get(task) or score for task, score in scores.items()}
+        found = scores | flags
         accelerator.print(f"{key}: validation " + ", ".join(f"{task} {told}" for task, told in found.items()))
 
 

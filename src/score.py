@@ -29,8 +29,10 @@ def main() -> None:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["task", "language", "score"])
                 writer.writerows([target, language, score] for language, score in scored.by_language.items())
+    facts = {target: json.loads(Path("metrics/targets", f"{target}.json").read_text("utf-8")) for target in leaks}
     cells = {
-        target: {"validation": validation(target), "languages": scored.by_language} for target, scored in scores.items()
+        target: {"validation": validation(facts[target].get(target)), "languages": scored.by_language}
+        for target, scored in scores.items()
     }
     probes = Path(probed)
     steps = json.loads(probes.read_text(encoding="utf-8")) if probes.suffix == ".json" else {}
@@ -43,7 +45,7 @@ def main() -> None:
     }
     groups = group_scores({target: scored.score for target, scored in scores.items()})
     flags = {f"{key} {task}": why for key, step in steps.items() for task, why in step["flags"].items()}
-    flags |= {target: why for target in leaks for why in facts(target).get("flags", {}).values()}
+    flags |= {target: why for target in leaks for why in facts[target].get("flags", {}).values()}
     write_json({**groups, "tasks": tasks} | ({"flags": flags} if flags else {}), Path("metrics/summary.json"))
     print_summary(order, tasks, groups, flags)
 
@@ -52,15 +54,9 @@ def columns(scored: TaskScores) -> dict[str, float | None]:
     return {"score": scored.score, **scored.transfer}
 
 
-def validation(target: str) -> float | None:
-    """The main score of the tuned target on its English validation rows; None where nothing is tuned."""
-    found = facts(target)
-    return next(iter(found[target].values())) if target in found else None
-
-
-def facts(target: str) -> dict[str, Any]:
-    """What the stage of the target wrote about its training, or of its retrieval."""
-    return json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
+def validation(found: dict[str, float] | None) -> float | None:
+    """The main score of a tuned target on its English validation rows; None where nothing is tuned."""
+    return next(iter(found.values())) if found else None
 
 
 def print_summary(

@@ -77,7 +77,8 @@ def main(target: str) -> None:
             with whole_folder(Path("predictions") / target) as folder:
                 for language, predictions in found.items():
                     kind.write(predictions, tests[language], folder / f"test-{language}.{module.SUFFIX}")
-            resume.remove()
+            if not frozen:
+                resume.remove()
         accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
@@ -39,6 +40,14 @@ WORDS = [
     ".",
     "?",
 ]
+
+
+def reset_accelerate() -> None:
+    """Let the next Accelerator of this process be set up anew."""
+    AcceleratorState._reset_state(True)
+    GradientState._reset_state()
+
+
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would bury what a failure prints
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 

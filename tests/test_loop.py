@@ -19,7 +19,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from common.errors import InputError
 from common.tables import schema
-from conftest import encoded
+from conftest import encoded, reset_accelerate
 from encoding.folder import record_batch
 from encoding.tokens import Tokens
 from kinds import choice, pair, tagging, text
@@ -56,11 +56,8 @@ NOUNS = ["cat", "dog", "house"]
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate():
-    from accelerate.state import AcceleratorState, GradientState
-
     yield
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    reset_accelerate()
 
 
 def nli(count: int, tokens) -> Data:
@@ -113,10 +110,7 @@ def texts(count: int, tokens) -> Data:
 
 
 def fit(encoder, data: dict[str, Data], **changes):
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    reset_accelerate()
     settings = Settings.read(BLOCK | changes)
     with accelerating(settings) as accelerator:
         model, scores, _ = train(accelerator, copy.deepcopy(encoder), data, settings, 7, "toy")

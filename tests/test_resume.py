@@ -11,6 +11,7 @@ import torch
 
 from common.errors import InputError
 from common.tables import schema
+from conftest import reset_accelerate
 from kinds import choice, pair, qa, tagging
 from test_loop import BLOCK, nli, tags
 from training.flags import flag
@@ -29,10 +30,7 @@ def place(tmp_path, monkeypatch):
 
 def fit(encoder, data, place, stop_at=None, facts="one", **changes):
     """Train with curves; `stop_at`: the step in which the process is told to end, as by a cluster."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    reset_accelerate()
     settings = Settings.read(BLOCK | CHANGES | changes)
     resume, count = Resume("toy", facts, []), 0
     due = resume.due
@@ -141,7 +139,7 @@ def test_what_learned_nothing_is_flagged():
 
 
 def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens, tmp_path, monkeypatch):
-    """At a learning rate of nothing all attempts are flagged; where the second is well it is taken."""
+    """Attempts end as told, by their seeds; the first that is well is taken, or the last."""
     data = {"nli": nli(24, tokens)}
 
     def sound(changes, wrong):

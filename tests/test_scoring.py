@@ -211,8 +211,8 @@ def test_stage_score_writes_metrics_and_cells_or_one_line(tmp_path: Path) -> Non
     }.items():
         (tmp_path / "metrics" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "metrics" / f"{name}.json").write_text(json.dumps(facts))
-    probes = {"1-mnli": {"retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}}, "retrieval": [10.0], "flags": {}}}
-    probes["1-mnli"]["flags"] = {"mnli": "collapsed to 'neutral'"}
+    probes = {"1-mnli": {"retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}}, "retrieval": [10.0]}}
+    probes["1-mnli"] |= {"flags": {"mnli": "collapsed to 'neutral'"}}
     (tmp_path / "probes.json").write_text(json.dumps(probes))
     params = {"order": ["mnli"], "leaks": {"xnli": ["mnli"], "tatoeba": []}, "probed": "probes.json"}
     (tmp_path / "params.yaml").write_text(json.dumps(params))

@@ -16,10 +16,8 @@ from common.errors import InputError
 from common.times import note
 
 PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
-STATES, STATES_VARIABLE = (
-    Path(".dvc/tmp/resume"),
-    "STILTWALK_RESUME",
-)  # where stopped trainings lie (training/resume.py)
+# Where stopped trainings lie (training/resume.py), and what says otherwise.
+STATES, STATES_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.
@@ -58,10 +56,15 @@ def _lookup(tree: Any, key: str) -> Any:
     return tree
 
 
+def partial_of(target: Path) -> Path:
+    """Where a file or folder is written before it takes the place of `target`."""
+    return target.with_name(f".{target.name}.partial")
+
+
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target` that takes its place when the block ends without an error."""
-    partial = target.with_name(f".{target.name}.partial")
+    """An empty folder, partial_of(target), that takes the target's place when the block ends without an error."""
+    partial = partial_of(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -69,8 +72,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(target, ignore_errors=True)
+    # What lay there is moved away first: removing it takes long enough to be killed in, with neither in its place.
+    old = partial_of(target.with_name(f"{target.name}.old"))
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
     partial.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def run(main: Callable[..., None], *arguments: Any) -> None:
@@ -93,6 +101,6 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
 def write_json(value: Any, path: Path) -> None:
     """Write JSON that reads well in a diff; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_of(path)
     partial.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.rename(path)

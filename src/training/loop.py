@@ -245,13 +245,13 @@ def train(
                     raise NotFinite(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
                 accelerator.log({"train/loss": round(value, 6)}, step=step)
                 bar.set_postfix_str(
-                    f"loss {value:.3f}, {seen / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s", refresh=False
+                    f"loss {value:.3f}, {(seen - before) / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s",
+                    refresh=False,
                 )
             if step % validate_every == 0 or step == len(plan):
-                best.see(model, *validate(accelerator, model, data, settings))
-                accelerator.log(
-                    {f"validation/{t}/{n}": v for t, s in best.last.items() for n, v in s.items()}, step=step
-                )
+                scores, flags = validate(accelerator, model, data, settings)
+                best.see(model, scores, flags)
+                accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
             # After the last step too, where the training was long: predicting every language may take long as well.
             if resume and resume.due(accelerator, step == len(plan) and time.perf_counter() - start > resume.every > 0):
                 state.save(resume, step, seen)
@@ -280,7 +280,7 @@ def train_soundly(
     is to record: `flags` by task, and `attempts`, why each one before was given up; nothing where all was well.
     """
     while True:
-        attempts, why = resume.attempts(), ""
+        attempts = resume.attempts()
         try:
             model, scores, flags = train(accelerator, load(), data, settings, seeds(len(attempts)), name, resume)
         except NotFinite as error:
@@ -304,18 +304,16 @@ def cost(name: str, plan: list[str], data: Mapping[str, Data], settings: Setting
 
 
 class Best:
-    """The last evaluation, and where they are to be kept the weights of the best, by the mean of the main scores."""
+    """What the last evaluation found; or the best one, by the mean of the main scores, and its weights."""
 
     def __init__(self, keep: str):
         self.wanted = keep == "best"
         self.value = -math.inf
         self.weights: dict[str, torch.Tensor] = {}
-        self.last: Scores = {}
         self.kept: tuple[Scores, Flags] = {}, {}
 
     def see(self, model: nn.Module, scores: Scores, flags: Flags) -> None:
         value = sum(next(iter(score.values())) for score in scores.values()) / len(scores)
-        self.last = scores
         if not self.wanted:
             self.kept = scores, flags
         elif value > self.value:
@@ -341,14 +339,14 @@ class State:
 
     def save(self, resume: Resume, step: int, seen: int) -> None:
         facts = {"step": step, "seen": seen, "scheduler": self.scheduler.state_dict()}
-        facts |= {"value": self.best.value, "last": self.best.last, "kept": self.best.kept}
+        facts |= {"value": self.best.value, "kept": self.best.kept}
         resume.save(self.accelerator, facts, {"running": self.running.cpu()}, self.best.weights)
 
     def load(self, resume: Resume) -> tuple[int, int]:
         """The steps that were done, and the tokens that were seen in them."""
         facts, own, self.best.weights = resume.load(self.accelerator)
         self.scheduler.load_state_dict(facts["scheduler"])
-        self.best.value, self.best.last, self.best.kept = facts["value"], facts["last"], tuple(facts["kept"])
+        self.best.value, self.best.kept = facts["value"], tuple(facts["kept"])
         self.running.copy_(own["running"])
         return facts["step"], facts["seen"]
 

@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,7 +22,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
 from common.errors import InputError
-from common.stage import STATES, STATES_VARIABLE
+from common.stage import STATES, STATES_VARIABLE, partial_of, whole_folder
 
 EVERY = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
@@ -37,21 +38,23 @@ class Resume:
         """facts: parameters, as JSON. paths: files and folders that the training reads, its code among them."""
         self.root = Path(os.environ.get(STATES_VARIABLE, STATES))
         self.every = 60 * minutes()
-        self.folder = self.root / f"{name}-{digest(facts, [*CODE, *paths])}"
+        self.name, self.facts, self.paths = name, facts, [*CODE, *paths]
         self.last = time.monotonic()
         self.told = False
         self.recorded: Path | None = None
         """Where curves are recorded."""
         self.given_up: list[str] = []
 
+    @cached_property
+    def folder(self) -> Path:
+        return self.root / f"{self.name}-{digest(self.facts, self.paths)}"
+
     def __enter__(self) -> "Resume":
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGTERM, self._told)
+        self.before = signal.signal(signal.SIGTERM, self._told)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self.before)
+        signal.signal(signal.SIGTERM, self.before)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self.told = True
@@ -63,7 +66,10 @@ class Resume:
     def due(self, accelerator: Accelerator, wanted: bool = False) -> bool:
         """Whether it is wanted, a process is told to end, or the main one's time is over: the same in all processes."""
         over = self.every > 0 and time.monotonic() - self.last >= self.every
-        if self.told or (accelerator.is_main_process and (over or wanted)):
+        due = self.told or (accelerator.is_main_process and (over or wanted))
+        if accelerator.num_processes == 1:
+            return due  # without waiting for a GPU
+        if due:
             accelerator.set_trigger()
         return accelerator.check_trigger()
 
@@ -94,25 +100,22 @@ class Resume:
 
         facts: as JSON. own: tensors of this process. shared: of all alike. The folder appears whole or not at all.
         """
-        partial = self.folder.with_name(f".{self.folder.name}.partial")
-        if accelerator.is_main_process:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        accelerator.wait_for_everyone()
-        accelerator.save_state(str(partial))
-        save_file(own, partial / f"process-{accelerator.process_index}.safetensors")
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            save_file(shared, partial / "shared.safetensors")
-            if self.recorded:
-                shutil.copytree(self.recorded, partial / "curves")
-            (partial / FACTS).write_text(json.dumps(facts | {"attempts": self.given_up}), encoding="utf-8")
-            for path in partial.rglob("*"):
-                if path.is_file():
-                    _to_disk(path)
-            shutil.rmtree(self.folder, ignore_errors=True)
-            partial.rename(self.folder)
-            _to_disk(self.folder.parent)
+        main = accelerator.is_main_process
+        with whole_folder(self.folder) if main else nullcontext(partial_of(self.folder)) as folder:
+            accelerator.wait_for_everyone()
+            accelerator.save_state(str(folder))
+            save_file(own, folder / f"process-{accelerator.process_index}.safetensors")
+            accelerator.wait_for_everyone()
+            if main:
+                save_file(shared, folder / "shared.safetensors")
+                if self.recorded:
+                    shutil.copytree(self.recorded, folder / "curves")
+                (folder / FACTS).write_text(json.dumps(facts | {"attempts": self.given_up}), encoding="utf-8")
+                for path in folder.rglob("*"):
+                    if path.is_file():
+                        _to_disk(path)
+        if main:
+            _to_disk(self.root)
         accelerator.wait_for_everyone()
         self.last = time.monotonic()
 
@@ -130,7 +133,7 @@ class Resume:
 
     def curves(self, folder: Path) -> bool:
         """Lay what was recorded before into the recorder's folder; False where there is nothing."""
-        if not (self.found and (self.folder / "curves").is_dir()):
+        if not (self.folder / "curves").is_dir():
             return False
         shutil.copytree(self.folder / "curves", folder, dirs_exist_ok=True)
         return True
