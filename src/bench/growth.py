@@ -103,7 +103,7 @@ def tiny_encoder() -> Any:
 
 def examples(count: int, folder: Path) -> dict[str, Span]:
     """Reading the folder's file of so many rows, training for STEPS steps on it, and predicting all of it."""
-    from bench.work import BATCH, SETTINGS, Pairs
+    from bench.work import BATCH, KIND, SETTINGS, TWO
     from training.encoded import Encoded
     from training.loop import Data, accelerating, predict, train
     from training.settings import Settings
@@ -122,10 +122,10 @@ def examples(count: int, folder: Path) -> dict[str, Span]:
     rows, stamps = Stamped.read(folder / "rows.arrow"), list[tuple[float, float]]()
     few, encoder = rows.take(range(2)), tiny_encoder()
     with accelerating(settings(count, STEPS)) as accelerator:
-        train(accelerator, encoder, {"nli": Data(Pairs(), few, pa.table({}), few)}, settings(2, 5), 0, "warm-up")
+        train(accelerator, encoder, {"nli": Data(KIND, few, TWO, few)}, settings(2, 5), 0, "warm-up")
         stamps.clear()
         start, begin = time.process_time(), time.monotonic()
-        data = {"nli": Data(Pairs(), rows, pa.table({}), few)}
+        data = {"nli": Data(KIND, rows, TWO, few)}
         model, *_ = train(accelerator, encoder, data, settings(count, STEPS), 0, "measured")
         end = time.monotonic()
         setup = Span(stamps[0][0] - start, begin, stamps[0][1])
@@ -141,7 +141,7 @@ def examples(count: int, folder: Path) -> dict[str, Span]:
 
 def languages(count: int, folder: Path) -> dict[str, Span]:
     """Prediction of so many languages as src/target.py does it, ROWS rows each, and their scores from the files."""
-    from bench.work import SETTINGS, Pairs
+    from bench.work import KIND, SETTINGS
     from kinds import pair
     from scoring.aggregate import score_task
     from training.encoded import Encoded
@@ -149,14 +149,14 @@ def languages(count: int, folder: Path) -> dict[str, Span]:
     from training.model import MultiTaskModel
     from training.settings import Settings
 
-    kind, encoder, table = Pairs(), tiny_encoder(), pa.table({})
+    encoder, table = tiny_encoder(), pa.table({})
     places = {name: folder / name for name in ("encoded", "labels", "predictions")}
     for place in places.values():
         place.mkdir()
     names = [f"l{number}" for number in range(count)]
     for name in names:
         write_rows(ROWS, places["encoded"] / f"{name}.arrow")
-        kind.write(["0", "1"] * (ROWS // 2), table, places["labels"] / f"test-{name}.tsv")
+        KIND.write(["0", "1"] * (ROWS // 2), table, places["labels"] / f"test-{name}.tsv")
     settings = Settings.read(SETTINGS | ALONE)
     model = MultiTaskModel(encoder, {"xnli": pair.Head(encoder.config.hidden_size, 2, 0.1)})
 
@@ -164,7 +164,7 @@ def languages(count: int, folder: Path) -> dict[str, Span]:
         for name in names:
             rows = Encoded.read(places["encoded"] / f"{name}.arrow")
             logits = predict(accelerator, model, "xnli", rows, settings)
-            kind.write(kind.decode(logits, rows, table), table, places["predictions"] / f"test-{name}.tsv")
+            KIND.write(KIND.decode(logits, rows, table), table, places["predictions"] / f"test-{name}.tsv")
 
     with accelerating(settings) as accelerator:
         model.to(accelerator.device)
