@@ -75,17 +75,20 @@ bench: setup ## speed and memory beside transformers' Trainer and faiss (half an
 bench-scale: setup ## how cost grows with rows, languages, steps and orders (two minutes; OPTIONS=--quick)
 	python src/bench/growth.py $(OPTIONS)
 
+GIT_REMOTE ?= origin
 .PHONY: share
-share: setup ## push data, checkpoints, predictions and the run cache to the DVC remote
+share: setup ## push data, checkpoints, run cache and experiments, the latter's commits to GIT_REMOTE=origin
 	dvc push --run-cache
+	dvc exp push --all-commits $(GIT_REMOTE)
 
 .PHONY: fetch
-fetch: setup ## fetch all of that from the DVC remote
+fetch: setup ## fetch all of that
+	dvc exp pull --all-commits $(GIT_REMOTE)
 	dvc pull --run-cache --allow-missing
 
 # torch's builds lie with different indexes: it is left out, and what it needs beside the rest is named.
 .PHONY: lock
 lock: setup ## resolve pyproject.toml anew into requirements.lock
 	pip install --quiet uv
-	echo sympy | uv pip compile pyproject.toml - --group dev --python-version 3.11 --generate-hashes \
+	echo sympy | uv pip compile pyproject.toml - --all-extras --group dev --python-version 3.11 --generate-hashes \
 		--overrides <(echo "torch; python_version < '3'") --no-annotate --no-header --quiet --output-file requirements.lock

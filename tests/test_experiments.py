@@ -1,10 +1,8 @@
 """Real experiments through dvc, in a clone of this repository, on a world made small."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from itertools import permutations
@@ -12,66 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from laboratory import Project, clone, ran
 from warm.run import warm
 
-ROOT = Path(__file__).parent.parent
-TINY = [
-    "encoder.steps=20",
-    "encoder.documents=500",
-    "encoder.facts=500",
-    "sample.train=64",
-    "sample.validation=16",
-    "sample.test=12",
-    "training.epochs=1",
-    "targets=[xnli,udpos,xquad,tatoeba]",
-]
-
 pytestmark = pytest.mark.slow
-
-
-class Project:
-    """A clone with the working tree's files; `run` calls a command in it as a user would."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-    def run(self, *command: str, code: int = 0) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, text=True)
-        assert done.returncode == code, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
-        return done.stdout + done.stderr
-
-    def experiment(self, *overrides: str, queue: bool = False) -> str:
-        sets = [word for override in [*TINY, *overrides] for word in ("-S", override)]
-        return self.run("dvc", "exp", "run", *(["--queue"] if queue else []), *sets)
-
-    def summary(self, experiment: str = "") -> dict:
-        if not experiment:
-            return json.loads((self.folder / "metrics/summary.json").read_text())
-        refs = self.run("git", "for-each-ref", "refs/exps", "--format=%(refname)").split()
-        ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
-        return json.loads(self.run("git", "show", f"{ref}:metrics/summary.json"))
-
-
-def clone(folder: Path) -> Project:
-    """A repository of the tracked files as they stand in the working tree."""
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    project = Project(folder)
-    project.run("git", "init", "-q", "-b", "main")
-    project.run("git", "config", "user.email", "test@example.org")
-    project.run("git", "config", "user.name", "test")
-    project.run("git", "add", "-A")
-    project.run("git", "commit", "-qm", "start")
-    return project
-
-
-def ran(output: str, group: str = "") -> list[str]:
-    """The stages that were run, of a group or all; those restored from the run cache are not among them."""
-    return [name for name in re.findall(r"Running stage '([^']+)'", output) if name.startswith(group)]
 
 
 @pytest.fixture(scope="module")

@@ -194,6 +194,30 @@ def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path
     assert said in str(ended.value)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [("secret_access_key", "hush"), ("session_token", "hush"), ("password", "hush"), ("url", "ssh://me:hush@host/x")],
+    ids=lambda setting: setting[0],
+)
+def test_a_credential_where_experiments_would_commit_it_is_refused(setting, tmp_path, monkeypatch):
+    key, value = setting
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    config = Path(".dvc/config")
+    config.write_text("['remote \"lab\"']\n    user = me\n    ask_password = true\n    keyfile = key\n")
+    compose(tmp_path / "params.yaml")
+    config.write_text(config.read_text() + f"    {key} = {value}\n")
+    with pytest.raises(SystemExit) as ended:
+        compose(tmp_path / "params.yaml")
+    assert f"lab: {key} holds" in str(ended.value) and "--local" in str(ended.value) and "hush" not in str(ended.value)
+    pattern = next(hook["entry"] for hook in hooks() if hook["id"] == "credentials")
+    assert [bool(re.search(pattern, line)) for line in config.read_text().splitlines()].count(True) == 1
+
+
+def hooks() -> list[dict]:
+    return yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+
+
 def test_bars_by_language_put_the_score_on_the_numeric_axis():
     """DVC's bar_horizontal draws an empty plot, without a word, where x is not a number."""
     plots = {

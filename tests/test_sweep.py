@@ -14,10 +14,10 @@ import pytest
 
 from common.errors import InputError
 from common.times import work
+from laboratory import TINY, Project, clone
 from study.cost import START, Speed, Stage, on_the_clock, reckon, stages
 from study.plan import Sweep
 from sweep import seeds
-from test_experiments import TINY, Project, clone
 
 ROOT = Path(__file__).parent.parent
 WANTED = ("baseline", "single", "joint", "null")
@@ -184,6 +184,6 @@ def test_two_sweeps_do_not_run_at_once(twins):
         time.sleep(0.2)
     said = straight.run(*command("--name", "second"), code=1)
     assert "another sweep runs in" in said
-    first.send_signal(signal.SIGINT)
+    first.terminate()
     _, error = first.communicate(timeout=60)
     assert b"stopped; the same command goes on from here" in error and first.returncode == 1

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from common.errors import InputError
+from planning.credentials import check_credentials
 from planning.order import FROZEN, chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
 from training.settings import Settings
 
@@ -107,6 +108,7 @@ def resolve_chain(order: Any, _root_: DictConfig) -> DictConfig:
 
 def resolve_final(order: Any, _root_: DictConfig) -> str:
     """`final`: the checkpoint that the targets start from."""
+    _checked(check_credentials)
     _checked(check_seed, _root_.seed)
     return checkpoints(_order(order, _root_))[-1]
 
