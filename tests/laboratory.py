@@ -33,10 +33,10 @@ class Project:
         assert done.returncode == code, f"{' '.join(command)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout + done.stderr
 
-    def experiment(self, *overrides: str, queue: bool = False, name: str = "") -> str:
+    def experiment(self, *overrides: str, queue: bool = False, name: str = "", stage: str = "", code: int = 0) -> str:
         sets = [word for override in [*TINY, *overrides] for word in ("-S", override)]
         options = [*(["--queue"] if queue else []), *(["-n", name] if name else [])]
-        return self.run("dvc", "exp", "run", *options, *sets)
+        return self.run("dvc", "exp", "run", *options, *sets, *filter(None, [stage]), code=code)
 
     def summary(self, experiment: str = "") -> dict:
         if not experiment:

@@ -15,7 +15,8 @@ from conftest import reset_accelerate
 from kinds import choice, pair, qa, tagging
 from test_loop import BLOCK, nli, tags
 from training.flags import flag
-from training.loop import NotFinite, accelerating, recording, train, train_soundly
+from training.loop import NotFinite, accelerating, predict, recording, train, train_soundly
+from training.model import MultiTaskModel
 from training.resume import ENDED, Resume, minutes
 from training.settings import Settings
 
@@ -28,7 +29,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path / "states"
 
 
-def fit(encoder, data, place, stop_at=None, facts="one", **changes):
+def fit(encoder, data, place, stop_at=None, facts="one", number=signal.SIGTERM, **changes):
     """Train with curves; `stop_at`: the step in which the process is told to end, as by a cluster."""
     reset_accelerate()
     settings = Settings.read(BLOCK | CHANGES | changes)
@@ -39,7 +40,7 @@ def fit(encoder, data, place, stop_at=None, facts="one", **changes):
         nonlocal count
         count += 1
         if count == stop_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         return due(accelerator, *more)
 
     setattr(resume, "due", told)  # noqa: B010
@@ -50,14 +51,14 @@ def fit(encoder, data, place, stop_at=None, facts="one", **changes):
     return model.state_dict(), scores, flags, curves, count
 
 
-@pytest.mark.parametrize("stop", [1, 7, 12])
-def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, tokens, tmp_path, place, stop):
+@pytest.mark.parametrize(("stop", "number"), [(1, signal.SIGTERM), (7, signal.SIGINT), (12, signal.SIGTERM)])
+def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, tokens, tmp_path, place, stop, number):
     data = {"nli": nli(24, tokens), "tags": tags(24, tokens)}
     whole = fit(encoder, data, tmp_path / "whole")
-    handler = signal.getsignal(signal.SIGTERM)
+    handler = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended:
-        fit(encoder, data, tmp_path / "parts", stop_at=stop)
-    assert ended.value.code == ENDED and signal.getsignal(signal.SIGTERM) is handler
+        fit(encoder, data, tmp_path / "parts", stop_at=stop, number=number)
+    assert ended.value.code == ENDED and signal.getsignal(number) is handler
     assert not (tmp_path / "parts/curves").exists()  # no half-written output
     fit(encoder, data, tmp_path / "other", facts="other")  # a training of other parameters does not take it up
     parts = fit(encoder, data, tmp_path / "parts")
@@ -167,3 +168,23 @@ def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens,
     assert told == {"flags": {"nli": "not learned"}, "attempts": ["nli not learned"]}
     with pytest.raises(NotFinite):
         sound({}, ["not finite"])
+
+
+def test_a_training_that_memory_is_too_small_for_names_what_halves_it(encoder, tokens, tmp_path, monkeypatch):
+    """A batch of so many tokens that no machine has the memory, trained on and predicted."""
+    rows = {"nli": nli(24, tokens)}
+
+    def huge(*_, **__):
+        return torch.empty(1 << 60)
+
+    monkeypatch.setattr(pair.Kind, "loss", huge)
+    with pytest.raises(
+        InputError, match=r"-S training\.micro_batch_tokens=500, .* -S training\.gradient_checkpointing="
+    ):
+        fit(encoder, rows, tmp_path)
+    monkeypatch.undo()
+    with accelerating(Settings.read(BLOCK)) as accelerator:
+        model = MultiTaskModel(encoder, {"nli": pair.Kind({"labels": ["a", "b"]}).head(encoder, 0.1)})
+        monkeypatch.setattr(encoder, "forward", huge)
+        with pytest.raises(InputError, match=r"-S training\.prediction_tokens=32, "):
+            predict(accelerator, model, "nli", rows["nli"].validation, Settings.read(BLOCK))

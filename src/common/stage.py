@@ -1,10 +1,13 @@
 """What every stage script shares: its parameters, outputs that appear whole or not at all, errors in one line."""
 
 import contextlib
+import ctypes
+import fcntl
 import gc
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,16 @@ from common.times import note
 PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
 # Where stopped trainings lie (training/resume.py), and what says otherwise.
 STATES, STATES_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
+RUNNING = Path(".dvc/tmp/running")
+DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
+# What the system says of what it cannot give, in whatever error of a library, and what can be done.
+CURES = {
+    "allocate memory": "free some memory, or halve training.micro_batch_tokens and training.prediction_tokens",
+    "No space left": "free some space there (`dvc gc --workspace --all-experiments` removes what no experiment has)",
+    "Disk quota exceeded": "free some of your quota",
+    "Read-only file system": "make the place writable",
+    "Permission denied": "make the place writable for you",
+}
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.
@@ -82,20 +95,64 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def run(main: Callable[..., None], *arguments: Any) -> None:
-    """Call a script's main function; an InputError ends it with its one line and exit status 1."""
+    """Call a script's main function; an InputError ends it with its one line and exit status 1.
+
+    So do a full disk, a place that must not be written to and too little memory: what was there before is still whole.
+    """
     gc.freeze()
     gc.enable()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log shows at once what is printed
     try:
         main(*arguments)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except Exception as error:
+        if (cure := cure_of(error)) is None:
+            raise
+        said = " ".join(str(error).split()) or type(error).__name__
+        sys.exit(f"error: {said}: {cure}, then run the same command again")
+
+
+def cure_of(error: Exception) -> str | None:
+    """What to do about a disk, a place or a memory that is not to be had; None where the error is another one."""
+    if isinstance(error, MemoryError):
+        return CURES["allocate memory"]
+    if "file write failed" in str(error) and not shutil.disk_usage(".").free:  # torch.save does not say why
+        return CURES["No space left"]
+    return next((cure for said, cure in CURES.items() if said in str(error)), None)
 
 
 def run_stage(main: Callable[..., None], *arguments: str) -> None:
-    """The same for a stage of the pipeline, whose time is noted."""
-    run(main, *arguments)
-    if int(os.environ.get("RANK", 0)) == 0:
+    """The same for a stage of the pipeline, which is written by one process at a time and whose time is noted."""
+    first = int(os.environ.get("RANK", 0)) == 0
+    end_with_parent()
+    with alone(Path(sys.argv[0]).stem, *arguments) if first else contextlib.nullcontext():
+        run(main, *arguments)
+    if first:
         note(_params(), Path(sys.argv[0]).name, *arguments or [""])
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the process that started this one is gone: a killed `dvc` leaves no stage behind (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DEATH_OF_PARENT, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def alone(*name: str) -> Iterator[None]:
+    """Wait until no other process is in this block: one that lost its `dvc` may still be writing the same outputs."""
+    RUNNING.mkdir(parents=True, exist_ok=True)
+    with (RUNNING / "-".join(name)).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            print(f"waits for process {lock.read()}, which still runs the stage {' '.join(name)}", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from common.stage import run_stage
+from common.stage import end_with_parent, run_stage
 
 LAUNCH = "STILTWALK_LAUNCH"
 
@@ -23,4 +23,5 @@ def launch(main: Callable[..., None], *arguments: str) -> None:
     elif not Path(config).is_file():
         sys.exit(f"error: {LAUNCH}={config}: there is no such file; see launch/")
     else:
+        end_with_parent()
         os.execvp("accelerate", ["accelerate", "launch", "--config_file", config, *sys.argv])

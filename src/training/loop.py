@@ -28,6 +28,7 @@ from common.errors import InputError
 from common.stage import whole_folder
 from training.encoded import Encoded, token_batches, training_batches
 from training.flags import flag
+from training.memory import fitting
 from training.model import MultiTaskModel, predicting
 from training.resume import ENDED, Resume
 from training.settings import Settings
@@ -185,7 +186,7 @@ def train(
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
     # FSDP shares out the whole embedding with the other weights.
     rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
-    with rows_alone as touched, resume or nullcontext():
+    with rows_alone as touched, fitting("micro_batch_tokens", settings.micro_batch_tokens), resume or nullcontext():
         model = MultiTaskModel(encoder, heads)
         optimizer, scheduler = make_optimizer(model, settings, len(plan))
         wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -373,7 +374,7 @@ def predict(
     lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens, level=True)
     batches += batches[-1:] * (-len(batches) % accelerator.num_processes)  # as many passes of every process (FSDP)
-    with predicting(accelerator, model) as forward:
+    with predicting(accelerator, model) as forward, fitting("prediction_tokens", settings.prediction_tokens):
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
             logits = forward(task, batch["input_ids"], batch["attention_mask"])

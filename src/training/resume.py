@@ -27,12 +27,13 @@ from common.stage import STATES, STATES_VARIABLE, partial_of, whole_folder
 EVERY = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
 CODE = [Path(__file__).parents[1] / name for name in ("common", "modeling", "training", "kinds")]
+TOLD = (signal.SIGTERM, signal.SIGINT)
 ENDED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be tried again
 FORGOTTEN = 30 * 24 * 3600  # seconds until a state that nobody took up is removed
 
 
 class Resume:
-    """The saved state of one training; it falls due `every` seconds, and at once when the process gets SIGTERM."""
+    """The saved state of one training; it falls due `every` seconds, and at once on SIGTERM and Ctrl-C."""
 
     def __init__(self, name: str, facts: Any, paths: Iterable[Path]):
         """facts: parameters, as JSON. paths: files and folders that the training reads, its code among them."""
@@ -50,14 +51,16 @@ class Resume:
         return self.root / f"{self.name}-{digest(self.facts, self.paths)}"
 
     def __enter__(self) -> "Resume":
-        self.before = signal.signal(signal.SIGTERM, self._told)
+        self.before: dict[int, Any] = {number: signal.signal(number, self._told) for number in TOLD}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self.before)
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self.told = True
+        signal.signal(number, self.before[number])  # the second time it ends at once
 
     @property
     def found(self) -> bool:

@@ -77,7 +77,7 @@ def serve(listener: socket.socket) -> None:
                     stages[start(client)] = client
                     waiting.register(client, selectors.EVENT_READ)
                 else:  # a client that waits says nothing: it is gone
-                    kill([pid for pid, client in stages.items() if client is key.fileobj])
+                    end([pid for pid, client in stages.items() if client is key.fileobj])
             for pid, client in list(stages.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
@@ -86,13 +86,14 @@ def serve(listener: socket.socket) -> None:
                         client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status) % 256))
                     stages.pop(pid).close()
     finally:
-        kill(list(stages))
+        end(list(stages))
 
 
-def kill(stages: list[int]) -> None:
+def end(stages: list[int]) -> None:
+    """A training saves its state before it ends."""
     for pid in stages:
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGTERM)
 
 
 def start(client: socket.socket) -> int:
