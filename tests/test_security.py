@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -405,6 +406,19 @@ def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
         paths = [dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)]
         for path in [*paths, *(out.def_path for out in stage.outs)]:
             assert re.fullmatch(r"[A-Za-z0-9_+-]+([/.][A-Za-z0-9_+-]+)*", path), path
+
+
+def test_names_of_files_are_only_printed(tmp_path):
+    languages = ["en", "a;touch ran", "$(touch ran)", "`touch ran`", "a\nb", "-x", "..", "é"]
+    for folder in ("labels", "predictions"):
+        (tmp_path / folder / "xnli").mkdir(parents=True)
+        for language in languages:
+            (tmp_path / folder / "xnli" / f"test-{language}.tsv").write_text("neutral\n")
+    arguments = ["--labels", "labels", "--predictions", "predictions", "--languages"]
+    command = [sys.executable, str(SRC / "evaluate.py"), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["xnli"]["languages"].keys() == set(languages)
+    assert {path.name for path in tmp_path.iterdir()} == {"labels", "predictions"}
 
 
 @pytest.mark.slow

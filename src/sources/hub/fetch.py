@@ -83,9 +83,8 @@ def repository(path: str, revision: str, kind: str = "dataset") -> Repository:
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
         raise InputError(f"{path!r} is not owner/name, as the hub needs it")
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", revision) or ".." in revision.split(
-        "/"
-    ):  # the cache has a file called so
+    # The cache has a file of the revision's name.
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", str(revision)) or ".." in str(revision).split("/"):
         raise InputError(f"revision {revision!r} is neither a branch, a tag nor a commit")
     api, what = HfApi(), f"{kind} {path} at '{revision}'"
 
