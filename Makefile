@@ -10,10 +10,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # The lock holds every package with its hashes but torch: its CPU and CUDA builds differ and carry one version.
+TORCH := torch==2.13.0
 .venv/installed: requirements.lock
 	python3.11 -m venv .venv
 	pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	pip install --quiet --disable-pip-version-check torch==2.13.0
+	pip install --quiet --disable-pip-version-check $(TORCH)
 	touch $@
 
 .PHONY: setup
@@ -38,6 +39,20 @@ check: setup ## ruff and mypy
 	ruff check src tests
 	ruff format --check src tests
 	mypy
+
+.audit/installed: Makefile
+	python3.11 -m venv .audit
+	.audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	touch $@
+
+# --strict: a package that the database does not know is not passed over. Where the database cannot be asked nothing was
+# audited, and that is no success.
+.PHONY: audit
+audit: .audit/installed ## look for known vulnerabilities in the locked dependencies (pip-audit, from a .venv of its own)
+	@.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
+		-r <(echo $(TORCH)) > .audit/found 2> .audit/said \
+	&& echo "no known vulnerabilities in the locked dependencies" \
+	|| { cat .audit/found; [ -s .audit/found ] || echo "not audited: $$(grep -m 1 ^ERROR .audit/said)"; exit 1; }
 
 .PHONY: format
 format: setup ## let ruff mend what it can

@@ -31,9 +31,14 @@ def nli(*labels: int) -> dict[str, list[Any]]:
 # Downloads
 
 
-def test_a_broken_file_is_fetched_again_and_never_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "name",
+    [hashlib.sha256(b"the whole file"), hashlib.sha1(b"blob 14\0the whole file"), hashlib.sha1(b"the whole file")],
+    ids=["large", "git's", "plain"],
+)
+def test_a_broken_file_is_fetched_again_and_never_returned(name: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     whole = b"the whole file"
-    blob = tmp_path / hashlib.sha256(whole).hexdigest()  # the cache names large files by their SHA-256
+    blob = tmp_path / name.hexdigest()  # the cache names files by the hash that the hub gives
     link = tmp_path / "data.parquet"
     link.symlink_to(blob)
     bodies: Iterator[Any] = iter(

@@ -120,12 +120,72 @@ def test_every_stage_declares_the_parameters_that_it_reads_and_no_other(stages):
         assert {p for p in patterns if not any(re.fullmatch(p, k) for k in declared)} == set(), name
 
 
+def test_parameters_are_read_and_modules_chosen_where_that_is_looked_for():
+    """The two tests above find reads in the stages' scripts alone, and imports by the whole name."""
+    for path in SRC.rglob("*.py"):
+        place = path.relative_to(SRC)
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level], place
+        if len(place.parts) > 1 and place.parts[0] not in ("study", "bench") and str(place) != "common/stage.py":
+            names = {node.id for node in nodes if isinstance(node, ast.Name)}
+            names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+            names |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+            assert names.isdisjoint({"read_params", "_params", "PARAMS", "params.yaml"}), place
+        for call in (ast.unparse(node) for node in nodes if isinstance(node, ast.Call)):
+            if re.match(r"(importlib\.)?import_module\(", call):
+                chosen = re.match(r"import_module\(f?['\"](\w+)\.", call)
+                assert chosen and (len(place.parts) == 1 or place.parts[0] == chosen[1]), (place, call)
+
+
 def test_params_yaml_is_what_the_configuration_composes(tmp_path):
     """`dvc repro` reproduces the committed params.yaml; it must not drift from conf/."""
     committed = subprocess.run(
         ["git", "show", "HEAD:params.yaml"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert yaml.safe_load(committed.stdout) == compose(tmp_path / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
+    """What the last commit says, and nothing that an experiment has put into the working tree since."""
+    root = tmp_path_factory.mktemp("committed")
+    archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x"], cwd=root, input=archive, check=True)
+    (root / ".dvc/config").unlink()
+    Repo.init(str(root), no_scm=True, force=True)
+    with Repo(str(root)) as repo:
+        yield root, repo.index.stages
+
+
+def test_the_lock_is_of_the_committed_parameters_and_source(committed):
+    """As `dvc status` says it, of all that is in Git; `dvc exp run` and a commit make it so again."""
+    root, stages = committed
+    locked = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
+    odd = {stage.name for stage in stages} ^ locked.keys()
+    assert not odd, f"not run, or left by other orders (remove dvc.lock and run anew): {sorted(odd)}"
+    wrong = [f"{stage.name}: another command" for stage in stages if stage.cmd != locked[stage.name]["cmd"]]
+    for stage in stages:
+        for item in [*stage.deps, *stage.outs]:
+            if (root / item.def_path).exists() and (status := item.status()):
+                wrong.append(f"{stage.name}: {status}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_a_stage_read_is_what_another_wrote(committed):
+    root, stages = committed
+    locked = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
+    written = {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
+    wrong = {
+        f"{name} {dep['path']}"
+        for name, stage in locked.items()
+        for dep in stage["deps"]
+        if dep["md5"] != written.get(dep["path"], dep["md5"])
+    }
+    assert wrong == set() and len(written) > len(locked)
+    for stage in stages:
+        now = {item.def_path for item in stage.deps if not isinstance(item, ParamsDependency)}
+        assert {dep["path"] for dep in locked[stage.name]["deps"]} == now, stage.name
+        assert {out["path"] for out in locked[stage.name]["outs"]} == {out.def_path for out in stage.outs}, stage.name
 
 
 def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 
 import pyarrow as pa
@@ -109,12 +110,23 @@ def test_no_pickle_is_run_where_a_state_holds_one(encoder, tokens, tmp_path, pla
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "ran"),)
 
-    for path in state.iterdir():
-        if path.suffix in (".bin", ".pkl"):
-            torch.save(Planted(), path)
-    with pytest.raises(InputError, match="cannot be read"):
-        fit(encoder, data, tmp_path)
-    assert not (tmp_path / "ran").exists()
+    whole = copy_of(state, tmp_path / "copy")
+    (state / "model.safetensors").rename(state / "pytorch_model.bin")
+    names = [path.name for path in state.iterdir() if path.suffix in (".bin", ".pkl")]
+    assert {"pytorch_model.bin", "optimizer.bin", "random_states_0.pkl"} <= set(names)
+    for name in names:  # each alone: reading ends at the first
+        copy_of(whole, state)
+        if name == "pytorch_model.bin":
+            (state / "model.safetensors").unlink()
+        torch.save(Planted(), state / name)
+        with pytest.raises(InputError, match="cannot be read"):
+            fit(encoder, data, tmp_path)
+        assert not (tmp_path / "ran").exists()
+
+
+def copy_of(folder, other):
+    shutil.rmtree(other, ignore_errors=True)
+    return shutil.copytree(folder, other)
 
 
 def test_what_learned_nothing_is_flagged():

@@ -1,11 +1,10 @@
 """A pretrained encoder of the Hugging Face hub: multilingual-e5-small, XLM-R base and large, and their like."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from modeling.encoder import load_encoder, load_tokenizer, save_encoder
+from modeling.encoder import INDEX, load_encoder, load_tokenizer, save_encoder, shards
 from sources.hub.fetch import Repository, download, repository
 
 WEIGHTS = "model.safetensors"
@@ -49,9 +48,10 @@ def _names(repo: Repository) -> list[str]:
     texts = [name for name in repo.sizes if "/" not in name and name.endswith((".json", ".txt", ".model"))]
     if WEIGHTS in repo.sizes:
         weights = [WEIGHTS]
-    elif f"{WEIGHTS}.index.json" in repo.sizes:
-        index = json.loads(download(repo, f"{WEIGHTS}.index.json").read_text(encoding="utf-8"))
-        weights = sorted(set(index["weight_map"].values()))
+    elif INDEX in repo.sizes:
+        weights = shards(download(repo, INDEX))
+        if missing := [name for name in weights if name not in repo.sizes]:
+            raise InputError(f"{repo.path} has no {missing[0]}, which its {INDEX} names")
     else:
         raise InputError(
             f"{repo.path} has no {WEIGHTS}, and pickled weights are not read; take another encoder or an "

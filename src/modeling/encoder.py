@@ -1,6 +1,8 @@
 """Encoders in folders as the hub lays them out: config.json, model.safetensors, tokenizer.json, ..."""
 
 import inspect
+import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +14,20 @@ from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, Pr
 
 from common.errors import InputError
 
+INDEX = "model.safetensors.index.json"
+
 
 def load_encoder(folder: Path, dropout: float | None = None, attention: str = "sdpa") -> PreTrainedModel:
-    """The encoder of a folder as the hub lays it out; safetensors only, weights in float32.
+    """The encoder of a folder as the hub lays it out; safetensors only, weights in float32, none of its code is run.
 
     dropout: of hidden states and attention, in place of the encoder's own; None keeps that.
     attention: transformers' name of an implementation.
     Raises InputError where the folder does not hold a whole encoder.
     """
+    if (folder / INDEX).is_file():
+        shards(folder / INDEX)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         if dropout is not None:
             config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
         # A pooler would be one more set of weights that no head here reads.
@@ -31,6 +37,8 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
             folder,
             config=config,
             use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,  # without it transformers asks on the terminal whether to run the folder's code
             dtype=torch.float32,
             output_loading_info=True,
             attn_implementation=attention,
@@ -45,10 +53,25 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
     return encoder
 
 
+def shards(index: Path) -> list[str]:
+    """The files that an index of weights names; InputError where one is no safetensors file beside it.
+
+    transformers would unpickle another one, and follow a path out of the folder.
+    """
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{index} is no index of weights") from None
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)):
+            raise InputError(f"{index} names {name!r}, which is no safetensors file beside it")
+    return names
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a folder as the hub lays it out; InputError where it has no fast one."""
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(folder, "a tokenizer", error) from None
     if not tokenizer.is_fast:

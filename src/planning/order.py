@@ -5,6 +5,7 @@ are trained together. DVC's templates cannot say "the checkpoint of the step bef
 `dvc exp run` composes params.yaml; a bad order is refused there, before any stage runs.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,22 @@ from common.errors import InputError
 ENCODER = "models/encoder"
 WEIGHTS = ("float32", "bfloat16")
 FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
+NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LONGEST = 200  # characters of a step: file systems allow a name 255 bytes, and some is put around it
+
+
+def check_names(names: Iterable[tuple[str, Any]]) -> None:
+    """InputError where one of the names that become part of commands, paths and modules is no plain word.
+
+    names: where each stands, and the name. Commands go through a shell, unquoted.
+    """
+    for where, name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            shown = name if len(str(name)) <= 80 else f"{str(name)[:80]}..."
+            raise InputError(
+                f"{where} is {shown!r}; it becomes part of commands and paths, and must be a name of at most 64 of "
+                "A-Z, a-z, 0-9, _ and -, a letter or digit first"
+            )
 
 
 def check_order(order: Any, known: Iterable[str]) -> list[str]:
@@ -23,12 +40,14 @@ def check_order(order: Any, known: Iterable[str]) -> list[str]:
     for step in order:
         if not isinstance(step, str):
             raise InputError(f"order has the step {step!r}, which is not the name of a task; {tasks}")
+        if len(step) > LONGEST:
+            raise InputError(f"order has a step of {len(step)} characters, {step[:40]!r}...; at most {LONGEST} can be")
         parts = step.split("+")
         for part in parts:
             if not part:
-                raise InputError(f"order has the step '{step}' with an empty part beside its '+'; {tasks}")
+                raise InputError(f"order has the step {step!r} with an empty part beside its '+'; {tasks}")
             if part not in known:
-                raise InputError(f"order has the unknown task '{part}' in its step '{step}'; {tasks}")
+                raise InputError(f"order has the unknown task {part!r} in its step {step!r}; {tasks}")
             if parts.count(part) > 1:
                 raise InputError(f"order has the step '{step}', which names '{part}' twice; {tasks}")
     return list(order)

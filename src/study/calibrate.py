@@ -32,7 +32,7 @@ SECONDS = 8
 def architecture(encoder: dict[str, Any]) -> PreTrainedConfig:
     """Of the `encoder` block: the generated world's, or what its name on the hub says."""
     if encoder["source"] == "hub":
-        return AutoConfig.from_pretrained(encoder["path"], revision=encoder["revision"])
+        return AutoConfig.from_pretrained(encoder["path"], revision=encoder["revision"], trust_remote_code=False)
     return XLMRobertaConfig(
         vocab_size=1000,
         hidden_size=encoder["hidden_size"],

@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils.constants import RNG_STATE_NAME
+from accelerate.utils.other import load
 from safetensors.torch import load_file, save_file
 
 from common.errors import InputError
@@ -125,6 +127,8 @@ class Resume:
     def load(self, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Put the saved state into what the accelerator prepared; give facts, own and shared tensors back."""
         try:
+            numbers = self.folder / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl"
+            load(numbers)  # load_state goes on without a word where it cannot read them
             accelerator.load_state(str(self.folder))
             facts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
             own = load_file(self.folder / f"process-{accelerator.process_index}.safetensors")

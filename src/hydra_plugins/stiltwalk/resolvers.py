@@ -4,15 +4,26 @@ Hydra imports this module when `dvc exp run` composes params.yaml (`plugins_path
 stage depends on holds all the facts that the stage uses and no others: one changed fact reruns only what uses it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 
 from common.errors import InputError
 from planning.credentials import check_credentials
-from planning.order import FROZEN, chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
+from planning.order import (
+    FROZEN,
+    chain,
+    check_names,
+    check_order,
+    check_seed,
+    check_targets,
+    check_weights,
+    checkpoints,
+    probes,
+)
 from training.settings import Settings
 
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
@@ -108,7 +119,6 @@ def resolve_chain(order: Any, _root_: DictConfig) -> DictConfig:
 
 def resolve_final(order: Any, _root_: DictConfig) -> str:
     """`final`: the checkpoint that the targets start from."""
-    _checked(check_credentials)
     _checked(check_seed, _root_.seed)
     return checkpoints(_order(order, _root_))[-1]
 
@@ -197,5 +207,58 @@ _RESOLVERS: dict[str, Callable[..., Any]] = {
     "scored": resolve_scored,
     "leaks": resolve_leaks,
 }
+
+
+def _names(root: DictConfig) -> Iterator[tuple[str, Any]]:
+    """What becomes part of a stage's name, command, path or module, and where it stands in the configuration."""
+    yield "source", root.source
+    yield "encoder.source", root.encoder.source
+    for language in (root.world or {}).get("languages") or {}:
+        yield "a language of world.languages", language
+    for group in ("tasks", "xtreme"):
+        for name, record in _plain(root[group]).items():
+            yield f"a name in {group}", name
+            facts = record if isinstance(record, dict) else {}
+            yield f"{group}.{name}.kind", facts.get("kind", "pair")
+            for language in facts.get("languages") or []:
+                yield f"{group}.{name}.languages", language
+            for split, part in (facts.get("parts") or {}).items():
+                yield f"{group}.{name}.parts.{split}", part
+
+
+class _Derived:
+    """The configuration that is resolved, and its derived values so far."""
+
+    root: Any = None
+    values: dict[str, Any]
+
+
+def _is_set(key: str, root: DictConfig) -> bool:
+    """Whether a derived value is neither `${chain:...}` still, as conf/config.yaml says, nor what came of that."""
+    node = root._get_node(key, validate_access=False)
+    if isinstance(node, Node) and str(node._value()).startswith(f"${{{key}:"):
+        return False
+    return key not in _Derived.values or _plain(root.get(key)) != _Derived.values[key]
+
+
+def _derive(key: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver of a derived value, for a configuration with sound names that sets none of the derived values."""
+
+    @wraps(resolver)
+    def derive(*given: Any, _root_: DictConfig) -> Any:
+        if _Derived.root is not _root_:
+            _checked(check_credentials)
+            _checked(check_names, _names(_root_))
+            _Derived.root, _Derived.values = _root_, {}
+        for other in _RESOLVERS:
+            if other != key and _is_set(other, _root_):
+                raise SystemExit(f"error: {other} follows from order and targets, and cannot be set; set those")
+        found = resolver(*given, _root_=_root_)
+        _Derived.values[key] = _plain(found)
+        return found
+
+    return derive
+
+
 for _name, _resolver in _RESOLVERS.items():
-    OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+    OmegaConf.register_new_resolver(_name, _derive(_name, _resolver), replace=True)

@@ -82,7 +82,10 @@ def repository(path: str, revision: str, kind: str = "dataset") -> Repository:
     Raises InputError if there is no such repository or revision, or if the hub cannot be reached.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
-        raise InputError(f"'{path}' is not owner/name, as the hub needs it")
+        raise InputError(f"{path!r} is not owner/name, as the hub needs it")
+    # The cache has a file of the revision's name.
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", str(revision)) or ".." in str(revision).split("/"):
+        raise InputError(f"revision {revision!r} is neither a branch, a tag nor a commit")
     api, what = HfApi(), f"{kind} {path} at '{revision}'"
 
     def resolve() -> str:
@@ -104,7 +107,7 @@ def repository(path: str, revision: str, kind: str = "dataset") -> Repository:
 
 @functools.cache
 def download(repo: Repository, name: str) -> Path:
-    """A file of the repository in the local cache, of the size (and, for large files, the SHA-256) that the hub states.
+    """A file of the repository in the local cache, of the size and the hash that the hub states.
 
     Raises InputError if it cannot be had whole after ATTEMPTS attempts.
     """
@@ -129,12 +132,17 @@ def _check(file: Path, size: int) -> None:
     found = file.stat().st_size
     if found != size:
         raise OSError(f"{found:,} bytes arrived of {size:,}")
-    # The cache links each name to a file called after its ETag, which for large files is their SHA-256.
+    # The cache links each name to a file called after its ETag: the SHA-256 of large files, of others what Git calls
+    # them (SHA-1 with a head), of some mirrors plain SHA-1.
     etag = file.readlink().name if file.is_symlink() else ""
     if re.fullmatch("[0-9a-f]{64}", etag):
         with file.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != etag:
                 raise OSError(f"its SHA-256 is not {etag}")
+    elif re.fullmatch("[0-9a-f]{40}", etag):
+        content = file.read_bytes()
+        if etag not in (hashlib.sha1(head + content).hexdigest() for head in (b"blob %d\0" % size, b"")):
+            raise OSError(f"its SHA-1 is not {etag}")
 
 
 def _retry(what: str, call: Callable[[], T]) -> T:
