@@ -26,9 +26,9 @@ def check_order(order: Any, known: Iterable[str]) -> list[str]:
         parts = step.split("+")
         for part in parts:
             if not part:
-                raise InputError(f"order has the step '{step}' with an empty part beside its '+'; {tasks}")
+                raise InputError(f"order has the step {step!r} with an empty part beside its '+'; {tasks}")
             if part not in known:
-                raise InputError(f"order has the unknown task '{part}' in its step '{step}'; {tasks}")
+                raise InputError(f"order has the unknown task {part!r} in its step {step!r}; {tasks}")
             if parts.count(part) > 1:
                 raise InputError(f"order has the step '{step}', which names '{part}' twice; {tasks}")
     return list(order)

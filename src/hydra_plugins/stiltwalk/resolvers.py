@@ -4,15 +4,17 @@ Hydra imports this module when `dvc exp run` composes params.yaml (`plugins_path
 stage depends on holds all the facts that the stage uses and no others: one changed fact reruns only what uses it.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import InputError
+from planning.fields import check_fields
 from planning.order import FROZEN, chain, check_order, check_seed, check_targets, check_weights, checkpoints, probes
-from training.settings import Settings
 
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
@@ -85,11 +87,9 @@ def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]
     return [str(folder)]
 
 
-def _training(own: dict[str, Any], name: str, root: DictConfig) -> dict[str, Any]:
+def _training(own: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     """The hyper-parameters of one training: the scale's, and in their place those of its own."""
-    settings = _plain(root.training) | own
-    _checked(Settings.read, settings, name)
-    return settings
+    return _plain(root.training) | own
 
 
 def _encoding(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
             # A path named twice is one dependency to DVC: the script stands in where a user has no files of his own.
             "files": "src/data.py" if not files else files[0] if len(files) == 1 else "data/own",
             "data": {task: _data(record, _root_) for task, record in records.items()},
-            "training": _training(own, f"mixtures.{mixture}.training", _root_),
+            "training": _training(own, _root_),
             "tasks": {task: _encoding(record, _root_) for task, record in records.items()},
         }
     return OmegaConf.create(blocks)
@@ -146,7 +146,7 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
             "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
             + (".json" if record["kind"] in FROZEN else ""),
             "data": _data(record, _root_),
-            "training": _training(record.get("training", {}), f"benchmark.{target}.training", _root_),
+            "training": _training(record.get("training", {}), _root_),
             "task": _encoding(record, _root_),
         }
     return OmegaConf.create(blocks)
@@ -156,7 +156,7 @@ def resolve_probes(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
     """`probes`: for every checkpoint what its probe reads; Tatoeba is probed where it is a target."""
     retrieval = "tatoeba" in _targets(targets, _root_)
     task = _encoding(_plain(_root_.xtreme.tatoeba), _root_) if retrieval else None
-    training = _training({}, "training", _root_)
+    training = _training({}, _root_)
     found = probes(_order(order, _root_), retrieval)
     return OmegaConf.create({key: {**probe, "task": task, "training": training} for key, probe in found.items()})
 
@@ -195,5 +195,34 @@ _RESOLVERS: dict[str, Callable[..., Any]] = {
     "scored": resolve_scored,
     "leaks": resolve_leaks,
 }
+
+
+def _check_root(root: DictConfig) -> None:
+    """Every field, once for a configuration; nothing is derived from one with a fault."""
+    if root._get_flag("checked"):
+        return
+    raw = OmegaConf.to_container(root, resolve=False)
+    assert isinstance(raw, dict)
+    if found := [name for name in _RESOLVERS if not str(raw.get(name)).startswith(f"${{{name}:")]:
+        raise SystemExit(f"error: params.yaml: {found[0]} is derived from order and targets; leave it as conf/ has it")
+    try:
+        tree = {name: _plain(root[name]) for name in raw if name not in _RESOLVERS}
+    except OmegaConfBaseException as error:
+        raise SystemExit(f"error: conf/ or -S: {' '.join(str(error).split())}") from None
+    _checked(check_fields, tree)
+    root._set_flag("checked", True)
+
+
+def _sound(resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver, called for a configuration without a fault only."""
+
+    @functools.wraps(resolver)
+    def resolve(*values: Any, _root_: DictConfig) -> Any:
+        _check_root(_root_)
+        return resolver(*values, _root_=_root_)
+
+    return resolve
+
+
 for _name, _resolver in _RESOLVERS.items():
-    OmegaConf.register_new_resolver(_name, _resolver, replace=True)
+    OmegaConf.register_new_resolver(_name, _sound(_resolver), replace=True)
