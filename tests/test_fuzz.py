@@ -3,27 +3,38 @@
 import contextlib
 import copy
 import functools
+import json
 import math
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from dvc.utils.hydra import load_hydra_plugins
 from hydra import compose, initialize_config_dir
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from safetensors.torch import load_file, save_file
+from transformers import XLMRobertaModel
 
 from common.errors import InputError
 from common.tables import schema
 from conftest import encoded
 from encoding.tokens import Tokens
+from modeling.encoder import check_vocabulary, load_encoder, load_tokenizer
 from planning.fields import check_fields
+from scoring.aggregate import score_task
+from scoring.answers import squad
+from scoring.tasks import TASKS
 from sources import own
 from sources.hub.convert import convert
 
@@ -460,3 +471,205 @@ def test_a_table_of_the_hub_has_sound_rows_or_is_refused(tokens: Tokens):
 @pytest.mark.slow
 def test_a_table_of_the_hub_has_sound_rows_or_is_refused_at_length(tokens: Tokens):
     check_hub(700, tokens)
+
+
+# Predictions and labels
+
+SQUAD = {
+    "data": [
+        {
+            "paragraphs": [
+                {
+                    "context": "",
+                    "qas": [{"id": "a", "answers": [{"text": "x y"}]}, {"id": "ש", "answers": [{"text": "é"}]}],
+                }
+            ]
+        }
+    ]
+}
+FILES = {  # gold and predictions
+    "xnli": ("neutral\nentailment\nneutral\n", "neutral\nneutral\ncontradiction\n"),
+    "udpos": ("NOUN\nVERB\n\nNOUN\nX\n", "NOUN\nNOUN\n\nNOUN\nX\n"),
+    "tatoeba": ("2\n0\n1\n", "2\n1\n1\n"),
+    "bucc2018": ("de-1\ten-1\nde-2\ten-3\n", "de-1\ten-1\nde-3\ten-2\n"),
+    "xquad": (
+        json.dumps(SQUAD, ensure_ascii=False, indent=1),
+        json.dumps({"a": "x", "ש": "é"}, ensure_ascii=False, indent=1),
+    ),
+}
+
+
+def expected(name: str, gold: bytes, predicted: bytes) -> float | None:
+    """The accuracy, or for pairs F1 and for questions exact match, worked out anew; None where the files do not fit."""
+    one, other = (data.decode().removeprefix("\ufeff") for data in (gold, predicted))
+    if name == "xquad":
+        tree, answers = json.loads(one), json.loads(other, object_pairs_hook=list)
+        right = [
+            (q["id"], [a["text"] for a in q["answers"]])
+            for d in tree["data"]
+            for p in d["paragraphs"]
+            for q in p["qas"]
+        ]
+        ids = [key for key, _ in right]
+        if sorted(ids) != sorted(key for key, _ in answers) or len(set(ids)) < len(ids):
+            return None
+        given_ = dict(answers)
+        return float(np.mean([squad([texts], [given_[key]], "en")["exact_match"] for key, texts in right]))
+    wanted, found = ([line.strip() for line in re.split("\r\n|\r|\n", text)] for text in (one, other))
+    for lines in (wanted, found):
+        while lines and not lines[-1]:
+            lines.pop()
+    if name == "bucc2018":
+        if not wanted or any(line.count("\t") != 1 for line in [*wanted, *found]):
+            return None
+        both = len(set(wanted) & set(found))
+        return 200 * both / (len(set(wanted)) + len(set(found)))
+    if not any(wanted) or [bool(line) for line in wanted] != [bool(line) for line in found]:
+        return None
+    return 100 * sum(a == b for a, b in zip(wanted, found, strict=True) if a) / sum(map(bool, wanted))
+
+
+def check_scoring(cases: int, folder: Path) -> None:
+    @fuzz(cases)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(list(FILES)))
+        gold, predicted = (text.encode() for text in FILES[name])
+        if data.draw(st.sampled_from([True, False, False])):
+            gold = data.draw(broken(gold))
+        else:
+            predicted = data.draw(broken(predicted))
+        suffix = TASKS[name].suffix
+        for part, content in (("labels", gold), ("predictions", predicted)):
+            (folder / part / name).mkdir(parents=True, exist_ok=True)
+            (folder / part / name / f"test-en.{suffix}").write_bytes(content)
+        with refused(*(str(folder / part / name / f"test-en.{suffix}") for part in ("labels", "predictions"))) as said:
+            scores = score_task(name, folder / "labels" / name, folder / "predictions" / name).languages["en"]
+        if not said:
+            main = {"xquad": "exact_match", "bucc2018": "f1"}.get(name, "accuracy")
+            assert scores[main] == pytest.approx(expected(name, gold, predicted))
+
+    check()
+
+
+def test_mutilated_predictions_are_named_or_scored_as_they_stand(tmp_path: Path):
+    check_scoring(60, tmp_path)
+
+
+@pytest.mark.slow
+def test_mutilated_predictions_are_named_or_scored_as_they_stand_at_length(tmp_path: Path):
+    check_scoring(800, tmp_path)
+
+
+@fuzz(40)
+@given(st.sampled_from(["xnli", "xquad"]), st.sampled_from(["labels", "predictions"]), st.data())
+def test_every_language_has_both_files_or_the_missing_one_is_named(name: str, part: str, data: st.DataObject):
+    suffix = TASKS[name].suffix
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for folder_, text in zip(("labels", "predictions"), FILES[name], strict=True):
+            (folder / folder_).mkdir()
+            for language in ("en", "de"):
+                (folder / folder_ / f"test-{language}.{suffix}").write_text(text, encoding="utf-8")
+        file = folder / part / f"test-{data.draw(st.sampled_from(['en', 'de', 'xx', '', 'EN']))}.{suffix}"
+        was = file.exists()
+        file.unlink() if was else shutil.copy(folder / part / f"test-en.{suffix}", file)
+        other = folder / ("labels" if part == "predictions" else "predictions") / file.name
+        with refused(str(file), str(other)) as said:
+            score_task(name, folder / "labels", folder / "predictions")
+        assert said
+
+
+# Checkpoints
+
+CONFIGS: list[dict[str, Any]] = [
+    {"model_type": model}
+    for model in ("bert", "gpt2", "roberta", "distilbert", "t5", "electra", "none", None, 1, "../x")
+]
+CONFIGS += [{"num_hidden_layers": number} for number in (-1, 0, 1, 3, 10**9, "2", None, 2.5, math.nan)]
+CONFIGS += [{"vocab_size": number} for number in (-1, 0, 5, 24, 26, 1000, "25", None)]
+CONFIGS += [{"hidden_size": number} for number in (0, 16, 31, 64, -32, [32])]
+CONFIGS += [{"num_attention_heads": number} for number in (0, 3, -2, None)]
+CONFIGS += [{"pad_token_id": number} for number in (None, -5, 25, "1")]
+CONFIGS += [{"is_decoder": True}, {"hidden_act": "x"}, {"intermediate_size": 65}, {"max_position_embeddings": 2}]
+CONFIGS += [{"architectures": ["BertModel"]}, {"type_vocab_size": 2}, {"hidden_dropout_prob": "x"}]
+
+
+@st.composite
+def spoils(draw: Any) -> Callable[[Path], Any]:
+    """What is done to a folder with a checkpoint that leaves it broken."""
+    config = draw(st.sampled_from(CONFIGS))
+    share, bits = draw(st.floats(0, 0.999)), draw(st.integers(1, 255))
+    value, index = draw(st.sampled_from([math.nan, math.inf, -math.inf])), draw(st.integers(0, 10**6))
+
+    def configure(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | config))
+
+    def truncate(name: str) -> Callable[[Path], Any]:
+        return lambda folder: os.truncate(folder / name, int(share * (folder / name).stat().st_size))
+
+    def flip(folder: Path) -> None:
+        """A byte of the header: its length, names, types, shapes and places."""
+        data = bytearray((folder / "model.safetensors").read_bytes())
+        data[int(share * (8 + int.from_bytes(data[:8], "little")))] ^= bits
+        (folder / "model.safetensors").write_bytes(data)
+
+    def weights(change: Callable[[dict[str, torch.Tensor], str], Any]) -> Callable[[Path], Any]:
+        def spoil(folder: Path) -> None:
+            found = load_file(folder / "model.safetensors")
+            change(found, sorted(found)[index % len(found)])
+            save_file(found, folder / "model.safetensors", {"format": "pt"})
+
+        return spoil
+
+    def poison(found: dict[str, torch.Tensor], name: str) -> None:
+        found[name].view(-1)[index % found[name].numel()] = value
+
+    def cut(found: dict[str, torch.Tensor], name: str) -> None:
+        found[name] = found[name][1:].clone()
+
+    files = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
+    broken = [configure, flip, weights(lambda found, name: found.pop(name)), weights(poison), weights(cut)]
+    broken += [truncate(name) for name in files] + [lambda folder: shutil.copy(folder / files[3], folder / files[0])]
+    broken += [lambda folder: (folder / files[int(share * 3)]).write_bytes(bytes([bits])), more_words]
+    return draw(st.sampled_from(broken))
+
+
+def more_words(folder: Path) -> None:
+    """The tokenizer of another model."""
+    path = folder / "tokenizer.json"
+    tree = json.loads(path.read_text())
+    tree["model"]["vocab"]["other"] = 25
+    path.write_text(json.dumps(tree))
+
+
+def check_checkpoints(cases: int, toy: Path, place: Path) -> None:
+    states = load_encoder(toy).state_dict()
+
+    @fuzz(cases)
+    @given(spoils())
+    def check(spoil: Callable[[Path], Any]) -> None:
+        folder = place / "encoder"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(toy, folder)
+        spoil(folder)
+        with refused(str(folder)) as said:
+            encoder, tokenizer = load_encoder(folder, 0.0), load_tokenizer(folder)
+            check_vocabulary(encoder, tokenizer, folder)
+        assert not said or "again" in said[0]
+        if not said:  # what was changed is of no weight
+            found = encoder.state_dict()
+            assert found.keys() == states.keys() and type(encoder) is XLMRobertaModel
+            assert all(torch.equal(found[name], states[name]) for name in states)
+
+    check()
+
+
+def test_a_broken_checkpoint_is_named_and_never_half_loaded(toy_folder: Path, tmp_path: Path):
+    check_checkpoints(30, toy_folder, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_broken_checkpoint_is_named_and_never_half_loaded_at_length(toy_folder: Path, tmp_path: Path):
+    check_checkpoints(400, toy_folder, tmp_path)

@@ -1,6 +1,7 @@
 """A fast tokenizer as it lies beside an encoder, read by the `tokenizers` library alone: no second of imports."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Tokens:
             number = self.backend.token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
             if number is not None:
                 self.special[name] = number
+        limit = config.get("model_max_length")
+        self.limit: float = limit if isinstance(limit, (int, float)) else math.inf
         self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     def encode(
@@ -48,6 +51,10 @@ class Tokens:
         """
         if max_length is None:
             self.backend.no_truncation()
+        elif max_length > self.limit:
+            raise InputError(
+                f"params.yaml: a max_length in kinds is {max_length}; the encoder reads {self.limit} tokens"
+            )
         else:
             self.backend.enable_truncation(max_length, stride=stride, strategy=cut, direction=side)
         for start in range(0, len(texts), CHUNK):
