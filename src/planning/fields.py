@@ -247,7 +247,7 @@ def _check_record(record: Any, where: str, tree: Mapping[str, Any], own_keys: di
             except InputError as error:
                 raise InputError(f"params.yaml: {where}.languages: {error}") from None
     for split in splits:
-        places = record.get(split) or []
+        places = record.get(split, [])
         for number_, facts in enumerate(places if isinstance(places, list) else [places]):
             at = f"{where}.{split}" + (f".{number_}" if isinstance(places, list) else "")
             _check(facts, Each(LINE, ANY), at)
@@ -352,7 +352,9 @@ def _check(value: Any, rule: Rule, where: str) -> None:
     for key, inner in value.items():
         if key not in rules:
             near = difflib.get_close_matches(str(key)[:100], rules, 1, 0)
-            raise InputError(f"params.yaml: {where or 'there'} has no key {_shown(key)}; the nearest is '{near[0]}'")
+            raise InputError(
+                f"params.yaml: {where or 'the configuration'} has no key {_shown(key)}; the nearest is '{near[0]}'"
+            )
         _check(inner, rules[key][0], f"{where}.{key}".lstrip("."))
     if missing := [key for key, (_, full) in rules.items() if key not in value and not full.endswith("?")]:
         raise InputError(f"params.yaml: {f'{where}.{missing[0]}'.lstrip('.')} is missing; `conf/` has to name it")

@@ -74,7 +74,7 @@ class Settings:
             }
             holds, rule = rules.get(field.type, (True, ""))
             if not holds:
-                raise InputError(f"params.yaml: {where}.{field.name} is {value!r}; it must be {rule}")
+                raise InputError(f"params.yaml: {where}.{field.name} is {value!r:.80}; it must be {rule}")
         settings = cls(**block)
         for name, holds, rule in (
             ("epochs", settings.epochs > 0, "above 0"),
@@ -101,5 +101,5 @@ class Settings:
             ("temperature", settings.temperature > 0, "above 0"),
         ):
             if not holds:
-                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r}; it must be {rule}")
+                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r:.80}; it must be {rule}")
         return settings
