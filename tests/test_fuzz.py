@@ -161,12 +161,8 @@ def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
             and ("where" in keys or 0 <= new < 2**63)
             and (isinstance(new, int) or not isinstance(old, int) or last in ("alpha", "epochs"))
         )
-    return (
-        last in (*HOLLOW, "languages", "xtreme")
-        and not new
-        and isinstance(new, dict)
-        and (isinstance(old, dict) or last == "published")
-    )
+    empty = isinstance(new, dict) and not new and (isinstance(old, dict) or last == "published")
+    return empty and (last in (*HOLLOW, "languages", "xtreme") or path[:-1] == ("world", "languages"))
 
 
 @st.composite

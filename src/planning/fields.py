@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,11 +175,11 @@ GOLD = (*LABELLED, "qa")
 SPLITS = {"retrieval": ("test",), "mining": ("validation", "test")}  # of targets that are not tuned
 
 
-def check_fields(tree: Mapping[str, Any], derived: Iterable[str] = ()) -> None:
+def check_fields(tree: Mapping[str, Any]) -> None:
     """The composed configuration without what is derived from it; InputError where a field is not as it has to be."""
     kinds, encoder, world = (tree.get(name) for name in ("kinds", "encoder", "world"))
     source = encoder.get("source") if isinstance(encoder, dict) else None
-    fields: dict[str, Rule] = dict.fromkeys(("order", "targets", "seed", "checkpoints", *derived), ANY)
+    fields: dict[str, Rule] = dict.fromkeys(("order", "targets", "seed", "checkpoints"), ANY)
     fields |= {"source": one_of("world", "hub"), "sample": SAMPLE, "kinds": KINDS, "training": TRAINING}
     fields |= {"encoder": ENCODERS.get(source, {"source": one_of(*ENCODERS)}) if type(source) is str else ANY}
     fields |= {"world": ANY if world is None else WORLD, "tasks": Each(NAME, ANY), "xtreme": Each(one_of(*TASKS), ANY)}
