@@ -152,7 +152,7 @@ def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
         if "where" not in keys and not isinstance(old, str):
             return False
         if last in ("split", "revision", "languages", "each") or "parts" in keys:
-            return new.isalnum()
+            return new.replace("_", "a").isalnum()
         return bool(keys & FREE) and bool(new.strip()) and ("notes" in keys or not BROKEN.search(new))
     if isinstance(new, (int, float)):
         number = isinstance(old, (int, float)) or old is None or "where" in keys or last == "published"
