@@ -31,6 +31,9 @@ def main(labels: Path, predictions: Path, with_languages: bool) -> None:
             scored = score_task(name, labels / name, predictions / name)
             scores[name] = scored.score
             report[name] = scored.averages | ({"languages": scored.languages} if with_languages else {})
+    for path in sorted(predictions.iterdir()):
+        if path.is_dir() and path.name not in TASKS:
+            print(f"{path}: not scored, there is no such task", file=sys.stderr)
     if not scores:
         raise InputError(f"{labels} and {predictions} have no task in common; the tasks are {', '.join(TASKS)}")
     print(json.dumps(report | group_scores(scores), indent=1))

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from common.errors import InputError
 from common.stage import read_params, read_world, run_stage, whole_folder, write_json
 from common.tables import GOLD, write_table
 
@@ -34,6 +35,7 @@ def main(target: str) -> None:
             write_table(table, folder / f"{split}.parquet", kind)
         for language in tqdm(record["languages"], desc=f"{target} tests", unit="language"):
             table, origins["test"][language] = source.read(target, record, "test", language)
+            check_questions(table, kind, f"{target} test in {language}")
             inputs, gold, suffix = split_gold(table, kind)
             write_table(inputs, folder / f"test-{language}.parquet", kind, gold=False)
             (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
@@ -53,6 +55,18 @@ def write_corpora(
             gold = (folder if split == "validation" else labels) / f"{split}-{language}.tsv"
             gold.write_text("".join(f"{one}\t{other}\n" for one, other in pairs), encoding="utf-8")
     return origins
+
+
+def check_questions(table: pa.Table, kind: str, where: str) -> None:
+    """InputError where scoring would refuse questions, hours later: it knows answers by id, and needs a right one."""
+    if kind != "qa":
+        return
+    seen: set[str] = set()
+    for name, answers in zip(table["id"].to_pylist(), table["answers"].to_pylist(), strict=True):
+        if name in seen or not answers["text"]:
+            fault = "stands twice" if name in seen else "has no right answer"
+            raise InputError(f"{where}: question {name[:80]!r} {fault}")
+        seen.add(name)
 
 
 def split_gold(table: pa.Table, kind: str) -> tuple[pa.Table, str, str]:

@@ -17,6 +17,7 @@ from common.tables import SCHEMAS
 from sources import hub
 from sources.hub import fetch
 from sources.hub.layout import split_files
+from xtreme import check_questions
 
 ROOT = Path(__file__).resolve().parent.parent
 NLI = ["entailment", "neutral", "contradiction"]
@@ -247,6 +248,14 @@ def test_answers_are_put_where_their_text_is(shelf: Shelf):
     assert origin["rows_used"] == 5
 
 
+def test_questions_that_could_not_be_scored_are_refused_with_the_data():
+    rows = [{"id": name, "answers": {"text": texts}} for name, texts in (("p", ["x"]), ("q", []), ("p", ["y"]))]
+    check_questions(pa.Table.from_pylist(rows[:1]), "qa", "xquad test in de")
+    for chosen, fault in ((rows[:2], "'q' has no right answer"), (rows[::2], "'p' stands twice")):
+        with pytest.raises(InputError, match=f"xquad test in de: question {fault}"):
+            check_questions(pa.Table.from_pylist(chosen), "qa", "xquad test in de")
+
+
 def test_tags_stay_with_their_tokens_and_empty_sentences_are_dropped(shelf: Shelf):
     features = Features({"tokens": List(Value("string")), "tags": List(ClassLabel(names=["VERB", "NOUN"]))})
     rows: dict[str, list[Any]] = {"tokens": [["dogs", "run"], [], ["go"], ["x"]], "tags": [[1, 0], [], [0], [-1]]}
@@ -263,6 +272,12 @@ def test_tags_stay_with_their_tokens_and_empty_sentences_are_dropped(shelf: Shel
     shelf.put({"tokens": [["a"], [], ["b", "c"]], "tags": [[0], [], [2, 1]]})
     with pytest.raises(InputError, match=r"row 2 has the label 2 \(of no name\)"):
         hub.read("udpos", record("tagging", ["NOUN", "VERB"]), "train")
+
+
+def test_a_split_without_a_row_that_fits_is_refused(shelf: Shelf):
+    shelf.put(pairs([-1, -1]))
+    with pytest.raises(InputError, match=r"tasks\.mnli\.train: none of 2 rows is fit: unlabelled"):
+        hub.read("mnli", record("pair", NLI), "train")
 
 
 def test_line_ends_of_sentences_are_stripped(shelf: Shelf):
@@ -317,6 +332,12 @@ def test_choices_lie_in_lists_structs_or_columns(shelf: Shelf):
     }
     of = record("choice", ["0", "1"], columns=columns)
     assert hub.read("cosmosqa", of, "train")[0].to_pylist() == [{"prompt": "C. Q?", "choices": wanted, "label": 1}]
+    labels = [str(i) for i in range(11)]  # choice10 is the last
+    answers: dict[str, list[Any]] = {f"answer{i}": [label] for i, label in enumerate(labels)}
+    shelf.put(answers | {"p": ["Q?"], "label": [10]})
+    columns = {"prompt": "p", "label": "label"} | {f"choice{i}": f"answer{i}" for i in range(11)}
+    table, _ = hub.read("own", record("choice", labels, columns=columns), "train")
+    assert table.to_pylist() == [{"prompt": "Q?", "choices": labels, "label": 10}]
     shelf.put({"q": ["Where?"], "choices": [["a", "b", "c"]], "key": ["A"]})
     with pytest.raises(InputError, match="row 0 has the choices"):
         hub.read(

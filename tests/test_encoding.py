@@ -1,5 +1,8 @@
 """Rows as numbers of tokens: the same as transformers makes, mapped into memory, padded into batches."""
 
+import json
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -100,3 +103,16 @@ def test_rows_of_several_sequences_lie_one_after_the_other():
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):
     with pytest.raises(InputError, match="has no tokenizer that can be loaded"):
         Tokens(tmp_path)
+
+
+def test_a_length_that_the_encoder_cannot_read_or_no_text_fits_is_refused(toy_folder, tmp_path, tokens):
+    shutil.copytree(toy_folder, tmp_path / "short")
+    config = json.loads((toy_folder / "tokenizer_config.json").read_text())
+    (tmp_path / "short/tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 9}))
+    with pytest.raises(InputError, match="a max_length in kinds is 10; the encoder reads 9 tokens"):
+        Tokens(tmp_path / "short").ids(["the cat"], 10)
+    with pytest.raises(InputError, match="8 tokens are too few for one of the texts 0 to 1000"):
+        tokens.ids([("the", " ".join(["cat"] * 9))], 8, "only_first")
+    rows = pa.table({"text_a": ["the"], "text_b": ["cat"], "label": ["perhaps"]}, schema("pair"))
+    with pytest.raises(InputError, match="the label 'perhaps' of the rows is none of the record's: yes, no"):
+        encoded("pair", rows, True, {"labels": ["yes", "no"], "max_length": 8}, tokens)

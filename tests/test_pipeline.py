@@ -241,11 +241,11 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
         ("seed=x", "error: seed='x' is not a whole number"),
         (
             "order=[mnli] training.epochs=inf",
-            "error: params.yaml: mixtures.mnli.training.epochs is inf; it must be a number",
+            "error: params.yaml: training.epochs is inf; it must be a number",
         ),
-        ("order=[mnli] training.keep=bets", "mixtures.mnli.training.keep is 'bets'; it must be one of last, best"),
-        ("++tasks.squad.training.epoch=3", "mixtures.squad.training has missing or unknown keys: epoch"),
-        ("++xtreme.xnli.training.batch_size=0", "benchmark.xnli.training.batch_size is 0; it must be 1 or more"),
+        ("order=[mnli] training.keep=bets", "params.yaml: training.keep is 'bets'; it must be one of last, best"),
+        ("++tasks.squad.training.epoch=3", "tasks.squad.training has no key 'epoch'; the nearest is 'epochs'"),
+        ("++xtreme.xnli.training.batch_size=0", "xtreme.xnli.training.batch_size is 0; it must be 1 or more"),
     ],
 )
 def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path):

@@ -173,6 +173,13 @@ def test_line_ends_do_not_matter(tmp_path: Path, last: str) -> None:
         ("xquad", questions(a=["x"]), '{"a": "x", "a": "y"}', "key 'a' is there twice"),
         ("xquad", questions(a=["x"]), '{"a": ', "not valid JSON: .* line 1 column 7"),
         ("xquad", questions(a=[]), '{"a": "x"}', "no right answer for question 'a'"),
+        (
+            "xquad",
+            questions(a=["x"]).replace('"x"', "7"),
+            '{"a": "x"}',
+            "question 'a' with an id or an answer that is not a string",
+        ),
+        ("xquad", questions(a=["x"]), '{"a": ' + "[" * 99999, "not valid JSON: maximum recursion"),
         ("xquad", '{"a": "x"}', '{"a": "x"}', "labels/test-en.json is not in SQuAD's layout"),
         ("xnli", "\n", "\n", "labels/test-en.tsv is empty"),
     ],
@@ -257,10 +264,14 @@ def test_evaluate_says_what_it_does_not_score(tmp_path: Path) -> None:
     write(labels / "tatoeba", fr="0\n1\n")
     write(labels / "xnli", en="neutral\n")
     write(predictions / "tatoeba", fr="0\n0\n")
+    write(predictions / "XNLI", en="neutral\n")
     arguments = ("--labels", labels, "--predictions", predictions, "--languages")
     done = stage("evaluate.py", *arguments, cwd=tmp_path)
     assert json.loads(done.stdout) == {"tatoeba": {"avg_accuracy": 50, "languages": {"fr": {"accuracy": 50}}}}
-    assert done.stderr == f"xnli: not scored, it is in {labels} only\n"
+    assert done.stderr.splitlines() == [
+        f"xnli: not scored, it is in {labels} only",
+        f"{predictions}/XNLI: not scored, there is no such task",
+    ]
 
     shutil.rmtree(predictions / "tatoeba")
     failed = stage("evaluate.py", *arguments, cwd=tmp_path)

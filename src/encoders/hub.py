@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
-from modeling.encoder import INDEX, load_encoder, load_tokenizer, save_encoder, shards
+from modeling.encoder import INDEX, check_vocabulary, load_encoder, load_tokenizer, save_encoder, shards
 from sources.hub.fetch import Repository, download, repository
 
 WEIGHTS = "model.safetensors"
@@ -21,6 +21,7 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
         repo = repository(params["path"], params["revision"], "model")
         files = [download(repo, name) for name in _names(repo)]
         encoder, tokenizer = load_encoder(files[0].parent), load_tokenizer(files[0].parent)
+        check_vocabulary(encoder, tokenizer, files[0].parent)
     except InputError as error:
         raise InputError(f"encoder: {error}") from None
     encoder.config._name_or_path = tokenizer.name_or_path = repo.path  # not the place of a cache in what is written

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from common.errors import InputError
 from encoding.tokens import Tokens
 
 
@@ -13,5 +14,8 @@ def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens)
     features: dict[str, list[Any]] = {"input_ids": tokens.ids(texts, options["max_length"])}
     if gold:
         numbers = {label: number for number, label in enumerate(options["labels"])}
-        features["labels"] = [numbers[label] for label in table["label"].to_pylist()]
+        labels = table["label"].to_pylist()
+        if odd := set(labels) - numbers.keys():
+            raise InputError(f"the label {min(odd)!r} of the rows is none of the record's: {', '.join(numbers)}")
+        features["labels"] = [numbers[label] for label in labels]
     return features

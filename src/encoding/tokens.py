@@ -1,6 +1,7 @@
 """A fast tokenizer as it lies beside an encoder, read by the `tokenizers` library alone: no second of imports."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ class Tokens:
         try:
             self.backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
             config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if not isinstance(config, dict):
+                raise ValueError("tokenizer_config.json is not a mapping")
         except Exception as error:  # the library raises nothing more special
             raise InputError(f"{folder} has no tokenizer that can be loaded: {' '.join(str(error).split())}") from None
         self.backend.no_padding()
@@ -29,6 +32,10 @@ class Tokens:
             number = self.backend.token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
             if number is not None:
                 self.special[name] = number
+        if missing := [name for name in SPECIAL[:4] if name not in self.special]:
+            raise InputError(f"{folder}/tokenizer_config.json names no {missing[0]} that tokenizer.json has")
+        limit = config.get("model_max_length")
+        self.limit: float = limit if isinstance(limit, (int, float)) else math.inf
         self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     def encode(
@@ -48,10 +55,21 @@ class Tokens:
         """
         if max_length is None:
             self.backend.no_truncation()
+        elif max_length > self.limit:
+            raise InputError(
+                f"params.yaml: a max_length in kinds is {max_length}; the encoder reads {self.limit} tokens"
+            )
         else:
             self.backend.enable_truncation(max_length, stride=stride, strategy=cut, direction=side)
         for start in range(0, len(texts), CHUNK):
-            yield from self.backend.encode_batch(list(texts[start : start + CHUNK]), add_special_tokens=special)
+            try:
+                found = self.backend.encode_batch(list(texts[start : start + CHUNK]), add_special_tokens=special)
+            except Exception as error:  # the library raises nothing more special
+                raise InputError(
+                    f"{max_length} tokens are too few for one of the texts {start} to {start + CHUNK} ({error}); "
+                    "a larger max_length in kinds is needed"
+                ) from None
+            yield from found
 
     def ids(self, texts: Sequence[str] | Sequence[tuple[str, str]], *arguments: Any, **options: Any) -> list[list[int]]:
         """The token numbers of `encode`."""

@@ -36,18 +36,18 @@ def check_order(order: Any, known: Iterable[str]) -> list[str]:
     """The order as a list of strings; InputError where it is not a list of steps made of known tasks."""
     tasks = f"the tasks are {', '.join(sorted(known))}"
     if isinstance(order, str) or not isinstance(order, Sequence):
-        raise InputError(f"order={order!r} is not a list; write 'order=[mnli,squad]' ({tasks})")
+        raise InputError(f"order={order!r:.80} is not a list; write 'order=[mnli,squad]' ({tasks})")
     for step in order:
         if not isinstance(step, str):
-            raise InputError(f"order has the step {step!r}, which is not the name of a task; {tasks}")
+            raise InputError(f"order has the step {step!r:.80}, which is not the name of a task; {tasks}")
         if len(step) > LONGEST:
             raise InputError(f"order has a step of {len(step)} characters, {step[:40]!r}...; at most {LONGEST} can be")
         parts = step.split("+")
         for part in parts:
             if not part:
-                raise InputError(f"order has the step {step!r} with an empty part beside its '+'; {tasks}")
+                raise InputError(f"order has the step {step!r:.80} with an empty part beside its '+'; {tasks}")
             if part not in known:
-                raise InputError(f"order has the unknown task {part!r} in its step {step!r}; {tasks}")
+                raise InputError(f"order has the unknown task {part!r:.80} in its step {step!r:.80}; {tasks}")
             if parts.count(part) > 1:
                 raise InputError(f"order has the step '{step}', which names '{part}' twice; {tasks}")
     return list(order)
@@ -57,10 +57,10 @@ def check_targets(targets: Any, known: Iterable[str]) -> list[str]:
     """The targets as a list of distinct strings; InputError where one is unknown or named twice."""
     names = f"the targets are {', '.join(sorted(known))}"
     if isinstance(targets, str) or not isinstance(targets, Sequence):
-        raise InputError(f"targets={targets!r} is not a list; write 'targets=[xnli,udpos]' ({names})")
+        raise InputError(f"targets={targets!r:.80} is not a list; write 'targets=[xnli,udpos]' ({names})")
     for target in targets:
         if target not in known:
-            raise InputError(f"targets has the unknown target {target!r}; {names}")
+            raise InputError(f"targets has the unknown target {target!r:.80}; {names}")
         if list(targets).count(target) > 1:
             raise InputError(f"targets names '{target}' twice; {names}")
     return list(targets)
@@ -69,7 +69,7 @@ def check_targets(targets: Any, known: Iterable[str]) -> list[str]:
 def check_seed(seed: Any) -> int:
     """The seed; InputError where it is not a whole number."""
     if isinstance(seed, bool) or not isinstance(seed, int):
-        raise InputError(f"seed={seed!r} is not a whole number")
+        raise InputError(f"seed={seed!r:.80} is not a whole number")
     return seed
 
 
@@ -86,7 +86,7 @@ def checkpoints(order: Sequence[str]) -> list[str]:
 def check_weights(weights: Any) -> str:
     """In what checkpoints are written; InputError where it is none of WEIGHTS."""
     if weights not in WEIGHTS:
-        raise InputError(f"checkpoints={weights!r} is not one of {', '.join(WEIGHTS)}")
+        raise InputError(f"checkpoints={weights!r:.80} is not one of {', '.join(WEIGHTS)}")
     return weights
 
 

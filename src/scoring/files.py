@@ -49,12 +49,16 @@ def read_answers(labels: Path, predictions: Path) -> tuple[list[list[str]], list
         raise InputError(f"{predictions} is not one JSON object of question id and answer")
     wanted = dict(questions)
     if missing := [key for key in wanted if key not in answers]:
-        raise InputError(f"{predictions} has no answer to question '{missing[0]}' ({len(missing)} missing in all)")
+        raise InputError(
+            f"{predictions} has no answer to question {_quoted(missing[0])} ({len(missing)} missing in all)"
+        )
     if extra := [key for key in answers if key not in wanted]:
-        raise InputError(f"{predictions} answers question '{extra[0]}', which {labels} does not have")
+        raise InputError(f"{predictions} answers question {_quoted(extra[0])}, which {labels} does not have")
     for key, answer in answers.items():
         if not isinstance(answer, str):
-            raise InputError(f"{predictions} answers question '{key}' with {json.dumps(answer)}, not with a string")
+            raise InputError(
+                f"{predictions} answers question {_quoted(key)} with {json.dumps(answer)[:80]}, not with a string"
+            )
     return [texts for _, texts in questions], [answers[key] for key, _ in questions]
 
 
@@ -93,7 +97,7 @@ def _pairs(path: Path) -> set[tuple[str, str]]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(_text(path), object_pairs_hook=_object)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from None
 
 
@@ -101,7 +105,7 @@ def _object(items: list[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in items:
         if key in made:
-            raise ValueError(f"key '{key}' is there twice")
+            raise ValueError(f"key {_quoted(key)} is there twice")
         made[key] = value
     return made
 
@@ -117,9 +121,15 @@ def _questions(path: Path) -> list[tuple[str, list[str]]]:
         ]
     except (KeyError, TypeError):
         raise InputError(f"{path} is not in SQuAD's layout: data, paragraphs, qas with id and answers") from None
+    seen: set[str] = set()
     for key, texts in questions:
+        if not all(isinstance(text, str) for text in (key, *texts)):
+            raise InputError(f"{path} has question {str(key)[:80]!r} with an id or an answer that is not a string")
         if not texts:
-            raise InputError(f"{path} has no right answer for question '{key}'")
+            raise InputError(f"{path} has no right answer for question {_quoted(key)}")
+        if key in seen:
+            raise InputError(f"{path} has question {_quoted(key)} twice")
+        seen.add(key)
     return questions
 
 
@@ -129,4 +139,4 @@ def _check_not_empty(items: Any, labels: Path) -> None:
 
 
 def _quoted(line: str) -> str:
-    return f"'{line}'" if line else "blank"
+    return repr(line[:80]) if line else "blank"

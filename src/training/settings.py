@@ -1,6 +1,5 @@
 """The hyper-parameters of one training, checked before anything expensive starts."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -64,12 +63,18 @@ class Settings:
             raise InputError(f"params.yaml: {where} has missing or unknown keys: {', '.join(odd)}")
         for field in fields(cls):
             value = block[field.name]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if field.type is int and not (number and isinstance(value, int)):
-                raise InputError(f"params.yaml: {where}.{field.name} is {value!r}; it must be a whole number")
-            optional = field.type == float | None
-            if (optional or field.type is float) and not (number or (optional and value is None)):
-                raise InputError(f"params.yaml: {where}.{field.name} is {value!r}; it must be a number")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
+            count = number and isinstance(value, int)
+            rules: dict[Any, tuple[bool, str]] = {
+                int: (count, "a whole number below 2^31"),
+                int | None: (count or value is None, "null or a whole number below 2^31"),
+                float: (number, "a number below 2^31"),
+                float | None: (number or value is None, "null or a number below 2^31"),
+                bool: (isinstance(value, bool), "true or false"),
+            }
+            holds, rule = rules.get(field.type, (True, ""))
+            if not holds:
+                raise InputError(f"params.yaml: {where}.{field.name} is {value!r:.80}; it must be {rule}")
         settings = cls(**block)
         for name, holds, rule in (
             ("epochs", settings.epochs > 0, "above 0"),
@@ -96,5 +101,5 @@ class Settings:
             ("temperature", settings.temperature > 0, "above 0"),
         ):
             if not holds:
-                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r}; it must be {rule}")
+                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r:.80}; it must be {rule}")
         return settings

@@ -4,15 +4,17 @@ Hydra imports this module when `dvc exp run` composes params.yaml (`plugins_path
 stage depends on holds all the facts that the stage uses and no others: one changed fact reruns only what uses it.
 """
 
+import functools
 from collections.abc import Callable, Iterator
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import InputError
 from planning.credentials import check_credentials
+from planning.fields import check_fields
 from planning.order import (
     FROZEN,
     chain,
@@ -24,7 +26,6 @@ from planning.order import (
     checkpoints,
     probes,
 )
-from training.settings import Settings
 
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
@@ -97,11 +98,9 @@ def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]
     return [str(folder)]
 
 
-def _training(own: dict[str, Any], name: str, root: DictConfig) -> dict[str, Any]:
+def _training(own: dict[str, Any], root: DictConfig) -> dict[str, Any]:
     """The hyper-parameters of one training: the scale's, and in their place those of its own."""
-    settings = _plain(root.training) | own
-    _checked(Settings.read, settings, name)
-    return settings
+    return _plain(root.training) | own
 
 
 def _encoding(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
@@ -139,7 +138,7 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
             # A path named twice is one dependency to DVC: the script stands in where a user has no files of his own.
             "files": "src/data.py" if not files else files[0] if len(files) == 1 else "data/own",
             "data": {task: _data(record, _root_) for task, record in records.items()},
-            "training": _training(own, f"mixtures.{mixture}.training", _root_),
+            "training": _training(own, _root_),
             "tasks": {task: _encoding(record, _root_) for task, record in records.items()},
         }
     return OmegaConf.create(blocks)
@@ -158,7 +157,7 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
             "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
             + (".json" if record["kind"] in FROZEN else ""),
             "data": _data(record, _root_),
-            "training": _training(record.get("training", {}), f"benchmark.{target}.training", _root_),
+            "training": _training(record.get("training", {}), _root_),
             "task": _encoding(record, _root_),
         }
     return OmegaConf.create(blocks)
@@ -168,7 +167,7 @@ def resolve_probes(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
     """`probes`: for every checkpoint what its probe reads; Tatoeba is probed where it is a target."""
     retrieval = "tatoeba" in _targets(targets, _root_)
     task = _encoding(_plain(_root_.xtreme.tatoeba), _root_) if retrieval else None
-    training = _training({}, "training", _root_)
+    training = _training({}, _root_)
     found = probes(_order(order, _root_), retrieval)
     return OmegaConf.create({key: {**probe, "task": task, "training": training} for key, probe in found.items()})
 
@@ -209,56 +208,55 @@ _RESOLVERS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _names(root: DictConfig) -> Iterator[tuple[str, Any]]:
+def _names(tree: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
     """What becomes part of a stage's name, command, path or module, and where it stands in the configuration."""
-    yield "source", root.source
-    yield "encoder.source", root.encoder.source
-    for language in (root.world or {}).get("languages") or {}:
+
+    def part(block: Any, key: str) -> Any:  # whether the block is one at all is said by check_fields
+        return block.get(key) if isinstance(block, dict) else None
+
+    yield "source", tree["source"]
+    yield "encoder.source", part(tree["encoder"], "source")
+    for language in part(tree.get("world"), "languages") or {}:
         yield "a language of world.languages", language
     for group in ("tasks", "xtreme"):
-        for name, record in _plain(root[group]).items():
+        for name, record in (tree[group] if isinstance(tree[group], dict) else {}).items():
             yield f"a name in {group}", name
-            facts = record if isinstance(record, dict) else {}
-            yield f"{group}.{name}.kind", facts.get("kind", "pair")
-            for language in facts.get("languages") or []:
+            yield f"{group}.{name}.kind", part(record, "kind") or "pair"
+            languages, parts = part(record, "languages"), part(record, "parts")
+            for language in languages if isinstance(languages, (list, dict)) else []:
                 yield f"{group}.{name}.languages", language
-            for split, part in (facts.get("parts") or {}).items():
-                yield f"{group}.{name}.parts.{split}", part
+            for split, value in parts.items() if isinstance(parts, dict) else ():
+                yield f"{group}.{name}.parts.{split}", value
 
 
-class _Derived:
-    """The configuration that is resolved, and its derived values so far."""
+def _check_root(root: DictConfig) -> None:
+    """Every field, once for a configuration; nothing is derived from one with a fault."""
+    if root._get_flag("checked"):
+        return
+    _checked(check_credentials)
+    raw = OmegaConf.to_container(root, resolve=False)
+    assert isinstance(raw, dict)
+    if found := [name for name in _RESOLVERS if not str(raw.get(name)).startswith(f"${{{name}:")]:
+        raise SystemExit(f"error: {found[0]} follows from order and targets, and cannot be set; set those")
+    try:
+        tree = {name: _plain(root[name]) for name in raw if name not in _RESOLVERS}
+    except OmegaConfBaseException as error:
+        raise SystemExit(f"error: conf/ or -S: {' '.join(str(error).split())}") from None
+    _checked(check_names, _names(tree))
+    _checked(check_fields, tree)
+    root._set_flag("checked", True)
 
-    root: Any = None
-    values: dict[str, Any]
 
+def _sound(resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver, called for a configuration without a fault only."""
 
-def _is_set(key: str, root: DictConfig) -> bool:
-    """Whether a derived value is neither `${chain:...}` still, as conf/config.yaml says, nor what came of that."""
-    node = root._get_node(key, validate_access=False)
-    if isinstance(node, Node) and str(node._value()).startswith(f"${{{key}:"):
-        return False
-    return key not in _Derived.values or _plain(root.get(key)) != _Derived.values[key]
+    @functools.wraps(resolver)
+    def resolve(*values: Any, _root_: DictConfig) -> Any:
+        _check_root(_root_)
+        return resolver(*values, _root_=_root_)
 
-
-def _derive(key: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
-    """The resolver of a derived value, for a configuration with sound names that sets none of the derived values."""
-
-    @wraps(resolver)
-    def derive(*given: Any, _root_: DictConfig) -> Any:
-        if _Derived.root is not _root_:
-            _checked(check_credentials)
-            _checked(check_names, _names(_root_))
-            _Derived.root, _Derived.values = _root_, {}
-        for other in _RESOLVERS:
-            if other != key and _is_set(other, _root_):
-                raise SystemExit(f"error: {other} follows from order and targets, and cannot be set; set those")
-        found = resolver(*given, _root_=_root_)
-        _Derived.values[key] = _plain(found)
-        return found
-
-    return derive
+    return resolve
 
 
 for _name, _resolver in _RESOLVERS.items():
-    OmegaConf.register_new_resolver(_name, _derive(_name, _resolver), replace=True)
+    OmegaConf.register_new_resolver(_name, _sound(_resolver), replace=True)

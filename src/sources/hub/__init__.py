@@ -47,6 +47,8 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     done = join(parts)
     sample = record.get("sample") or {}
     rows = draw(done, sample.get(split), sample.get("seed", 0))
+    if not len(rows):
+        raise InputError(f"{key}: none of {done.table.num_rows:,} rows is fit: {', '.join(done.unfit)}")
     origin = {
         **(origins[0] if len(origins) == 1 else {"parts": list(origins)}),
         "rows_used": len(rows),

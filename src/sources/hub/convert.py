@@ -18,6 +18,9 @@ from datasets import ClassLabel
 from common.errors import InputError
 from common.tables import schema
 
+MAY_LACK = ("label", "tokens", "tags")  # a row without is dropped
+NOT_TEXT = (*MAY_LACK, "answers", "choices", "id", "source_id", "target_id")
+
 
 @dataclass
 class Converted:
@@ -37,13 +40,15 @@ def convert(
     training: False where every row must be kept for predicting. where: data set and split, for messages.
     Raises InputError on a label that is not one of `labels` and on values that cannot be rows of the kind.
     """
-    texts = [name for name in raw.column_names if pa.types.is_string(raw.schema.field(name).type)]
-    for name in texts:
-        if raw[name].null_count and name != "label":
+    for name in raw.column_names:
+        found = raw.schema.field(name).type
+        if name not in NOT_TEXT and not (pa.types.is_string(found) or pa.types.is_large_string(found)):
+            raise InputError(f"{where}: {name} is of the type {found}, not text; see columns")
+        if raw[name].null_count and name not in MAY_LACK:
             row = pc.index(pc.is_null(raw[name]), True).as_py()
             raise InputError(f"{where}: row {row} has no {name}")
-    done = KINDS[kind](raw.combine_chunks(), labels, features, training, where)
     try:
+        done = KINDS[kind](raw.combine_chunks(), labels, features, training, where)
         done.table = done.table.select(schema(kind).names).cast(schema(kind))
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{where}: columns do not fit a {kind} task: {str(error).splitlines()[0]}") from None
@@ -70,8 +75,11 @@ def _pair(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], traini
 def _tagging(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
     tokens, tags = _array(raw, "tokens"), _array(raw, "tags")
     for name, column in (("tokens", tokens), ("tags", tags)):
-        if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        if not _is_list(column.type):
             raise InputError(f"{where}: {name} are {column.type}, not lists")
+    words = tokens.flatten()
+    if not (pa.types.is_string(words.type) or pa.types.is_large_string(words.type)) or words.null_count:
+        raise InputError(f"{where}: tokens are {tokens.type}, or some are null; they must be texts")
     lengths, of_tags = (pc.fill_null(pc.list_value_length(c), 0).to_numpy(zero_copy_only=False) for c in (tokens, tags))
     if (row := _first(lengths != of_tags)) is not None:
         raise InputError(f"{where}: row {row} has {lengths[row]} tokens and {of_tags[row]} tags")
@@ -95,20 +103,28 @@ def _qa(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training
     had answers and keeps none is unfit; otherwise it stays, its text being what is scored, with -1 for its place.
     """
     answers = _array(raw, "answers")
-    if not pa.types.is_struct(answers.type) or {f.name for f in answers.type} < {"text", "answer_start"}:
+    parts: dict[str, pa.DataType] = {}
+    if pa.types.is_struct(answers.type):
+        fields = [answers.type.field(i) for i in range(answers.type.num_fields)]
+        parts = {part.name: part.type for part in fields}
+    if not all(_is_list(parts.get(name)) for name in ("text", "answer_start")):
         raise InputError(f"{where}: answers are {answers.type}, not lists of text and answer_start")
     mended, unfit = [], np.zeros(len(raw), bool)
     counts = {"reanchored": 0, "not in context": 0}
     for row, (context, answer) in enumerate(zip(raw["context"].to_pylist(), answers.to_pylist(), strict=True)):
         kept: dict[str, list[Any]] = {"text": [], "answer_start": []}
-        for text, start in zip(answer["text"], answer["answer_start"], strict=True):
+        texts, starts = answer["text"] or [], answer["answer_start"] or []
+        whole = all(isinstance(text, str) for text in texts) and all(type(start) is int for start in starts)
+        if len(texts) != len(starts) or not whole:
+            raise InputError(f"{where}: row {row} has the answers {str(answer)[:80]}; each needs a text and a start")
+        for text, start in zip(texts, starts, strict=True):
             place = start if start >= 0 and context.startswith(text, start) else _nearest(context, text, start)
             counts["reanchored"] += place not in (start, -1)
             counts["not in context"] += place == -1
             if place != -1 or not training:
                 kept["text"].append(text)
                 kept["answer_start"].append(place)
-        unfit[row] = bool(answer["text"]) and not kept["text"]
+        unfit[row] = bool(texts) and not kept["text"]
         mended.append(kept)
     column = pa.array(mended, schema("qa").field("answers").type)
     table = raw.set_column(raw.schema.get_field_index("answers"), "answers", column)
@@ -128,14 +144,14 @@ def _choice(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], trai
     of_label = _names(_array(raw, "label"), features["label"], labels, lambda i: f"{where}: row {i}")
     if "choices" in raw.column_names:
         found = raw["choices"].to_pylist()
-        choices = [choice["text"] if isinstance(choice, dict) else choice for choice in found]
+        choices: list[Any] = [choice.get("text") if isinstance(choice, dict) else choice for choice in found]
     else:
-        columns = sorted(name for name in raw.column_names if name.startswith("choice"))
+        columns = [f"choice{i}" for i in range(len(labels)) if f"choice{i}" in raw.column_names]
         choices = [list(row) for row in zip(*(raw[name].to_pylist() for name in columns), strict=True)]
     for row, texts in enumerate(choices):
         if not isinstance(texts, list) or len(texts) != len(labels) or not all(isinstance(text, str) for text in texts):
             raise InputError(
-                f"{where}: row {row} has the choices {texts!r}; the record's labels are {', '.join(labels)}"
+                f"{where}: row {row} has the choices {repr(texts)[:80]}; the record's labels are {', '.join(labels)}"
             )
     stems = raw["stem"].to_pylist() if "stem" in raw.column_names else [""] * len(raw)
     prompts = raw["prompt"].to_pylist()
@@ -189,6 +205,10 @@ def _array(table: pa.Table, name: str) -> pa.Array:
     return column if isinstance(column, pa.Array) else pa.concat_arrays(column.chunks)
 
 
+def _is_list(type_: pa.DataType | None) -> bool:
+    return type_ is not None and (pa.types.is_list(type_) or pa.types.is_large_list(type_))
+
+
 def _first(mask: np.ndarray) -> int | None:
     return int(mask.argmax()) if mask.any() else None
 
@@ -204,7 +224,7 @@ def _names(values: pa.Array, feature: Any, labels: Sequence[str], place: Callabl
         name = _name(value, feature, labels)
         if name is not None and name not in labels:
             at = pc.index(encoded.indices, code).as_py()
-            shown = repr(value) if name == value else f"{value!r} ({name})"
+            shown = repr(value)[:80] if name == value else f"{value!r} ({name})"
             raise InputError(f"{place(at)} has the label {shown}; the record's labels are {', '.join(labels)}")
         names.append(name)
     return pa.array(names, pa.string()).take(encoded.indices)

@@ -54,10 +54,10 @@ def pairs(
             if not line:
                 continue
             name, tab, text = line.partition("\t")
-            if not tab or not name:
+            if not text.strip() or not name.isprintable() or name != name.strip() or not name:
                 raise InputError(f"{place} is {line[:80]!r}, not id<TAB>sentence")
             if name in known[side]:
-                raise InputError(f"{place} has the id '{name}', which stands above already")
+                raise InputError(f"{place} has the id {name[:80]!r}, which stands above already")
             known[side].add(name)
             columns["side"].append(side)
             columns["id"].append(name)
@@ -70,6 +70,8 @@ def pairs(
         if not tab or source not in known["source"] or target not in known["target"]:
             raise InputError(f"{place} is {line[:80]!r}, not the ids of a sentence of {language} and of one of en")
         gold.append((source, target))
+    if not gold:
+        raise InputError(f"{stem}.gold has no pairs")
     origin = {
         "path": f"{stem}.*",
         "part": record["parts"][split],
@@ -88,25 +90,30 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(lines, start=1):
         place = f"{path} line {number}"
         try:
-            yield place, line.decode("utf-8").rstrip("\r")
+            text = line.decode("utf-8").rstrip("\r")
         except UnicodeDecodeError:
             raise InputError(f"{place} is not UTF-8; save the file in that encoding") from None
+        if "\0" in text:  # as in a file of UTF-16
+            raise InputError(f"{place} has a NUL; save the file as text in UTF-8")
+        yield place, text.removeprefix("\ufeff") if number == 1 else text
 
 
 def _fields(place: str, line: str, names: list[str], labels: set[str]) -> list[str]:
     """The fields of a line, the last of them a label."""
     fields = line.split("\t")
-    if len(fields) != len(names) or not all(fields):
+    if len(fields) != len(names) or not all(field.strip() for field in fields) or fields[-1] != fields[-1].strip():
         raise InputError(f"{place} is {line[:80]!r}, not {'<TAB>'.join(names)}")
     if labels and fields[-1] not in labels:
-        raise InputError(f"{place} has the label {fields[-1]!r}; the record's labels are {', '.join(sorted(labels))}")
+        raise InputError(
+            f"{place} has the label {fields[-1][:80]!r}; the record's labels are {', '.join(sorted(labels))}"
+        )
     return fields
 
 
 def _tagging(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
     words: list[list[str]] = []
     for place, line in _lines(path):
-        if line.strip():
+        if line.strip(" "):
             words.append(_fields(place, line, ["token", "tag"], labels))
         elif words:
             yield _sentence(words)
