@@ -41,7 +41,7 @@ def main(kills: int, seed: int, minutes: float, longest: float) -> None:
                 "TQDM_DISABLE": "1",
             }
             while True:
-                log = folder / ".dvc/tmp/killed.log"
+                log = Path(place) / "log"
                 after = draw.uniform(1, longest) if killed < kills else None
                 started = time.monotonic()
                 with log.open("w") as out:

@@ -385,7 +385,7 @@ def test_a_record_in_conf_is_held_to_the_same(tmp_path):
 def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
     """Labels, columns, configs and codes may be anything: they are only compared with what is read."""
     evil = "'$(touch ran);../../x'"
-    facts = [f"{fact}={evil}" for fact in ("train.name", "train.split", "train.path", "validation.columns.label")]
+    facts = [f"{fact}={evil}" for fact in ("train.name", "validation.columns.label")]
     compose(
         tmp_path / "params.yaml",
         "scale=small",
@@ -393,7 +393,6 @@ def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
         "targets=[xnli,udpos,tatoeba]",
         f"++tasks.mnli.labels=[{evil},b]",
         f"++xtreme.udpos.test.codes.en={evil}",
-        f"encoder.path={evil}",
         *(f"++tasks.mnli.{fact}" for fact in facts),
     )
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import InputError
@@ -229,34 +229,51 @@ def _names(tree: dict[Any, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{group}.{name}.parts.{split}", value
 
 
-def _check_root(root: DictConfig) -> None:
-    """Every field, once for a configuration; nothing is derived from one with a fault."""
-    if root._get_flag("checked"):
-        return
+class _Derived:
+    """The configuration that is resolved, and its derived values so far."""
+
+    root: Any = None
+    values: dict[str, Any]
+
+
+def _is_set(key: str, root: DictConfig) -> bool:
+    """Whether a derived value is neither `${chain:...}` still, as conf/config.yaml says, nor what came of that."""
+    node = root._get_node(key, validate_access=False)
+    if isinstance(node, Node) and str(node._value()).startswith(f"${{{key}:"):
+        return False
+    return key not in _Derived.values or _plain(root.get(key)) != _Derived.values[key]
+
+
+def _check_fields(root: DictConfig) -> None:
+    """Every field but the derived ones; nothing is derived from a configuration with a fault."""
     _checked(check_credentials)
-    raw = OmegaConf.to_container(root, resolve=False)
-    assert isinstance(raw, dict)
-    if found := [name for name in _RESOLVERS if not str(raw.get(name)).startswith(f"${{{name}:")]:
-        raise SystemExit(f"error: {found[0]} follows from order and targets, and cannot be set; set those")
     try:
-        tree = {name: _plain(root[name]) for name in raw if name not in _RESOLVERS}
+        tree = {name: _plain(root[name]) for name in root if name not in _RESOLVERS and name != "hydra"}
     except OmegaConfBaseException as error:
         raise SystemExit(f"error: conf/ or -S: {' '.join(str(error).split())}") from None
     _checked(check_names, _names(tree))
     _checked(check_fields, tree)
-    root._set_flag("checked", True)
 
 
-def _sound(resolver: Callable[..., Any]) -> Callable[..., Any]:
-    """The resolver, called for a configuration without a fault only."""
+def _derive(key: str, resolver: Callable[..., Any]) -> Callable[..., Any]:
+    """The resolver of a derived value, for a sound configuration that sets none of the derived values."""
 
     @functools.wraps(resolver)
-    def resolve(*values: Any, _root_: DictConfig) -> Any:
-        _check_root(_root_)
-        return resolver(*values, _root_=_root_)
+    def derive(*given: Any, _root_: DictConfig) -> Any:
+        first = _Derived.root is not _root_
+        if first:
+            _Derived.root, _Derived.values = _root_, {}
+        for other in _RESOLVERS:
+            if other != key and _is_set(other, _root_):
+                raise SystemExit(f"error: {other} follows from order and targets, and cannot be set; set those")
+        if first:
+            _check_fields(_root_)
+        found = resolver(*given, _root_=_root_)
+        _Derived.values[key] = _plain(found)
+        return found
 
-    return resolve
+    return derive
 
 
 for _name, _resolver in _RESOLVERS.items():
-    OmegaConf.register_new_resolver(_name, _sound(_resolver), replace=True)
+    OmegaConf.register_new_resolver(_name, _derive(_name, _resolver), replace=True)
