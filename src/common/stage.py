@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import io
 import json
 import os
 import shutil
@@ -101,7 +102,8 @@ def run(main: Callable[..., None], *arguments: Any) -> None:
     """
     gc.freeze()
     gc.enable()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a log shows at once what is printed
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a log shows at once what is printed
     try:
         main(*arguments)
     except InputError as error:
@@ -141,7 +143,10 @@ def end_with_parent() -> None:
 @contextlib.contextmanager
 def alone(*name: str) -> Iterator[None]:
     """Wait until no other process is in this block: one that lost its `dvc` may still be writing the same outputs."""
-    RUNNING.mkdir(parents=True, exist_ok=True)
+    if not RUNNING.parent.is_dir():  # no DVC runs here
+        yield
+        return
+    RUNNING.mkdir(exist_ok=True)
     with (RUNNING / "-".join(name)).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
