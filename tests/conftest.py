@@ -1,7 +1,9 @@
 """A toy encoder of XLM-R's architecture: 2 layers, random weights, one word one token."""
 
 import copy
+import json
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from encoding.folder import record_batch
 from encoding.tokens import Tokens
 from modeling.encoder import load_encoder, load_tokenizer
 from training.encoded import Encoded
+from warm.run import warm
 
 WORDS = [
     "the",
@@ -50,6 +53,18 @@ def reset_accelerate() -> None:
 
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would bury what a failure prints
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Set keys of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture(scope="session")
+def warm_stages() -> Iterator[dict[str, str]]:
+    """Variables that make stages start warm."""
+    with warm() as variables:
+        yield variables
 
 
 @pytest.fixture(scope="session")

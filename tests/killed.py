@@ -7,71 +7,60 @@ Where a run comes to its end before so many kills, another begins anew. Prints a
 """
 
 import argparse
-import os
 import random
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 import psutil
-import yaml
 
-ROOT = Path(__file__).parent.parent
+from laboratory import ROOT, Project, clone
+
 COMMAND = ["dvc", "exp", "run"]
 RESULTS = ("metrics/summary.json", "metrics/cells.json")
 
 
 def main(kills: int, seed: int, minutes: float, longest: float) -> None:
-    draw, killed, stages, lost = random.Random(seed), 0, Counter[str](), 0
+    draw, killed, runs, lost, stages = random.Random(seed), 0, 0, 0, Counter[str]()
     print("kill  run  after  stage that ran                     then", flush=True)
-    run = 0
     while killed < kills:
-        run += 1
+        runs += 1
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "stiltwalk"
-            subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
-            environment = os.environ | {
-                "STILTWALK_SAVE_MINUTES": str(minutes),
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "TQDM_DISABLE": "1",
-            }
-            while True:
-                log = Path(place) / "log"
-                after = draw.uniform(1, longest) if killed < kills else None
-                started = time.monotonic()
-                with log.open("w") as out:
-                    process = subprocess.Popen(
-                        COMMAND, cwd=folder, env=environment, stdout=out, stderr=out, start_new_session=True
-                    )
-                try:
-                    code = process.wait(after)
-                except subprocess.TimeoutExpired:
-                    kill(process)
-                    killed += 1
-                    said = log.read_text()
-                    stage = (re.findall(r"Running stage '(.+?)'", said) or ["(dvc before a stage)"])[-1]
-                    resumed = re.findall(r"goes on after step .*", said)
-                    stages[stage.split("@")[0]] += 1
-                    seconds = time.monotonic() - started
-                    print(f"{killed:4}  {run:3}  {seconds:4.0f} s  {stage:33}  {'; '.join(resumed)}", flush=True)
-                    continue
-                if code:
-                    sys.exit(f"run {run} ended with {code}: {log.read_text()[-2000:]}")
-                break
-            wrong = differences(folder)
-            lost += len(wrong)
-            print(
-                f"run {run} came to its end: {', '.join(wrong) or 'every output and metric as committed'}", flush=True
-            )
-    print(
-        f"{killed} kills ({', '.join(f'{name} {count}' for name, count in stages.most_common())}), {lost} results lost"
-    )
+            project, log = clone(Path(place) / "stiltwalk"), Path(place) / "log"
+            project.environment |= {"STILTWALK_SAVE_MINUTES": str(minutes), "TQDM_DISABLE": "1"}
+            while not run(project, log, after := draw.uniform(1, longest) if killed < kills else None):
+                killed += 1
+                said = log.read_text()
+                stage = (re.findall(r"Running stage '(.+?)'", said) or ["(dvc before a stage)"])[-1]
+                stages[stage.split("@")[0]] += 1
+                resumed = "; ".join(re.findall(r"goes on after step .*", said))
+                print(f"{killed:4}  {runs:3}  {after:4.0f} s  {stage:33}  {resumed}", flush=True)
+            wrong = differences(project)
+        lost += len(wrong)
+        print(f"run {runs} ended: {', '.join(wrong) or 'every output and metric as committed'}", flush=True)
+    count = ", ".join(f"{name} {count}" for name, count in stages.most_common())
+    print(f"{killed} kills ({count}), {lost} results lost")
     sys.exit(bool(lost))
+
+
+def run(project: Project, log: Path, after: float | None) -> bool:
+    """Whether the command came to its end, and was not killed after so many seconds."""
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            COMMAND, cwd=project.folder, env=project.environment, stdout=out, stderr=out, start_new_session=True
+        )
+    try:
+        code = process.wait(after)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        return False
+    if code:
+        sys.exit(f"it ended with {code}: {log.read_text()[-2000:]}")
+    return True
 
 
 def kill(process: subprocess.Popen) -> None:
@@ -81,18 +70,14 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def differences(folder: Path) -> list[str]:
+def differences(project: Project) -> list[str]:
     """What is not as in the committed run: outputs by their hashes, metrics in Git, states that were left."""
-    found = [name for name in RESULTS if (folder / name).read_bytes() != (ROOT / name).read_bytes()]
-    ours, theirs = (outs(place) for place in (folder, ROOT))
+    committed = Project(ROOT)
+    found = [name for name in RESULTS if (project.folder / name).read_bytes() != (ROOT / name).read_bytes()]
+    ours, theirs = project.outs(), committed.outs()
     found += [path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)]
-    states = folder / ".dvc/tmp/resume"
-    return found + [str(path.name) for path in (states.iterdir() if states.is_dir() else ())]
-
-
-def outs(folder: Path) -> dict[str, str]:
-    lock = yaml.safe_load((folder / "dvc.lock").read_text())
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", [])}
+    states = project.folder / ".dvc/tmp/resume"
+    return found + [path.name for path in (states.iterdir() if states.is_dir() else ())]
 
 
 if __name__ == "__main__":

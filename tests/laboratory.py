@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+from dvc.utils.hydra import compose_and_dump
+
 ROOT = Path(__file__).parent.parent
 TINY = [
     "encoder.steps=20",
@@ -38,12 +41,29 @@ class Project:
         options = [*(["--queue"] if queue else []), *(["-n", name] if name else [])]
         return self.run("dvc", "exp", "run", *options, *sets, *filter(None, [stage]), code=code)
 
+    def outs(self, *stages: str) -> dict[str, str]:
+        """By path the hash of every output of these stages, or of all, as dvc.lock has them."""
+        lock = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        return {out["path"]: out["md5"] for stage in stages or lock for out in lock[stage].get("outs", [])}
+
     def summary(self, experiment: str = "") -> dict:
         if not experiment:
             return json.loads((self.folder / "metrics/summary.json").read_text())
         refs = self.run("git", "for-each-ref", "refs/exps", "--format=%(refname)").split()
         ref = next(ref for ref in refs if ref.endswith(f"/{experiment}"))
         return json.loads(self.run("git", "show", f"{ref}:metrics/summary.json"))
+
+
+def compose(out: Path, *overrides: str, conf: Path = ROOT / "conf") -> dict:
+    """params.yaml as `dvc exp run -S ...` composes it, written to `out`."""
+    compose_and_dump(out, str(conf), None, "config", str(ROOT / "src"), list(overrides))
+    return yaml.safe_load(out.read_text())
+
+
+def task_of_ones_own() -> str:
+    """The record that README tells a reader to add to conf/tasks.yaml."""
+    (record,) = re.findall(r"```yaml\n(  snli:\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    return record
 
 
 def clone(folder: Path) -> Project:

@@ -11,17 +11,15 @@ from pathlib import Path
 import pytest
 
 from laboratory import Project, clone, ran
-from warm.run import warm
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, warm_stages):
     project = clone(tmp_path_factory.mktemp("laboratory") / "stiltwalk")
-    with warm() as variables:
-        project.environment |= variables
-        yield project
+    project.environment |= warm_stages
+    return project
 
 
 def test_orders_share_the_steps_of_their_common_prefixes(project):
@@ -80,18 +78,12 @@ def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
 
 def test_the_same_run_twice_gives_the_same_bytes(project):
     """Started warm the first time, by itself the second."""
-    outs = {name: _hashes(project, name) for name in ("encoder", "intermediate@1-mnli", "target@xquad")}
+    stages = ("encoder", "intermediate@1-mnli", "target@xquad")
+    outs = project.outs(*stages)
     cold = Project(project.folder)
     cold.environment = {name: value for name, value in project.environment.items() if name != "STILTWALK_WARM"}
-    cold.run("dvc", "repro", "--force", "--single-item", *outs)
-    assert {name: _hashes(project, name) for name in outs} == outs
-
-
-def _hashes(project: Project, stage: str) -> list[str]:
-    import yaml
-
-    lock = yaml.safe_load((project.folder / "dvc.lock").read_text())
-    return [out["md5"] for out in lock["stages"][stage]["outs"]]
+    cold.run("dvc", "repro", "--force", "--single-item", *stages)
+    assert project.outs(*stages) == outs
 
 
 def test_a_queued_pair_gives_what_the_workspace_gives(project):

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from laboratory import TINY, Project, clone
-from warm.run import warm
 
 pytestmark = pytest.mark.slow
 
@@ -22,15 +21,9 @@ Mount = Callable[[Path, str], None]
 
 
 @pytest.fixture(scope="module")
-def stages() -> Iterator[dict[str, str]]:
-    with warm() as variables:
-        yield variables
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, stages: dict[str, str]) -> Project:
+def finished(tmp_path_factory: pytest.TempPathFactory, warm_stages: dict[str, str]) -> Project:
     project = clone(tmp_path_factory.mktemp("faults") / "finished")
-    project.environment |= stages
+    project.environment |= warm_stages
     project.experiment(*ORDER)
     return project
 

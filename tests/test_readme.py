@@ -11,11 +11,9 @@ from pathlib import Path
 import pytest
 from dvc.cli import parse_args
 from dvc.repo import Repo
-from dvc.utils.hydra import compose_and_dump
 
-from laboratory import Project, clone
+from laboratory import Project, clone, compose, task_of_ones_own
 from study.cost import Speed
-from test_pipeline import compose
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -106,7 +104,7 @@ def check_stages(words: list[str], conf: Path, folder: Path) -> None:
     """That DVC knows the options, that what is set composes, and that the stages follow from it."""
     options = parse_args(words[1:])
     sets = options.set_param if "exp" in words else []
-    compose_and_dump(folder / "params.yaml", str(conf), None, "config", str(ROOT / "src"), sets)
+    compose(folder / "params.yaml", *sets, conf=conf)
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     Repo.init(str(folder), no_scm=True, force=True)
     with Repo(str(folder)) as repo:
@@ -117,9 +115,8 @@ def check_stages(words: list[str], conf: Path, folder: Path) -> None:
 def project(tmp_path_factory) -> Project:
     """A clone with the README's task of one's own, what a run leaves behind, and the experiments that README names."""
     project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk")
-    (record,) = re.findall(r"```yaml\n(  snli:\n.*?)```", README, re.S)
     with (project.folder / "conf/tasks.yaml").open("a") as file:
-        file.write(record)
+        file.write(task_of_ones_own())
     for place in ("data/labels", "predictions"):
         (project.folder / place / "xnli").mkdir(parents=True)
         (project.folder / place / "xnli/test-en.tsv").write_text("neutral\n")

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from laboratory import Project, clone, ran
-from warm.run import warm
 
 pytestmark = pytest.mark.slow
 
@@ -26,20 +25,14 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @pytest.fixture(scope="module")
-def stages() -> Iterator[dict[str, str]]:
-    with warm() as variables:
-        yield variables
-
-
-@pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory, stages: dict[str, str]) -> Project:
+def laboratory(tmp_path_factory: pytest.TempPathFactory, warm_stages: dict[str, str]) -> Project:
     """Two experiments in a repository whose Git remote is a bare one beside it."""
     project = clone(tmp_path_factory.mktemp("sharing") / "laboratory")
     project.run("git", "init", "-q", "--bare", "-b", "main", "../git")
     project.run("git", "remote", "add", "origin", str(project.folder.parent / "git"))
     project.run("git", "push", "-q", "origin", "main")
     # gcsfs would ask Google's control plane, which the emulator has not, what kind of bucket it is.
-    project.environment |= stages | {"HF_TOKEN": f"hf_{SECRET}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    project.environment |= warm_stages | {"HF_TOKEN": f"hf_{SECRET}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
     project.experiment("order=[mnli]", TARGETS, name="mnli")
     project.experiment("order=[]", TARGETS, name="baseline")
     return project

@@ -26,19 +26,13 @@ sys.exit({"ok": None, "three": 3, "said": "error: why"}[sys.argv[1]])
 """
 
 
-@pytest.fixture(scope="module")
-def variables():
-    with warm() as variables:
-        yield variables
-
-
 @pytest.fixture
-def stage(tmp_path: Path, variables):
+def stage(tmp_path: Path, warm_stages):
     """Runs the stage above, once warm and once not."""
     (tmp_path / "target.py").write_text(STAGE)
 
     def run(word: str, warmly: bool) -> subprocess.CompletedProcess:
-        environment = os.environ | {"TOLD": word} | (variables if warmly else {})
+        environment = os.environ | {"TOLD": word} | (warm_stages if warmly else {})
         command = [sys.executable, "target.py", word]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
@@ -55,11 +49,11 @@ def test_a_stage_says_and_ends_alike(stage, word):
     assert warmly.stderr.splitlines()[-1] == plainly.stderr.splitlines()[-1]
 
 
-def test_a_stage_ends_with_the_process_that_waits_for_it(tmp_path, variables):
+def test_a_stage_ends_with_the_process_that_waits_for_it(tmp_path, warm_stages):
     (tmp_path / "target.py").write_text(STAGE)
     command = [sys.executable, "target.py", "sleep"]
     waiting = subprocess.Popen(
-        command, cwd=tmp_path, env=os.environ | {"TOLD": ""} | variables, stdout=subprocess.DEVNULL
+        command, cwd=tmp_path, env=os.environ | {"TOLD": ""} | warm_stages, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 30
     while not (tmp_path / "begun").exists() and time.monotonic() < deadline:

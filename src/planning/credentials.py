@@ -1,6 +1,7 @@
 """No credential in the file of DVC's settings that Git tracks: experiments commit it, and sharing them pushes it."""
 
 import re
+import sys
 from pathlib import Path
 
 from dvc.config import Config
@@ -21,3 +22,10 @@ def check_credentials(path: Path = TRACKED) -> None:
         for key, value in options.items():
             if SECRET.fullmatch(key) or re.search(r"://[^/]*:[^/]*@", str(value)):
                 raise InputError(f"{path}: remote {name}: {key} holds a credential, which would be committed; {OWN}")
+
+
+if __name__ == "__main__":  # for pre-commit
+    try:
+        check_credentials()
+    except InputError as error:
+        sys.exit(f"error: {error}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.errors import InputError
-from planning.order import FROZEN
+from planning.order import FROZEN, PLAIN
 from scoring.tasks import TASKS
 from training.settings import Settings
 
@@ -93,7 +93,7 @@ LINE = Is(_is_line, "a text of one line (in quotes, where YAML would read a numb
 NOTE = Is(lambda value: type(value) is str and value.strip() != "", "a text")
 SEED = whole(0, 2**63 - 1)
 LENGTH = whole(8)
-NAME = matching(r"\w[\w-]*", "a name of letters, digits, _ and -")
+NAME = matching(PLAIN.pattern, "a name of letters, digits, _ and -")
 LANGUAGE = matching(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", "the code of a language, as de or zh-Hant")
 INVENTED = matching("q[a-t][a-z]", "one of the codes qaa to qtz, which ISO 639 leaves to private use")
 REPOSITORY = matching(r"\w[\w.-]*/\w[\w.-]*", "owner/name, as the hub has it")

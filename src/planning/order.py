@@ -14,7 +14,7 @@ from common.errors import InputError
 ENCODER = "models/encoder"
 WEIGHTS = ("float32", "bfloat16")
 FROZEN = ("retrieval", "mining")  # kinds of target that are not tuned
-NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+PLAIN = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 LONGEST = 200  # characters of a step: file systems allow a name 255 bytes, and some is put around it
 
 
@@ -24,7 +24,7 @@ def check_names(names: Iterable[tuple[str, Any]]) -> None:
     names: where each stands, and the name. Commands go through a shell, unquoted.
     """
     for where, name in names:
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not isinstance(name, str) or not PLAIN.fullmatch(name):
             shown = name if len(str(name)) <= 80 else f"{str(name)[:80]}..."
             raise InputError(
                 f"{where} is {shown!r}; it becomes part of commands and paths, and must be a name of at most 64 of "
