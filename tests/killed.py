@@ -85,6 +85,6 @@ if __name__ == "__main__":
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0.05, help="between saved states of a training")
-    parser.add_argument("--longest", type=float, default=40, help="seconds until a kill, at most")
+    parser.add_argument("--longest", type=float, default=90, help="seconds until a kill, at most")
     told = parser.parse_args()
     main(told.kills, told.seed, told.minutes, told.longest)
