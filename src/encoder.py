@@ -6,15 +6,19 @@ python src/encoder.py
 from importlib import import_module
 from pathlib import Path
 
-from common.stage import read_params, read_world, run_stage, whole_folder, write_json
+from common.stage import WORLD, read_params, read_world, run_stage, whole_folder, write_json
+from modeling.resume import Resume
 
 
 def main() -> None:
     params, world = read_params("encoder"), read_world()
-    builder = import_module(f"encoders.{params['source']}")
+    source = params["source"]
+    builder = import_module(f"encoders.{source}")
+    resume = Resume("encoder", params, (f"encoders/{source}.py", f"sources/{source}"), [WORLD])
     with whole_folder(Path("models/encoder")) as folder:
-        facts = builder.build(folder, params | {"world": world}, params["seed"])
+        facts = builder.build(folder, params | {"world": world}, params["seed"], resume)
         write_json(facts, folder / "SOURCE.json")
+    resume.remove()
     print("encoder: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 
 

@@ -19,12 +19,12 @@ from typing import Any
 from common.stage import read_params, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder, save_checkpoint
+from modeling.resume import Resume
 from training.encoded import Encoded
 from training.kept import keep_task
 from training.launch import launch
-from training.loop import Data, accelerating, recording, seed_of, train_soundly
+from training.loop import CODE, Data, accelerating, recording, seed_of, train_soundly
 from training.model import part_of
-from training.resume import Resume
 from training.settings import Settings
 
 ROWS = ("data/intermediate", "data/encoded/intermediate")
@@ -45,7 +45,8 @@ def main(key: str) -> None:
         data[task] = Data(kind, train_rows, validation, validation_rows)
 
     init, mixture = Path(step["init"]), step["mixture"]
-    resume = Resume(key, [seed, mixture, block, options], [init, *(Path(folder) / mixture for folder in ROWS)])
+    read = [init, *(Path(folder) / mixture for folder in ROWS)]
+    resume = Resume(key, [seed, mixture, block, options], CODE, read)
     curves = recording(Path("metrics/curves") / key, resume)
     with curves as live, accelerating(settings, len(data), live) as accelerator:
         load = partial(load_encoder, init, settings.dropout, settings.attention)

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from common.stage import read_params, whole_folder, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder
+from modeling.resume import Resume
 from training.encoded import Encoded
 from training.launch import launch
-from training.loop import Data, accelerating, predict, recording, seed_of, train_soundly
-from training.resume import Resume
+from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly
 from training.settings import Settings
 
 FROZEN = ("retrieval", "mining")  # kinds that read the encoder as it is
@@ -41,7 +41,7 @@ def main(target: str) -> None:
     tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
 
     frozen = kind_name in FROZEN
-    resume = Resume(target, [seed, block, options], [Path(final), rows, encoded])
+    resume = Resume(target, [seed, block, options], CODE, [Path(final), rows, encoded])
     curves = nullcontext() if frozen else recording(Path("metrics/curves") / target, resume)
     with curves as live, accelerating(settings, live=live) as accelerator:
         if frozen:

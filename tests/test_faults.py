@@ -129,8 +129,9 @@ def test_a_batch_that_memory_is_too_small_for_names_what_halves_it(project: Proj
 
 
 def test_a_stage_ends_with_its_dvc_and_is_gone_on_with(project: Project):
-    """dvc alone is killed, in the midst of a training that was not started warm."""
+    """dvc alone is killed, in the midst of a training that was not started warm, by a shell that would stay between."""
     project.environment = {name: value for name, value in project.environment.items() if name != "STILTWALK_WARM"}
+    project.environment["SHELL"] = "/bin/sh"
     long = [*AGAIN, "training.epochs=1000"]
     sets = [word for override in [*TINY, *long] for word in ("-S", override)]
     with subprocess.Popen(

@@ -277,11 +277,13 @@ import json, sys
 from pathlib import Path
 from common.errors import InputError
 from encoders.hub import build
+from modeling.resume import Resume
 
 for seed, (out, path) in enumerate(zip(sys.argv[1::2], sys.argv[2::2])):
     Path(out).mkdir()
     try:
-        print(json.dumps(build(Path(out), {"source": "hub", "path": path, "revision": "main"}, seed)))
+        params = {"source": "hub", "path": path, "revision": "main"}
+        print(json.dumps(build(Path(out), params, seed, Resume("encoder", params, (), []))))
     except InputError as error:
         print(f"error: {error}")
 """

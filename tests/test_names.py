@@ -158,7 +158,7 @@ def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
         stages = repo.index.stages
     assert len(stages) > 15
     for stage in stages:
-        assert re.fullmatch(r"python src/\w+\.py( [A-Za-z0-9_+-]+)?", stage.cmd), stage.cmd
+        assert re.fullmatch(r"exec python src/\w+\.py( [A-Za-z0-9_+-]+)?", stage.cmd), stage.cmd
         paths = [dep.def_path for dep in stage.deps if not isinstance(dep, ParamsDependency)]
         for path in [*paths, *(out.def_path for out in stage.outs)]:
             assert re.fullmatch(r"[A-Za-z0-9_+-]+([/.][A-Za-z0-9_+-]+)*", path), path

@@ -14,11 +14,11 @@ from common.errors import InputError
 from common.tables import schema
 from conftest import reset_accelerate
 from kinds import choice, pair, qa, tagging
+from modeling.resume import ENDED, Resume, minutes
 from test_loop import BLOCK, nli, tags
 from training.flags import flag
 from training.loop import NotFinite, accelerating, predict, recording, train, train_soundly
 from training.model import MultiTaskModel
-from training.resume import ENDED, Resume, minutes
 from training.settings import Settings
 
 CHANGES = {"dropout": 0.1, "epochs": 3, "evaluations": 4, "keep": "best"}
@@ -34,7 +34,7 @@ def fit(encoder, data, place, stop_at=None, facts="one", number=signal.SIGTERM, 
     """Train with curves; `stop_at`: the step in which the process is told to end, as by a cluster."""
     reset_accelerate()
     settings = Settings.read(BLOCK | CHANGES | changes)
-    resume, count = Resume("toy", facts, []), 0
+    resume, count = Resume("toy", facts, (), []), 0
     due = resume.due
 
     def told(accelerator, *more):
@@ -157,7 +157,7 @@ def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens,
 
     def sound(changes, wrong):
         settings = Settings.read(BLOCK | changes)
-        resume = Resume("toy", "sound", [])
+        resume = Resume("toy", "sound", (), [])
         with recording(tmp_path / "curves", resume) as live, accelerating(settings, 1, live) as accelerator:
             return train_soundly(
                 accelerator, lambda: copy.deepcopy(encoder), data, settings, wrong.__getitem__, "toy", resume

@@ -457,20 +457,31 @@ def test_mistakes_are_named() -> None:
             rows("xnli", language="qaa", world=wrong)
 
 
-def test_encoder_loads_and_is_the_same_twice(tmp_path: Path) -> None:
+def test_encoder_loads_and_is_the_same_when_it_was_stopped(tmp_path: Path, monkeypatch) -> None:
     torch = pytest.importorskip("torch")
     from transformers import AutoModel, AutoTokenizer
 
     from encoders.world import build
+    from modeling.resume import ENDED, Resume
 
+    monkeypatch.setenv("STILTWALK_RESUME", str(tmp_path / "states"))
     small = {"facts": 500, "documents": 256, "steps": 4, "batch_size": 16}
     params = {**MINI["encoder"], **small, "world": WORLD}
     files = []
-    for name in ("one", "two"):
+    for name, sittings in (("one", 1), ("two", 4)):  # stopped after each step; the embeddings learn from the third on
         (tmp_path / name).mkdir()
-        facts = build(tmp_path / name, params, 0)
+        for sitting in range(1, sittings + 1):
+            resume = Resume("encoder", params, (), [])
+            if sitting == sittings:
+                facts = build(tmp_path / name, params, 0, resume)
+                resume.remove()
+                continue
+            resume.told = True
+            with pytest.raises(SystemExit) as ended:
+                build(tmp_path / name, params, 0, resume)
+            assert ended.value.code == ENDED
         files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
-    assert files[0] == files[1]
+    assert files[0] == files[1] and not list((tmp_path / "states").iterdir())
     assert "model.safetensors" in files[0]
 
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "one")

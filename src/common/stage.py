@@ -20,7 +20,7 @@ from common.errors import InputError
 from common.times import note
 
 PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
-# Where stopped trainings lie (training/resume.py), and what says otherwise.
+# Where stopped trainings lie (modeling/resume.py), and what says otherwise.
 STATES, STATES_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
 RUNNING = Path(".dvc/tmp/running")
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>

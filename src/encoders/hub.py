@@ -5,16 +5,18 @@ from typing import Any
 
 from common.errors import InputError
 from modeling.encoder import INDEX, check_vocabulary, load_encoder, load_tokenizer, save_encoder, shards
+from modeling.resume import Resume
 from sources.hub.fetch import Repository, download, repository
 
 WEIGHTS = "model.safetensors"
 
 
-def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
+def build(out: Path, params: dict[str, Any], seed: int, resume: Resume) -> dict[str, Any]:
     """Write the encoder (without pooler or language-model head, float32 safetensors) and its fast tokenizer to `out`.
 
-    params: `path` (owner/name) and `revision`. Nothing is random here, so the seed has no part in it: the same commit
-    gives the same bytes. Returns what was read: path, revision, sha, license, model_type, parameters, width, layers.
+    params: `path` (owner/name) and `revision`. Nothing is random or trained here, so `seed` and `resume` are of no
+    use: the same commit gives the same bytes. Returns what was read: path, revision, sha, license, model_type,
+    parameters, width, layers.
     Raises InputError where the repository is not there or holds no whole encoder in safetensors.
     """
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
@@ -26,6 +27,7 @@ from transformers import (
 )
 
 from modeling.encoder import save_encoder
+from modeling.resume import ENDED, Resume
 from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
 from sources.world.facts import generator
 from sources.world.language import Language
@@ -35,7 +37,7 @@ START, PAD, END, UNKNOWN = range(4)
 IGNORED = -100
 
 
-def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
+def build(out: Path, params: dict[str, Any], seed: int, resume: Resume) -> dict[str, Any]:
     """Pretrain the encoder of the `encoder` section in the languages of `params["world"]`; save it with its tokenizer.
 
     `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the
@@ -71,7 +73,8 @@ def build(out: Path, params: dict[str, Any], seed: int) -> dict[str, Any]:
         positions = model.roberta.embeddings.position_embeddings.weight
         positions[2:] = sinusoids(len(positions) - 2, params["hidden_size"]) * params["position"]
     prefer_like_words(model, params["affinity"])
-    loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"))
+    with resume:
+        loss = pretrain(model, languages, vocab, params, generator(seed, "pretrain"), resume)
     save_encoder(model.roberta, tokenizer, out)
     weights = sum(weight.numel() for weight in model.roberta.parameters())
     return {"weights": weights, "words": len(vocab), "steps": params["steps"], "loss": round(loss, 4)}
@@ -141,10 +144,11 @@ def pretrain(
     vocab: dict[str, int],
     params: dict[str, Any],
     rng: np.random.Generator,
+    resume: Resume,
 ) -> float:
     """Masked language modelling; from the share `thaw` of the steps on the embeddings learn too, at their own rate.
 
-    Returns the mean loss of the last tenth of the steps.
+    Returns the mean loss of the last tenth of the steps. It goes on from a saved state, and saves its own.
     """
     texts = encode_documents(languages, vocab, params, rng)
     steps, size = params["steps"], params["batch_size"]
@@ -152,18 +156,25 @@ def pretrain(
     layers = [weight for weight in model.parameters() if weight is not embeddings]
     rate = params["learning_rate"]
     groups = [{"params": layers, "lr": rate}, {"params": [embeddings], "lr": rate * params["thaw_rate"]}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+    optimizer: Any = torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
     scheduler = get_linear_schedule_with_warmup(optimizer, steps // 10, steps)
-    embeddings.requires_grad = False
+    accelerator = Accelerator(cpu=True, mixed_precision="no")  # for the state that it saves: the loop is plain torch
+    model, optimizer = accelerator.prepare(model, optimizer)
     losses: list[float] = []
     lengths = np.array([len(text) for text in texts])
     order: list[np.ndarray] = []
+    done = 0
+    if resume.found:
+        facts, _, _ = resume.load(accelerator)
+        done, losses, order = facts["step"], facts["losses"], [np.array(batch) for batch in facts["order"]]
+        scheduler.load_state_dict(facts["scheduler"])
+        rng.bit_generator.state = facts["rng"]
+        print(f"encoder: goes on after step {done:,} of {steps:,}")
     model.train()
     start = time.perf_counter()
-    bar = tqdm(range(steps), desc="pretraining", unit="step")
+    bar = tqdm(range(done, steps), desc="pretraining", unit="step", initial=done, total=steps)
     for step in bar:
-        if step == int(params["thaw"] * steps):
-            embeddings.requires_grad = True
+        embeddings.requires_grad = step >= int(params["thaw"] * steps)
         if not order:  # texts of like length share a batch
             shuffled = rng.permutation(len(texts))[: len(texts) // size * size]
             batches = shuffled[np.argsort(lengths[shuffled], kind="stable")].reshape(-1, size)
@@ -185,6 +196,13 @@ def pretrain(
         losses.append(loss.item())
         if step % 10 == 0:
             bar.set_postfix_str(f"loss {np.mean(losses[-50:]):.3f}", refresh=False)
+        if resume.due(accelerator):
+            facts = {"step": step + 1, "losses": losses, "order": [batch.tolist() for batch in order]}
+            facts |= {"scheduler": scheduler.state_dict(), "rng": rng.bit_generator.state}
+            resume.save(accelerator, facts, {}, {})
+            if resume.told:
+                print(f"encoder: told to end; the same command goes on after step {step + 1:,}")
+                raise SystemExit(ENDED)
     print(f"encoder: pretrained in {time.perf_counter() - start:.1f} s")
     return float(np.mean(losses[-max(1, steps // 10) :]))
 

@@ -26,14 +26,16 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
 from common.errors import InputError
 from common.stage import whole_folder
+from modeling.resume import ENDED, Resume
 from training.encoded import Encoded, token_batches, training_batches
 from training.flags import flag
 from training.memory import fitting
 from training.model import MultiTaskModel, predicting
-from training.resume import ENDED, Resume
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
+CODE = ("training", "kinds")
+"""What a training runs of src/, beside what all do."""
 NO_DECAY = ("bias", "LayerNorm.weight")
 Scores = dict[str, dict[str, float]]
 Flags = dict[str, str]

@@ -28,7 +28,7 @@ from common.stage import STATES, STATES_VARIABLE, partial_of, whole_folder
 
 EVERY = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
-CODE = [Path(__file__).parents[1] / name for name in ("common", "modeling", "training", "kinds")]
+SOURCE = Path(__file__).parents[1]
 TOLD = (signal.SIGTERM, signal.SIGINT)
 ENDED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be tried again
 FORGOTTEN = 30 * 24 * 3600  # seconds until a state that nobody took up is removed
@@ -37,11 +37,12 @@ FORGOTTEN = 30 * 24 * 3600  # seconds until a state that nobody took up is remov
 class Resume:
     """The saved state of one training; it falls due `every` seconds, and at once on SIGTERM and Ctrl-C."""
 
-    def __init__(self, name: str, facts: Any, paths: Iterable[Path]):
-        """facts: parameters, as JSON. paths: files and folders that the training reads, its code among them."""
+    def __init__(self, name: str, facts: Any, code: Iterable[str], paths: Iterable[Path]):
+        """facts: parameters, as JSON. code: what it runs of src/. paths: files and folders that it reads."""
         self.root = Path(os.environ.get(STATES_VARIABLE, STATES))
         self.every = 60 * minutes()
-        self.name, self.facts, self.paths = name, facts, [*CODE, *paths]
+        self.name, self.facts = name, facts
+        self.paths = [*(SOURCE / part for part in ("common", "modeling", *code)), *paths]
         self.last = time.monotonic()
         self.told = False
         self.recorded: Path | None = None
