@@ -63,7 +63,10 @@ class Resume:
 
     def _told(self, number: int, frame: FrameType | None) -> None:
         self.told = True
-        signal.signal(number, self.before[number])  # the second time it ends at once
+        # The second Ctrl-C ends it at once. SIGTERM may come several times for one death of a parent: from each thread
+        # that its children are handed on to.
+        if number == signal.SIGINT:
+            signal.signal(number, self.before[number])
 
     @property
     def found(self) -> bool:
