@@ -91,15 +91,16 @@ bench-scale: setup ## how cost grows with rows, languages, steps and orders (two
 	python src/bench/growth.py $(OPTIONS)
 
 GIT_REMOTE ?= origin
+TRANSFER_ENDED = { echo "error: the transfer with the DVC remote $$(dvc config core.remote) and the Git remote" \
+	"$(GIT_REMOTE) came to no end (above); when both can be reached, the same command moves what is missing" >&2; exit 1; }
+
 .PHONY: share
 share: setup ## push data, checkpoints, run cache and experiments, the latter's commits to GIT_REMOTE=origin
-	dvc push --run-cache
-	dvc exp push --all-commits $(GIT_REMOTE)
+	@dvc push --run-cache && dvc exp push --all-commits $(GIT_REMOTE) || $(TRANSFER_ENDED)
 
 .PHONY: fetch
 fetch: setup ## fetch all of that
-	dvc exp pull --all-commits $(GIT_REMOTE)
-	dvc pull --run-cache --allow-missing
+	@dvc exp pull --all-commits $(GIT_REMOTE) && dvc pull --run-cache --allow-missing || $(TRANSFER_ENDED)
 
 # torch's builds lie with different indexes: it is left out, and what it needs beside the rest is named.
 .PHONY: lock

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from laboratory import Project, clone, ran
@@ -147,6 +148,50 @@ def test_a_colleague_has_every_experiment_and_trains_only_what_is_new(
         said = colleague.experiment("order=[mnli,squad]", TARGETS)
         assert ran(said, "intermediate@") == ["intermediate@2-squad"]
         assert ran(said, "data@") == ["data@squad"] and ran(said, "xtreme@") == ran(said, "encoder") == []
+
+
+@pytest.mark.parametrize("target", ["share", "fetch"])
+def test_a_server_that_vanishes_is_named_and_nothing_half_is_taken_for_whole(
+    laboratory: Project, tmp_path: Path, target: str
+):
+    """Its processes are killed in the midst of the transfer; then another one serves the same disk."""
+    git, places = laboratory.folder.parent / "git", [tmp_path / "one", tmp_path / "two"]
+    colleague = Project(tmp_path / "colleague")
+    colleague.environment = laboratory.environment
+    laboratory.run("git", "clone", "-q", str(git), str(colleague.folder))
+    busy = laboratory if target == "share" else colleague
+    for place in places:
+        place.mkdir()
+    with ssh(places[0]) as options:
+        for project in (laboratory, colleague):
+            set_remote(project, options)
+        if target == "fetch":
+            laboratory.run("make", "-o", "setup", "share")
+        arriving = places[0] / "storage" if target == "share" else colleague.folder / ".dvc/cache/files"
+        with subprocess.Popen(
+            ["make", "-o", "setup", target], cwd=busy.folder, env=busy.environment, stderr=subprocess.PIPE, text=True
+        ) as transfer:
+            assert transfer.stderr is not None
+            while sum(path.is_file() for path in arriving.rglob("*")) < 5:
+                assert transfer.poll() is None, "all came before the server could vanish"
+            servers = psutil.Process().children(recursive=True)
+            servers = [process for process in servers if process.name().startswith("sshd")]
+            for process in servers:
+                process.kill()
+            said = transfer.stderr.read()
+    assert transfer.returncode and "Traceback" not in said
+    assert "error: the transfer with the DVC remote lab and the Git remote origin came to no end (above); when" in said
+
+    places[0].joinpath("storage").rename(places[1] / "storage")
+    with ssh(places[1]) as options:
+        for project in (laboratory, colleague):
+            set_remote(project, options)
+        laboratory.run("make", "-o", "setup", "share")
+        colleague.run("make", "-o", "setup", "fetch")
+    (colleague.folder / "dvc.lock").unlink()  # as the README says: it is of a run that nobody here has
+    said = colleague.experiment("order=[mnli]", TARGETS)
+    assert ran(said) == ["score"] and colleague.summary() == laboratory.summary("mnli")
+    assert "not in cache" not in colleague.run("dvc", "data", "status")
 
 
 def test_no_credential_reaches_a_commit(laboratory: Project):
