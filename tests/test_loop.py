@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import itertools
 import os
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -24,6 +26,7 @@ from encoding.folder import record_batch
 from encoding.tokens import Tokens
 from kinds import choice, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
+from modeling.resume import Resume
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, plan_steps, predict, train
 from training.model import MultiTaskModel, part_of, predicting
@@ -230,14 +233,7 @@ def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder,
 def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_folder, tmp_path):
     """The same global batch over gloo, each process with the whole model or with half of it: equal to rounding."""
     for processes in (1, 2):
-        command = [sys.executable, __file__, str(toy_folder), str(tmp_path / str(processes)), keep, precision]
-        environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        environment["STILTWALK_TIMES"] = str(tmp_path / "none" / "times.jsonl")
-        if processes == 2:
-            environment["STILTWALK_LAUNCH"] = f"launch/{file}.yaml"
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, cwd=Path(__file__).parent.parent, timeout=120
-        )
+        done = start(processes, file, toy_folder, tmp_path / str(processes), keep, precision)
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
     assert (one.pop("ways"), two.pop("ways")) == ("NO", "FSDP" if file == "fsdp" else "MULTI_CPU")
@@ -248,6 +244,33 @@ def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_fo
     encoders = [dict(load_encoder(tmp_path / f"{n}-encoder").named_parameters()) for n in (1, 2)]
     for name, weight in encoders[0].items():
         assert torch.equal(weight, one[f"encoder.{name}"]) and torch.equal(encoders[1][name], two[f"encoder.{name}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["gpus", "fsdp"])
+def test_two_processes_of_which_one_is_told_to_end_go_on_to_the_same_bytes(file, toy_folder, tmp_path):
+    whole, parts = ["best", "no", "0.1"], tmp_path / "parts"
+    assert start(2, file, toy_folder, tmp_path / "whole", *whole).returncode == 0
+    done = start(2, file, toy_folder, parts, *whole, "7")
+    assert done.returncode and "toy: told to end; the same command goes on after step 7" in done.stdout
+    assert not parts.exists()
+    done = start(2, file, toy_folder, parts, *whole)
+    assert done.returncode == 0 and "toy: goes on after step 7 of" in done.stdout, done.stderr[-3000:]
+    ended, unbroken = (torch.load(path, weights_only=True) for path in (parts, tmp_path / "whole"))
+    assert ended.keys() == unbroken.keys()
+    assert all(torch.equal(value, ended[name]) for name, value in unbroken.items() if name != "ways")
+
+
+def start(processes: int, file: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """What stands at this file's end, in one process or, as launch/ says, in two."""
+    folder = Path(str(arguments[1])).parent
+    environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment |= {"STILTWALK_TIMES": str(folder / "none"), "STILTWALK_RESUME": str(folder / "states")}
+    if processes == 2:
+        environment["STILTWALK_LAUNCH"] = f"launch/{file}.yaml"
+    command = [sys.executable, __file__, *map(str, arguments)]
+    root = Path(__file__).parent.parent
+    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root, timeout=120)
 
 
 def test_every_row_comes_once_before_any_comes_again():
@@ -311,24 +334,35 @@ def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, mon
         fit(encoder, {"nli": nli(8, tokens)}, batch_size=2)
 
 
-if __name__ == "__main__":  # one of the processes of test_two_processes_train_the_same_model_as_one
+if __name__ == "__main__":  # what `start` starts
     from training.launch import launch
 
-    def process(folder: str, out: str, keep: str, precision: str) -> None:
-        loaded, toy_tokens = load_encoder(Path(folder), dropout=0.0), Tokens(Path(folder))
+    def process(folder: str, out: str, keep: str, precision: str, dropout: str = "0", stop: str = "0") -> None:
+        loaded, toy_tokens = load_encoder(Path(folder), dropout=float(dropout)), Tokens(Path(folder))
         toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40, "keep": keep, "mixed_precision": precision})
         both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
+        resume, calls = Resume("toy", [keep, precision, dropout], (), []), itertools.count(1)
+        due = resume.due
+
+        def told(accelerator, *more):
+            if next(calls) == int(stop) and accelerator.process_index:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return due(accelerator, *more)
+
+        setattr(resume, "due", told)  # noqa: B010
         if os.environ.get("ACCELERATE_USE_FSDP"):  # Accelerate lets GPUs alone have it; torch has it on a CPU too
             PartialState(True)
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         with accelerating(toy_settings, tasks=2) as accelerator:
-            trained, *_ = train(accelerator, loaded, both, toy_settings, 7, "toy")
+            trained, *_ = train(accelerator, loaded, both, toy_settings, 7, "toy", resume)
             logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
             facts = {"ways": accelerator.distributed_type.value, "logits": torch.tensor(np.array(logits))}
             weights = accelerator.get_state_dict(trained)
             if accelerator.is_main_process:
                 torch.save({**weights, **facts}, out)
                 save_checkpoint(trained.encoder, part_of(weights, "encoder"), Path(folder), Path(f"{out}-encoder"))
+
+        resume.remove()
 
     launch(lambda: process(*sys.argv[1:]))
 
