@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from laboratory import Project, clone, ran
+from laboratory import TINY, Project, clone, ran
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +148,19 @@ def test_a_colleague_has_every_experiment_and_trains_only_what_is_new(
         said = colleague.experiment("order=[mnli,squad]", TARGETS)
         assert ran(said, "intermediate@") == ["intermediate@2-squad"]
         assert ran(said, "data@") == ["data@squad"] and ran(said, "xtreme@") == ran(said, "encoder") == []
+
+
+def test_a_run_can_fetch_no_more_than_it_needs(laboratory: Project, tmp_path: Path):
+    set_remote(laboratory, {"url": str(tmp_path / "storage")})
+    laboratory.run("make", "-o", "setup", "share")
+    colleague = Project(tmp_path / "colleague")
+    colleague.environment = laboratory.environment
+    laboratory.run("git", "clone", "-q", str(laboratory.folder.parent / "git"), str(colleague.folder))
+    set_remote(colleague, {"url": str(tmp_path / "storage")})
+    colleague.run("dvc", "exp", "pull", "--no-cache", "--all-commits", "origin")
+    assert not (colleague.folder / ".dvc/cache/files").exists()
+    sets = [word for override in [*TINY, "order=[mnli,squad]", TARGETS] for word in ("-S", override)]
+    assert ran(colleague.run("dvc", "exp", "run", "--pull", *sets), "intermediate@") == ["intermediate@2-squad"]
 
 
 @pytest.mark.parametrize("target", ["share", "fetch"])
