@@ -88,7 +88,8 @@ def named(run: Experiment) -> dict[str, Any]:
 
 def flags(run: Experiment) -> list[str]:
     """What was wrong with a step or a target of the run."""
-    return [f"{where} {why}" for where, why in run.summary.get("flags", {}).items()]
+    found = run.summary.get("flags", {}).items()
+    return [f"{where} {why}" for where, why in found if where.split()[-1] != "null"]  # it has nothing to learn
 
 
 def described(params: dict[str, Any]) -> dict[str, Any]:
