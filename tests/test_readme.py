@@ -31,6 +31,7 @@ FILLED = {
 NAMED = {
     "dvc exp run -S": "an option",
     ". .venv/bin/activate": "the tests run in it",
+    "rm dvc.lock": "test_sharing does it where it helps",
 }
 # Commands that do nothing lasting, or so in a clone, and are quick: run as they stand.
 QUICK = {
@@ -135,7 +136,7 @@ def test_a_command_of_the_readme_runs(command, project, tmp_path, monkeypatch):
     match way(words):
         case "make":
             recipe = project.run("make", "-n", *words[1:]).replace("\\\n", " ")
-            for line in re.findall(r"^(?:python src/warm/run.py )?dvc (.*)", recipe, re.M):
+            for line in re.findall(r"(?:^|&& )(?:python src/warm/run.py )?dvc ([^&|\n]*)", recipe, re.M):
                 parse_args(shlex.split(line))
         case "pytest":
             assert "test_" in project.run(*words, "--collect-only")
