@@ -90,7 +90,8 @@ def way(words: list[str]) -> str:
     """How it is tried whether a command runs; an AssertionError where nobody has said how."""
     if words[0] in ("make", "pytest"):
         return words[0]
-    if words[:3] in (["dvc", "queue", "start"], ["dvc", "exp", "pull"]):  # work in the background, and for a remote
+    # What works in the background, for a remote, or on the outputs of a run.
+    if words[:3] in (["dvc", "queue", "start"], ["dvc", "exp", "pull"], ["dvc", "exp", "apply"]):
         return "options"
     if words[:3] == ["python", "src/sweep.py", "plan"]:
         return "plan"
