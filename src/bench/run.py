@@ -2,8 +2,9 @@
 
     python src/bench/run.py [--rounds 5] [--widths 384 768] [--rows nli] [--tokenizer models/encoder] [--parts ...]
 
-Every measurement is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median
-of the rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their lengths.
+Every way is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median of the
+rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their
+lengths.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.pipeline import experiment
 
 WORK = Path(__file__).parent / "work.py"
+QUIET = {"TQDM_DISABLE": "1"}
 OUT = Path("bench.json")
 TRAINER = {name: f"trainer {name}" for name in ("max length", "dynamic", "by length")}
-# (name, way, precision, batches of 32 at width 384)
+# (name, way, precision, batches of 32 at width 384; FASTER times as many on a GPU)
 TRAIN = [
     *((way, way, "no", 16 if name == "by length" else 4) for name, way in TRAINER.items()),
+    ("trainer by length bf16", "trainer by length", "bf16", 16),
     ("train float32", "ours", "no", 16),
     ("train bf16", "ours", "bf16", 16),
 ]
@@ -39,11 +43,14 @@ PREDICT = [
     ("predict float32", "predict", "no", 160),  # as many rows as a language of XNLI's test
     ("predict bf16", "predict", "bf16", 160),
 ]
+GPU = [("train bf16 compiled", "ours", "bf16", 16)]
+FASTER = 2
 LIMIT = [("limit float32", "limit", "no", 0), ("limit bf16", "limit", "bf16", 0)]
 RATIOS = {
     "train_vs_trainer_max_length": ("train bf16", "trainer max length"),
     "train_vs_trainer_dynamic": ("train bf16", "trainer dynamic"),
     "train_vs_trainer_grouped": ("train bf16", "trainer by length"),
+    "train_vs_trainer_grouped_bf16": ("train bf16", "trainer by length bf16"),
     "train_fp32_vs_trainer_max_length": ("train float32", "trainer max length"),
     "train_fp32_vs_trainer_dynamic": ("train float32", "trainer dynamic"),
     "train_fp32_vs_trainer_grouped": ("train float32", "trainer by length"),
@@ -52,6 +59,37 @@ RATIOS = {
 }
 PARTS = ("training", "prediction", "processes", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
+
+
+class Worker:
+    """A process of its own that measures one way as often as it is asked; its first answer is that it is ready."""
+
+    def __init__(self, way: str):
+        self.way, self.said = way, tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORK)],
+            env={**os.environ, **QUIET},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+        )
+
+    def ask(self, spec: dict[str, Any]) -> None:
+        assert self.process.stdin
+        print(json.dumps(spec), file=self.process.stdin, flush=True)
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith('{"'):
+                return json.loads(line)
+        self.said.seek(0)
+        sys.exit(f"error: {self.way} failed: {self.said.read().strip().splitlines()[-1]}")
+
+    def end(self) -> None:
+        self.process.communicate()
+        self.said.close()
 
 
 def work(
@@ -63,7 +101,7 @@ def work(
     """One measurement in a process of its own; `launch` is what starts it in place of Python, in several."""
     done = subprocess.run(
         [*(launch or (sys.executable,)), str(WORK), json.dumps(spec)],
-        env={**os.environ, "TQDM_DISABLE": "1", **(environment or {})},
+        env={**os.environ, **QUIET, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -75,16 +113,32 @@ def work(
 
 def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[str, Any]]]:
     """Every way of training and predicting at one width, in turns."""
-    ways = (
-        (TRAIN if "training" in arguments.parts else []) + (PREDICT if "prediction" in arguments.parts else []) + LIMIT
-    )
+    gpu = torch.cuda.is_available()
+    ways = [
+        *((TRAIN + (GPU if gpu else [])) if "training" in arguments.parts else []),
+        *(PREDICT if "prediction" in arguments.parts else []),
+        *LIMIT,
+    ]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in ways}
+    workers = {name: Worker(name) for name in found}
+    for worker in workers.values():
+        worker.answer()
+    smaller = max(1, width // 384) * (4 if arguments.rows == "qa" else 1)
+
+    def ask(name: str, way: str, precision: str, steps: int, seed: int) -> Worker:
+        spec = {"way": way, "precision": precision, "steps": max(2, steps * (FASTER if gpu else 1) // smaller)}
+        spec |= {"width": width, "rows": arguments.rows, "tokenizer": arguments.tokenizer, "seed": seed}
+        workers[name].ask(spec | {"compile": name.endswith("compiled")})
+        return workers[name]
+
+    if gpu:  # kernels are loaded when they are first called for: tens of seconds, which all ways may spend at once
+        for worker in [ask(*way, seed=arguments.rounds) for way in ways]:
+            worker.answer()
     for turn in range(arguments.rounds):
-        for name, way, precision, steps in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
-            smaller = (width // 384) * (4 if arguments.rows == "qa" else 1)
-            spec = {"way": way, "precision": precision, "steps": max(2, steps // smaller), "width": width}
-            spec |= {"seed": turn, "rows": arguments.rows, "tokenizer": arguments.tokenizer}
-            found[name].append(work(spec))
+        for way in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
+            found[way[0]].append(ask(*way, seed=turn).answer())
+    for worker in workers.values():
+        worker.end()
     return found
 
 
@@ -166,7 +220,7 @@ def main() -> None:
             less = median([a["peak_bytes"] / b["peak_bytes"] for a, b in pairs])
             facts["ratios"]["memory_vs_trainer" + tail] = round(less, 2)
         lines.append(f"12 x {width}, {arguments.rows} rows")
-        for name, way, kind, _ in TRAIN + PREDICT:
+        for name, way, kind, _ in TRAIN + GPU + PREDICT:
             if not (results := found.get(name)):
                 continue
             alone = rates["limit bf16" if kind == "bf16" else "limit float32"]

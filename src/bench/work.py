@@ -1,8 +1,10 @@
-"""One measurement in a process of its own, so that peak memory and torch's settings are that way's alone.
+"""Measurements of one way in a process of its own, so that peak memory and torch's settings are that way's alone.
 
-python src/bench/work.py '{"way": "ours", ...}' prints one line of JSON.
+python src/bench/work.py '{"way": "ours", ...}' prints one line of JSON. Without an argument it says in one that it is
+ready, and then answers every line that it reads.
 """
 
+import gc
 import json
 import os
 import resource
@@ -40,7 +42,7 @@ BATCH = 32
 SETTINGS = {
     "epochs": 1,
     "batch_size": BATCH,
-    "micro_batch_tokens": 1536,  # as at the scale small
+    "micro_batch_tokens": 8192 if torch.cuda.is_available() else 1536,  # as at the scales base and small
     "learning_rate": 1e-5,
     "warmup": 0.1,
     "weight_decay": 0.01,
@@ -52,7 +54,7 @@ SETTINGS = {
     "threads": None,
     "evaluations": 1,
     "keep": "last",
-    "prediction_tokens": 4096,
+    "prediction_tokens": 16384 if torch.cuda.is_available() else 4096,
     "retries": 0,
     "sampler": "proportional",
     "cap": 1,
@@ -104,6 +106,9 @@ def ours(rows: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     settings = Settings.read(SETTINGS | {"epochs": count / len(rows), "mixed_precision": spec["precision"]})
     torch.manual_seed(0)
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
+    if spec.get("compile"):
+        for layer in encoder.encoder.layer:
+            layer.compile(dynamic=True)
     data = {"nli": Data(KIND, rows, TWO, rows.take(range(2)))}
     with accelerating(settings) as accelerator:
         warm = Settings.read(SETTINGS | {"epochs": BATCH / len(rows), "mixed_precision": spec["precision"]})
@@ -128,7 +133,7 @@ class Counted(Encoded):
 
 
 def trainer(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
-    """The Trainer of transformers as it comes, in float32; the first step is not counted."""
+    """The Trainer of transformers as it comes, in float32 or told to autocast; the first step is not counted."""
     torch.manual_seed(0)
     model = XLMRobertaForSequenceClassification(config(spec["width"]))
     rows = [
@@ -147,6 +152,8 @@ def trainer(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
             train_sampling_strategy="group_by_length" if spec["way"] == "trainer by length" else "random",
             save_strategy="no",
             logging_strategy="no",
+            bf16=spec["precision"] == "bf16",
+            use_cpu=not torch.cuda.is_available(),  # what it asks for before it takes bf16 on a CPU
             report_to=[],
             disable_tqdm=True,
         )
@@ -229,15 +236,15 @@ def prediction(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
 
 
 def limit(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
-    """Matrix products of the model's own shapes (1,280 tokens): the tokens/s that they alone would allow."""
+    """Matrix products of the model's own shapes, of a batch's tokens: the tokens/s that they alone would allow."""
     width = spec["width"]
     dtype = torch.bfloat16 if spec["precision"] == "bf16" else torch.float32
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device, count = (torch.device("cuda"), 8192) if torch.cuda.is_available() else (torch.device("cpu"), 1280)
     with accelerating(Settings.read(SETTINGS)):
         shapes = [(width, width)] * 4 + [(width, 4 * width), (4 * width, width)]
         products = [nn.functional.linear] * len(shapes)
         weights = [torch.randn(n, m, dtype=dtype, device=device) for m, n in shapes]
-        inputs = [torch.randn(1280, m, dtype=dtype, device=device) for m, _ in shapes]
+        inputs = [torch.randn(count, m, dtype=dtype, device=device) for m, _ in shapes]
         times = []
         with torch.inference_mode():
             for _ in range(30):
@@ -245,7 +252,7 @@ def limit(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
                     for product, x, weight in zip(products, inputs, weights, strict=True):
                         product(x, weight)
                 times.append(clock.wall)
-    return {"tokens_per_s": 1280 / (12 * float(np.median(times))), "wall": sum(times)}
+    return {"tokens_per_s": count / (12 * float(np.median(times))), "wall": sum(times)}
 
 
 def mine(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
@@ -297,15 +304,28 @@ WAYS: dict[str, Callable[[Encoded, dict[str, Any]], dict[str, float]]] = {
     "mine": mine,
 }
 
+
+def measure(told: dict[str, Any]) -> dict[str, float]:
+    """One way, as told, on fresh weights."""
+    if told["way"] in ("mine", "limit"):
+        rows = encoded([], [])
+    elif told["tokenizer"]:
+        rows = read_rows(told["rows"], Path(told["tokenizer"]), 20_000)
+    else:
+        rows = make_rows(told["rows"], 11_000)
+    found = WAYS[told["way"]](rows, told)
+    gc.collect()
+    if torch.cuda.is_available():  # others measure on it in turn
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return found
+
+
 if __name__ == "__main__":
     os.environ["TQDM_DISABLE"] = "1"
-    told = json.loads(sys.argv[1])
-    if told["way"] in ("mine", "limit"):
-        found = encoded([], [])
-    elif told["tokenizer"]:
-        found = read_rows(told["rows"], Path(told["tokenizer"]), 20_000)
-    else:
-        found = make_rows(told["rows"], 11_000)
-    measured = WAYS[told["way"]](found, told)
-    if int(os.environ.get("RANK", 0)) == 0:
-        print(json.dumps(measured), flush=True)
+    if not sys.argv[1:]:
+        print(json.dumps({"ready": True}), flush=True)
+    for line in sys.argv[1:] or sys.stdin:
+        measured = measure(json.loads(line))
+        if int(os.environ.get("RANK", 0)) == 0:
+            print(json.dumps(measured), flush=True)
