@@ -25,14 +25,15 @@ repro: setup ## run the default experiment (dvc exp run, stages started warm) an
 	python src/warm/run.py dvc exp run
 	python src/compare.py --table
 
+PYTEST := pytest -n 2 --dist loadfile
 .PHONY: test
 test: setup check ## all checks and all tests, the slow ones too
-	pytest -m 'not slow'
-	pytest -m slow
+	$(PYTEST) -m 'not slow'
+	$(PYTEST) -m slow
 
 .PHONY: fast
 fast: setup ## the fast tests only
-	pytest -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 .PHONY: check
 check: setup ## ruff and mypy
@@ -96,7 +97,8 @@ TRANSFER_ENDED = { echo "error: the transfer with the DVC remote $$(dvc config c
 
 .PHONY: share
 share: setup ## push data, checkpoints, run cache and experiments, the latter's commits to GIT_REMOTE=origin
-	@dvc push --run-cache && dvc exp push --all-commits $(GIT_REMOTE) || $(TRANSFER_ENDED)
+	@git ls-remote --quiet $(GIT_REMOTE) > /dev/null && dvc push --run-cache && dvc exp push --all-commits $(GIT_REMOTE) \
+		|| $(TRANSFER_ENDED)
 
 .PHONY: fetch
 fetch: setup ## fetch all of that

@@ -20,14 +20,18 @@ from score import COLUMNS
 from study.experiments import NOW, Experiment, read_experiments, read_workspace
 
 SHOWN = 5  # settings in which experiments differ, at most
-EFFECTS, REPORT = Path("metrics/order_effects.json"), Path("report")
+SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
 
 
 def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may stop listening
     from study.gather import alike  # pandas and what follows, not before it is needed
 
-    experiments = [*read_workspace(), *read_experiments()]
+    now, experiments = read_workspace(), read_experiments()
+    if now:
+        experiments.insert(0, now)
+    elif SUMMARY.is_file():
+        print("the working tree is not shown: its scores are not of its params.yaml, whose run did not end")
     if not experiments:
         raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
     groups = alike(experiments)
@@ -38,12 +42,13 @@ def main(arguments: argparse.Namespace) -> None:
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
         print_table(sorted(members, key=lambda one: (one.name != NOW, one.order, one.seed)))
-    print("\nEnglish / mean of the other languages")
+    print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
         known, members = max(groups, key=lambda group: len(group[1]))
         analyse(members, arguments.tasks.split(",") if arguments.tasks else [])
-        if arguments.open:
-            webbrowser.open((REPORT / "index.html").resolve().as_uri())
+        page = (REPORT / "index.html").resolve().as_uri()
+        if arguments.open and REPORT.is_dir() and not webbrowser.open(page):
+            print(f"there is no browser here: {page}")
 
 
 def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
@@ -55,6 +60,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
 
     # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
     latest = {(one.order, one.seed): one for one in members}
+    replaced = [one for one in members if one.name != NOW and one is not latest[one.order, one.seed]]
     runs, others = of_common_seeds([latest[key] for key in sorted(latest)])
     tasks = tasks or permuted(runs)
     if len(tasks) < 2:
@@ -62,6 +68,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         return
     scores, validation = tables(runs)
     study: dict[str, Any] = order_effects(scores, validation, tasks, kinds(runs[0]))
+    study["design"]["targets"].sort(key=list(runs[0].params["xtreme"]).index)  # XTREME's order
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
         "experiments": len(runs),
@@ -71,6 +78,8 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         "trajectory": trajectories(runs),
         "runs": [named(one) | {"flags": flags(one)} for one in runs],
         "left_out": [named(one) for one in others],
+        "replaced": [named(one) for one in replaced],
+        "leaks": leaks(runs),
         "notes": notes(sources(runs)),
     }
     write_json(study, EFFECTS)
@@ -90,6 +99,16 @@ def flags(run: Experiment) -> list[str]:
     """What was wrong with a step or a target of the run."""
     found = run.summary.get("flags", {}).items()
     return [f"{where} {why}" for where, why in found if where.split()[-1] != "null"]  # it has nothing to learn
+
+
+def leaks(runs: Sequence[Experiment]) -> dict[str, list[str]]:
+    """By target the intermediate tasks of any run that trained on the target's own training rows."""
+    found: dict[str, dict[str, None]] = {}
+    for one in runs:
+        for target, scores in one.summary["tasks"].items():
+            if "leak" in scores:
+                found.setdefault(target, {}).update(dict.fromkeys(scores["leak"].split("+")))
+    return {target: list(tasks) for target, tasks in found.items()}
 
 
 def described(params: dict[str, Any]) -> dict[str, Any]:

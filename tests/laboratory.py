@@ -61,8 +61,8 @@ def compose(out: Path, *overrides: str, conf: Path = ROOT / "conf") -> dict:
 
 
 def task_of_ones_own() -> str:
-    """The record that README tells a reader to add to conf/tasks.yaml."""
-    (record,) = re.findall(r"```yaml\n(  snli:\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    """The record that docs/own-data.md tells a reader to add to conf/tasks.yaml."""
+    (record,) = re.findall(r"```yaml\n(  snli:\n.*?)```", (ROOT / "docs/own-data.md").read_text(encoding="utf-8"), re.S)
     return record
 
 

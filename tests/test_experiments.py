@@ -65,7 +65,7 @@ def test_experiments_are_compared_in_a_table_and_a_report(project):
     kept = {tuple(one["order"]): one for one in study["retention"]}
     assert [len(row) for row in kept["squad", "mnli"]["matrix"]] == [2, 2]
     page = (project.folder / "report/index.html").read_text()
-    assert "the generated world" in page and "Whether order matters, this sweep cannot say yet." in page
+    assert "the generated world" in page and "Whether order matters, these experiments cannot say yet." in page
 
 
 def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):

@@ -26,6 +26,7 @@ OWN = {
     "tagging": "The\tNP/N\ncat\tno\n\nשלום\tyes\nمی\u200cخواهم\tno\n",
     "text": "the cat\nשלום\n\nمی\u200cخواهم\n",
     "lexical": "cat\tגתול\nمی\u200cخواهم\tdog\n",
+    "choice": "who sees\tthe cat\ta dog\tשלום\tyes\nwho\tx\ty\tz\tNP/N\n",
 }
 MINED = {"zh": "zh-1\t你好\nzh-2\t再\u200b见\n", "en": "en-1\tBye.\nen-2\tHello.\n", "gold": "zh-1\ten-2\nzh-2\ten-1\n"}
 
@@ -40,16 +41,24 @@ def lines_of(data: bytes) -> list[str]:
 def rows_as_lines(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     if kind == "tagging":
         return [f"{token}\t{tag}" for row in rows for token, tag in zip(row["tokens"], row["tags"], strict=True)]
+    if kind == "choice":
+        return ["\t".join([row["prompt"], *row["choices"], LABELS[row["label"]]]) for row in rows]
     return ["\t".join(row.values()) for row in rows]
+
+
+def own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a user's own rows of the task `mine`, of a repository in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path("data/own/mine")
+    folder.mkdir(parents=True)
+    return folder
 
 
 @few_or(1000, 40)
 def test_a_users_file_is_read_as_it_is_or_its_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(own, "FOLDER", tmp_path)
-    path = tmp_path / "mine/train.tsv"
-    path.parent.mkdir(exist_ok=True)
+    path = own_rows(tmp_path, monkeypatch) / "train.tsv"
 
     @fuzz(cases)
     @given(st.sampled_from(list(OWN)).flatmap(lambda kind: st.tuples(st.just(kind), broken(OWN[kind].encode()))))
@@ -69,20 +78,49 @@ def test_a_users_file_is_read_as_it_is_or_its_line_is_named(
     check()
 
 
+SQUAD = """{"version": "2.0", "data": [{"title": "Anna", "paragraphs": [
+ {"context": "Anna sees שלום.", "qas": [
+  {"id": "a", "question": "Who sees?", "answers": [{"text": "Anna", "answer_start": 0}], "is_impossible": false},
+  {"id": "b", "question": "Who is seen?", "answers": [{"text": "שלום", "answer_start": 10}]},
+  {"id": "c", "question": "Why?", "answers": [], "is_impossible": true}]}]}]}
+"""
+
+
+@few_or(500, 40)
+def test_a_users_questions_are_read_or_their_place_is_named(
+    cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = own_rows(tmp_path, monkeypatch) / "train.json"
+
+    @fuzz(cases)
+    @given(broken(SQUAD.encode()))
+    def check(data: bytes) -> None:
+        path.write_bytes(data)
+        with refused(str(path)) as said:
+            table, _ = own.read("mine", {"kind": "qa", "sample": {"train": None, "seed": 0}}, "train")
+        if not said:
+            rows = table.to_pylist()
+            assert len({row["id"] for row in rows}) == len(rows) > 0
+            for row in rows:
+                answers = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+                assert all(text and row["context"].startswith(text, start) for text, start in answers)
+
+    check()
+
+
 @few_or(500, 20)
 def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(own, "FOLDER", tmp_path)
-    (tmp_path / "mine").mkdir()
+    folder = own_rows(tmp_path, monkeypatch)
 
     @fuzz(cases)
     @given(st.sampled_from(list(MINED)).flatmap(lambda end: st.tuples(st.just(end), broken(MINED[end].encode()))))
     def check(case: tuple[str, bytes]) -> None:
         files = {end: text.encode() for end, text in MINED.items()} | {case[0]: case[1]}
         for end, data in files.items():
-            (tmp_path / f"mine/zh-en.dev.{end}").write_bytes(data)
-        with refused(*(f"{tmp_path}/mine/zh-en.dev.{end}" for end in MINED)) as said:
+            (folder / f"zh-en.dev.{end}").write_bytes(data)
+        with refused(*(f"{folder}/zh-en.dev.{end}" for end in MINED)) as said:
             table, gold, _ = own.pairs("mine", {"parts": {"test": "dev"}}, "test", "zh")
         if not said:
             rows = table.to_pylist()
@@ -102,6 +140,7 @@ def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
         ("lexical", "{0}", False),
         ("pair", "{0}\t{0}\tyes", True),
         ("pair", "{0}\t{0}", False),
+        ("choice", "{0}\t{0}\t{0}\t{0}\tyes", True),
         ("tagging", "{0}\tno", True),
         ("tagging", "{0}\t{0}", False),
     ],
@@ -109,10 +148,9 @@ def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
 def test_a_line_of_ten_megabytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, fields: str, fits: bool
 ) -> None:
-    monkeypatch.setattr(own, "FOLDER", tmp_path)
-    (tmp_path / "mine").mkdir()
+    folder = own_rows(tmp_path, monkeypatch)
     text = fields.format("ab " * 3_500_000 + "c")
-    (tmp_path / "mine/train.tsv").write_text(text)
+    (folder / "train.tsv").write_text(text)
     with refused("train.tsv line 1 ") as said:
         record = {"kind": kind, "labels": LABELS, "sample": {"train": None, "seed": 0}}
         table, _ = own.read("mine", record, "train")

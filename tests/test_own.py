@@ -1,5 +1,6 @@
 """A user's own rows."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "ccg"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(own, "FOLDER", tmp_path)
-    (tmp_path / "ccg").mkdir()
-    return tmp_path / "ccg"
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data/own/ccg"
+    folder.mkdir(parents=True)
+    return folder
 
 
 def test_sentences_of_tokens_and_tags(folder: Path):
@@ -33,14 +35,55 @@ def test_sentences_of_tokens_and_tags(folder: Path):
         ("tagging", b"a\tb\n\xff\tc\n", "line 2 is not UTF-8"),
         ("tagging", b"\n\n", "train.tsv has no rows"),
         ("pair", b"a\tb\tyes\nc\td\tmaybe\n", "line 2 has the label 'maybe'; the record's labels are no, yes"),
-        ("qa", b"a", "own rows can be of the kinds tagging, pair, text, lexical, not qa"),
+        ("choice", b"p\tx\ty\tyes\nq\tx\tno\n", "line 2 is .*, not prompt<TAB>answer<TAB>answer<TAB>label"),
+        ("mining", b"a", "own rows can be of the kinds tagging, pair, choice, qa, text, lexical, not mining"),
     ],
 )
 def test_a_bad_line_is_named(folder: Path, kind: str, text: bytes, said: str):
     (folder / "train.tsv").write_bytes(text)
-    labels = ["yes", "no"] if kind == "pair" else None
+    labels = ["no", "yes"] if kind in ("pair", "choice") else None
     with pytest.raises(InputError, match=said):
         own.read("ccg", {"kind": kind, "labels": labels, "sample": SAMPLE}, "train")
+
+
+def test_choices_are_numbered_by_the_records_labels(folder: Path):
+    (folder / "train.tsv").write_text("The cat\tsleeps.\tis a stone.\tB\n")
+    table, _ = own.read("ccg", {"kind": "choice", "labels": ["A", "B"], "sample": SAMPLE}, "train")
+    assert table.to_pylist() == [{"prompt": "The cat", "choices": ["sleeps.", "is a stone."], "label": 1}]
+
+
+def squad(**question) -> str:
+    asked = {"id": "q1", "question": "Who sees?", "answers": [{"text": "Anna", "answer_start": 0}]} | question
+    return json.dumps({"data": [{"paragraphs": [{"context": "Anna sees Bob.", "qas": [asked]}]}]})
+
+
+def test_questions_are_read_from_squads_layout(folder: Path):
+    (folder / "train.json").write_text(squad())
+    record = {"kind": "qa", "sample": SAMPLE}
+    (row,) = own.read("ccg", record, "train")[0].to_pylist()
+    assert row["context"] == "Anna sees Bob." and row["answers"] == {"text": ["Anna"], "answer_start": [0]}
+    (folder / "train.json").write_text(squad(answers=[], is_impossible=True))
+    assert own.read("ccg", record, "train")[0].to_pylist()[0]["answers"]["text"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "train.json is not JSON"),
+        ("[]", "train.json: data is not a list of objects"),
+        ('{"data": [{"paragraphs": [3]}]}', "train.json: data.0.paragraphs is not a list of objects"),
+        ('{"data": ' + "9" * 5000 + "}", "train.json is not JSON"),
+        (squad(id="\ud800"), "data.0.paragraphs.0.qas.0 has no text as its id"),
+        (squad(question=" "), "data.0.paragraphs.0.qas.0 has no text as its question"),
+        (squad(answers=[]), "has no answers, nor is_impossible: true"),
+        (squad(answers=[{"text": "Bob", "answer_start": 9}]), "has the answer 'Bob' at 9, where the context has not"),
+        (squad(answers=[None]), "has the answer 'None' at None"),
+    ],
+)
+def test_a_bad_question_is_named(folder: Path, text: str, said: str):
+    (folder / "train.json").write_text(text)
+    with pytest.raises(InputError, match=said):
+        own.read("ccg", {"kind": "qa", "sample": SAMPLE}, "train")
 
 
 def test_a_sample_is_drawn_by_number(folder: Path):

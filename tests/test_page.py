@@ -20,7 +20,7 @@ from study.looks import Names
 from study.page import write_report
 from study.retention import retention_measures
 from study.simulate import simulate
-from study.tables import standing
+from study.tables import measures, standing
 
 THREE = ["mnli", "squad", "hellaswag"]
 NINE = ["anli_plus", "mnli", "qqp", "squad", "squad2", "hellaswag", "ccg", "cosmosqa", "commonsenseqa"]
@@ -44,7 +44,11 @@ def a_study(tasks=THREE, orders=None, controls=(), seeds=(1, 2, 3), targets=TARG
     means = scores.groupby(["target", "order", "language"], sort=False)["score"].mean().round(6)
     trained = [order.split(",") for order in dict.fromkeys(scores["order"]) if order]
     found = order_effects(scores, validation, tasks, KINDS, draws=199)
+    found["design"]["targets"].sort(key=TARGETS.index)
+    several = len(found["design"]["seeds"]) > 1
+    leaks = {target: ["squad" if target in ("xquad", "mlqa") else "mnli"] for target in ("xnli", "xquad", "mlqa")}
     return found | {
+        "leaks": {target: leaks[target] for target in found["design"]["targets"] if target in leaks},
         "title": "Three tasks & their <orders>",
         "settings": {"scale": "mini", "encoder": "xlm-roberta-base", "training.epochs": 3},
         "experiments": scores[["order", "seed"]].drop_duplicates().shape[0],
@@ -52,7 +56,7 @@ def a_study(tasks=THREE, orders=None, controls=(), seeds=(1, 2, 3), targets=TARG
             target: {order: of.droplevel([0, 1]).to_dict() for order, of in table.groupby(level="order", sort=False)}
             for target, table in means.groupby(level="target", sort=False)
         },
-        "retention": [retained(order, rng) for order in trained],
+        "retention": [retained(order, rng, several) for order in trained],
         "trajectory": [
             {
                 "order": order,
@@ -72,11 +76,14 @@ def numbered(order: list[str]) -> list[str]:
     return [f"{position}-{step}" for position, step in enumerate(order, start=1)]
 
 
-def retained(order: list[str], rng: np.random.Generator) -> dict[str, Any]:
+def retained(order: list[str], rng: np.random.Generator, several: bool) -> dict[str, Any]:
     size = len(order)
     matrix = [[round(90 - 3 * (i - j) + rng.normal(), 2) if j <= i else None for j in range(size)] for i in range(size)]
     measures = retention_measures(matrix, [88.0] * size)
-    told = {name: value if value is None else {"mean": value, "sd": 0.4, "n": 3} for name, value in measures.items()}
+    told = {
+        name: value if value is None else {"mean": value, "sd": 0.4 if several else None}
+        for name, value in measures.items()
+    }
     return {"order": order, "steps": numbered(order), "matrix": matrix, "measures": told}
 
 
@@ -147,6 +154,7 @@ def test_the_page_holds_every_order_and_target(study, folder):
     assert ">xnli<" in page and ">tatoeba<" in page
     assert "Three tasks & their <orders>" in text and "diverged at 1-mnli" in text and "rows read: 392,702" in text
     assert "Order matters over all 2 targets (p\xa0" in text
+    assert re.search(r"xnli\s+†\s+\(leak: mnli\)", text) and "training rows (xnli: mnli)" in text
 
 
 def test_files_hold_the_numbers_of_the_study(study, folder):
@@ -163,6 +171,7 @@ def test_files_hold_the_numbers_of_the_study(study, folder):
     assert effects.loc[("xnli", "squad", "last")].to_dict() == study["positions"]["xnli"]["tasks"]["squad"]["last"]
     tex = (folder / "tables/orders.tex").read_text()
     assert "mnli $\\rightarrow$ squad $\\rightarrow$ hellaswag & " in tex and "\\toprule" in tex
+    assert "order & all & xnli$^\\dagger$ & tatoeba" in tex and "leak" in tex
     drawn = {path.stem for path in (folder / "figures").glob("*.png")}
     assert drawn == {path.stem for path in (folder / "figures").glob("*.svg")}
     assert drawn >= {
@@ -190,7 +199,7 @@ def test_a_lone_run_claims_nothing(tmp_path, undrawn):
     page = written(lone() | {"retention": [], "trajectory": [], "runs": [], "notes": []}, tmp_path)
     text = read(page)
     check(page)
-    assert "cannot say yet" in text and "1 order of all its tasks" in text and "1 seed" in text
+    assert "cannot say yet" in text and "1 order of all the tasks" in text and text.count("1 seed") == 1
     assert "★" not in text and "<figure" not in page
     tables = {path.stem for path in (tmp_path / "tables").glob("*.csv")}
     assert tables == {"orders", "settings", *(f"languages-{target}" for target in TARGETS)}
@@ -203,9 +212,9 @@ def test_a_lone_run_claims_nothing(tmp_path, undrawn):
         (lambda table: table.query("seed < 3"), "Two seeds give intervals too wide"),
         (lambda table: table if "language" in table else table[:0], "no validation scores to choose"),
         (lambda table: table.query("target == 'xnli'"), "for xnli"),
-        (lambda table: table.query("order != '' and not (target == 'xnli' and seed == 2)"), "8 of 48 cells"),
+        (lambda table: table.query("order != '' and not (target == 'xnli' and seed == 2)"), "8 of 48 scores"),
         (lambda table: table.sample(frac=0.7, random_state=1), "are missing"),
-        (lambda table: table.query("order in ('', 'mnli')"), "0 orders of all its tasks"),
+        (lambda table: table.query("order in ('', 'mnli')"), "0 orders of all the tasks"),
     ],
     ids=["one seed", "two seeds", "no validation", "one target", "missing cells", "holes", "no orders"],
 )
@@ -215,6 +224,43 @@ def test_what_is_not_there_is_left_out_or_named(keep, said, tmp_path, undrawn):
     page = written({name: study[name] for name in study.keys() - optional}, tmp_path)
     check(page)
     assert said in read(page)
+
+
+@pytest.mark.parametrize("orders", [None, ["mnli,squad,hellaswag", "squad,hellaswag,mnli", "hellaswag,mnli,squad"]])
+def test_with_one_seed_the_page_says_so_once_and_promises_nothing(orders, tmp_path, undrawn):
+    study = a_study(orders=orders, controls=["", "mnli"], seeds=[42], languages=3)
+    page = written(study, tmp_path)
+    text = read(page)
+    check(page)
+    assert text.count("1 seed") == 1
+    assert not re.search(r"Kendall|interval|\bsd\b|over seeds|estimable|±|\* ", text)
+    for section in re.findall("<section id=(?!.answer|.reading|.data).*?</section>", page, re.S):
+        assert "<table" in section or "<figure" in section
+    for table in re.findall("<table.*?</table>", page, re.S):
+        rows = [re.findall("<td[^>]*>(.*?)</td>", row) for row in table.split("<tr")]
+        assert all(set(column) - {"–", ""} for column in zip(*filter(None, rows), strict=True))
+
+
+def test_what_few_orders_cannot_tell_is_left_out(tmp_path, undrawn):
+    orders = ["mnli,squad,hellaswag", "squad,hellaswag,mnli", "hellaswag,mnli,squad"]
+    two, three = (a_study(orders=orders[:number], languages=2) for number in (2, 3))
+    assert two["recency"]["targets"]["xnli"]["share_by_chance"] == 1
+    page = written(two, tmp_path)
+    assert "table-orders" in page and not re.search("table-(recency|agreement|tau)", page)
+    page = written(three, tmp_path)
+    assert "table-recency" in page and "Kendall's W and tau take 5 orders" in read(page) and "table-tau" not in page
+
+
+def test_forgetting_is_shown_where_it_is_not_backward_transfer_again():
+    def shown(*matrices: list[list[float]]) -> list[str]:
+        found = [retention_measures(matrix, [80.0] * 3) for matrix in matrices]
+        means = [{name: {"mean": value, "sd": None} for name, value in each.items()} for each in found]
+        kept = [{"order": THREE, "measures": each} for each in means]
+        return measures({"retention": kept, "design": {"seeds": [1]}}, Names([THREE])).head
+
+    falling, rising = [[90.0], [80.0, 90.0], [75.0, 85.0, 90.0]], [[90.0], [95.0, 90.0], [75.0, 85.0, 90.0]]
+    assert "forgetting" not in shown(falling) and "backward transfer" in shown(falling)
+    assert "forgetting" in shown(falling, rising)
 
 
 def test_long_orders_are_abbreviated_with_a_key():

@@ -1,4 +1,4 @@
-"""Every command that README.md tells a reader to type runs: on paper where it would take long."""
+"""Every command that README.md and docs/ tell a reader to type runs: on paper where it would take long."""
 
 import re
 import runpy
@@ -16,7 +16,8 @@ from laboratory import Project, clone, compose, task_of_ones_own
 from study.cost import Speed
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 # What stands for something that a reader fills in, and what is filled in here.
 FILLED = {
@@ -44,7 +45,7 @@ QUICK = {
         "dvc remote modify",
         "dvc exp list",
     ),
-    *("git switch", "python src/compare.py", "python src/evaluate.py"),
+    *("git switch", "git restore", "python src/compare.py", "python src/evaluate.py"),
 }
 PREFIXES = ([r"[A-Z_]+=\S+"], ["time"], ["python", "src/warm/run.py"])
 
@@ -57,7 +58,7 @@ def inline() -> list[str]:
 def documented() -> Iterator[str]:
     """The lines of bash blocks, and inline code of two words whose first is a program."""
     for block in re.findall(r"```bash\n(.*?)```", README, re.S):
-        yield from filter(None, block.splitlines())
+        yield from (line for line in block.splitlines() if line and line not in NAMED)
     for code in inline():
         words = re.sub(r"^([A-Z_]+=\S+|time) ", "", code).split()
         if len(words) > 1 and (words[0] in (".", "make", "dvc") or shutil.which(words[0])) and code not in NAMED:
@@ -177,7 +178,13 @@ def test_every_setting_of_the_readme_composes(tmp_path):
         compose(tmp_path / "params.yaml", setting)
 
 
+def test_every_link_leads_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page} links to {link}"
+
+
 def test_every_script_that_is_named_is_there():
-    for path in (ROOT / "README.md", ROOT / "Makefile", *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("src/**/*.py")):
+    for path in (*PAGES, ROOT / "Makefile", *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("src/**/*.py")):
         for script in re.findall(r"python (src/[\w/]+\.py)", path.read_text(encoding="utf-8")):
             assert (ROOT / script).is_file(), f"{path} names {script}"

@@ -1,9 +1,12 @@
 """What is told of a run: the report on one, the table of many."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import compare
+from study.drawing import Figure
 from study.experiments import Experiment
 from study.gather import of_common_seeds, permuted, retention, settings, trajectories
 from study.notes import about
@@ -102,3 +105,44 @@ def test_a_run_of_a_seed_that_few_orders_have_is_set_apart():
     missing = runs[:-1]  # a seed that lacks an order or two is kept
     assert of_common_seeds([*missing, lone]) == (missing, [lone])
     assert of_common_seeds([lone]) == ([lone], [])
+
+
+def test_targets_stand_in_xtremes_order_leaks_are_told_and_of_equal_runs_the_last_counts(tmp_path, monkeypatch):
+    targets = ["xnli", "panx", "xquad", "mlqa", "tatoeba"]  # not as the alphabet has them
+    training = {"epochs": 3, "batch_size": 32, "learning_rate": 3e-5, "mixed_precision": "no"}
+    params = {
+        "encoder": {"path": "xlm-roberta-base"},
+        "training": training,
+        "source": "world",
+        "sample": {"train": 0, "test": 0},
+        "mixtures": {},
+        "benchmark": {},
+        "tasks": {"mnli": {"kind": "pair"}, "squad": {"kind": "qa"}},
+        "xtreme": {target: {"kind": "qa" if target in ("xquad", "mlqa") else "pair"} for target in targets},
+    }
+
+    def run(name: str, order: tuple[str, ...], score: float) -> Experiment:
+        leaks = {target: "squad" for target in ("xquad", "mlqa") if "squad" in order}
+        summary = {"tasks": {target: {"leak": leaks[target]} if target in leaks else {} for target in targets}}
+        languages = {"languages": {"de": score, "en": score + 10}, "validation": score}
+        cells = {"targets": dict.fromkeys(targets, languages), "steps": {}}
+        return Experiment(name, "", "", params | {"order": list(order), "seed": 1}, summary, cells)
+
+    there, back = ("mnli", "squad"), ("squad", "mnli")
+    runs = [run("workspace", back, 50.0), run("old-one", there, 10.0), run("new-one", there, 60.0)]
+    (tmp_path / "metrics").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "write", lambda self, _: '<svg role="img" aria-label="ALT"></svg>')
+    compare.analyse([*runs, run("back-one", back, 50.0)], [])
+    page = Path("report/index.html").read_text(encoding="utf-8")
+    text = re.sub("<[^>]*>", "", page)
+    assert "the last one counts; old-one is left out" in text and "15.0" not in text and "65.0" in text
+    assert re.findall(r'scope="col"[^>]*>(\w+)', page.partition('id="table-orders"')[2])[:7] == [
+        "order",
+        "all",
+        *targets,
+    ]
+    assert "xquad† (leak: squad)" in text and "(xquad, mlqa: squad)" in text and "xnli†" not in text
+    assert re.findall('aria-label="languages-(.*?),', page) == targets
+    rows = Path("report/tables/orders.csv").read_text().splitlines()[1:7]
+    assert [row.split(",")[-6] for row in rows] == ["all", *targets]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -305,14 +306,14 @@ WAYS: dict[str, Callable[[Encoded, dict[str, Any]], dict[str, float]]] = {
 }
 
 
+@cache
+def examples(name: str, tokenizer: str | None) -> Encoded:
+    return read_rows(name, Path(tokenizer), 20_000) if tokenizer else make_rows(name, 11_000)
+
+
 def measure(told: dict[str, Any]) -> dict[str, float]:
     """One way, as told, on fresh weights."""
-    if told["way"] in ("mine", "limit"):
-        rows = encoded([], [])
-    elif told["tokenizer"]:
-        rows = read_rows(told["rows"], Path(told["tokenizer"]), 20_000)
-    else:
-        rows = make_rows(told["rows"], 11_000)
+    rows = encoded([], []) if told["way"] in ("mine", "limit") else examples(told["rows"], told["tokenizer"])
     found = WAYS[told["way"]](rows, told)
     gc.collect()
     if torch.cuda.is_available():  # others measure on it in turn

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import inspect
 import io
 import json
 import os
@@ -126,6 +127,11 @@ def cure_of(error: Exception) -> str | None:
 
 def run_stage(main: Callable[..., None], *arguments: str) -> None:
     """The same for a stage of the pipeline, which is written by one process at a time and whose time is noted."""
+    try:
+        inspect.signature(main).bind(*arguments)
+    except TypeError:
+        names = " ".join(f"<{name}>" for name in inspect.signature(main).parameters)
+        sys.exit(f"error: usage: python {sys.argv[0]} {names}; `dvc exp run` calls every stage as dvc.yaml says")
     first = int(os.environ.get("RANK", 0)) == 0
     end_with_parent()
     with alone(Path(sys.argv[0]).stem, *arguments) if first else contextlib.nullcontext():

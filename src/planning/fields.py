@@ -169,7 +169,7 @@ COLUMNS: dict[str, dict[str, Rule]] = {
     "retrieval": dict.fromkeys(("source", "target"), LINE),
     "mining": dict.fromkeys(("source", "target", "source_id", "target_id"), LINE),
 }
-OWN = ("tagging", "pair", "text", "lexical")  # kinds of tasks whose rows sources/own reads; of targets it is mining
+OWN = ("tagging", "pair", "choice", "qa", "text", "lexical")  # of tasks that sources/own reads; of targets it is mining
 LABELLED = ("pair", "choice", "tagging")
 GOLD = (*LABELLED, "qa")
 SPLITS = {"retrieval": ("test",), "mining": ("validation", "test")}  # of targets that are not tuned

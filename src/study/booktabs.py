@@ -1,6 +1,7 @@
 """A table as people read it, in the page and in LaTeX, and the numbers behind it, in CSV."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ TEX = {
     "★": r"$\star$",
     "≈": r"$\approx$",
     "▲": r"$\triangle$",
+    "†": r"$^\dagger$",
 }
 
 
@@ -45,7 +47,7 @@ class Table:
 
     `head` has a name for every column, that of the row labels first. Columns with a cell of style "word" are aligned to
     the left. `limit` is the value, either side of zero, at which the colours of a heat map end; `tiles` says that the
-    page may show the groups side by side.
+    page may show the groups side by side. `daggers` are what a † beside a column's name stands for, by its name.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Table:
     records: list[dict[str, Any]]
     limit: float | None = None
     tiles: bool = False
+    daggers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def align(self) -> list[str]:
@@ -64,6 +67,13 @@ class Table:
             "word",
             *("word" if any(c.style == "word" for c in column) else "" for column in zip(*rows, strict=True)),
         ]
+
+    def trimmed(self) -> "Table":
+        """Without the columns that say nothing in any row; the numbers in CSV stay."""
+        rows = [cells for _, rows in self.groups for _, cells in rows]
+        kept = [i for i, column in enumerate(zip(*rows, strict=True)) if any(c.text not in ("", "–") for c in column)]
+        groups = [(title, [(label, [cells[i] for i in kept]) for label, cells in rows]) for title, rows in self.groups]
+        return replace(self, head=[self.head[0], *(self.head[i + 1] for i in kept)], groups=groups)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -79,7 +89,7 @@ class Table:
     def tex(self) -> str:
         lines = ["% \\usepackage{booktabs}", f"% {' '.join(self.caption.split())}"]
         lines += [f"\\begin{{tabular}}{{{''.join('l' if a else 'r' for a in self.align)}}}", "\\toprule"]
-        lines += [" & ".join(map(tex, self.head)) + r" \\"]
+        lines += [" & ".join(tex(name + "†" * (name in self.daggers)) for name in self.head) + r" \\"]
         for title, rows in self.groups:
             lines.append("\\midrule")
             if title:

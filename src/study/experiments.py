@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ruamel.yaml import YAML
 
 from study.trie import Order
 
@@ -60,12 +61,29 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
     return found
 
 
-def read_workspace(root: Path = Path()) -> list[Experiment]:
-    """What the files of the working tree say; empty where one is not there."""
-    paths = [root / name for name in FILES]
+def read_workspace(root: Path = Path()) -> Experiment | None:
+    """What the files of the working tree say; None where a score is yet to be made of the parameters that lie there."""
+    paths = [root / name for name in (*FILES, "dvc.lock")]
     if not all(path.is_file() for path in paths):
-        return []
-    return [Experiment(NOW, "", "", *_parsed([path.read_text(encoding="utf-8") for path in paths]))]
+        return None
+    *texts, lock = (path.read_text(encoding="utf-8") for path in paths)
+    found = Experiment(NOW, "", "", *_parsed(texts))
+    stages = YAML(typ="safe").load(lock)["stages"]  # of YAML 1.2, where `no` is a text
+    return found if _made_of(found.params, stages) else None
+
+
+def _made_of(params: dict[str, Any], stages: dict[str, Any]) -> bool:
+    """Whether what bears on the scores last ran with these parameters: a run that fails leaves older scores."""
+    groups = {"intermediate": "chain", "data": "mixtures", "target": "benchmark"}
+    names = [f"{stage}@{key}" for stage, group in groups.items() for key in params[group]]
+    told = [stages.get(name, {}).get("params", {}).get("params.yaml") for name in ["encoder", *names, "score"]]
+    return all(used is not None and all(_value(params, key) == value for key, value in used.items()) for used in told)
+
+
+def _value(params: Any, dotted: str) -> Any:
+    for part in dotted.split("."):
+        params = params.get(part) if isinstance(params, dict) else None
+    return params
 
 
 def read_yaml(text: str) -> Any:

@@ -18,6 +18,7 @@ from study.looks import (
     beyond_zero,
     listed,
     number,
+    over_seeds,
     percent,
     signed,
 )
@@ -35,14 +36,14 @@ PARTS = {
 
 
 def positions(study: Mapping[str, Any]) -> Figure | None:
-    """A forest plot of the effects of positions, a panel a target. None where nothing is estimable."""
+    """A forest plot of the effects of positions, a panel a target. None where none has an interval."""
     targets, found = columns(study), study["positions"]
     effects = {
         target: {
             (task, place): effect
             for task, places in found[target]["tasks"].items()
             for place, effect in places.items()
-            if effect["effect"] is not None
+            if effect["low"] is not None
         }
         for target in targets
     }
@@ -55,10 +56,7 @@ def positions(study: Mapping[str, Any]) -> Figure | None:
     left, wide, high, gap = LETTER * max(len(f"{t} {p}") for t, p in keys) + 0.15, 1.6, max(y.values()) + 0.25, 0.2
     across = min(len(targets), 5)
     down = ceil(len(targets) / across)
-    ends = [
-        abs(e[k]) for t in targets for e in effects[t].values() for k in ("effect", "low", "high") if e[k] is not None
-    ]
-    end = 1.08 * max(ends) or 1.0
+    end = 1.08 * max(abs(e[k]) for t in targets for e in effects[t].values() for k in ("low", "high")) or 1.0
     with style():
         drawing = canvas(left + across * (wide + gap), down * (high + 0.65) + 0.1)
         for index, target in enumerate(targets):
@@ -93,8 +91,7 @@ def positions(study: Mapping[str, Any]) -> Figure | None:
 def draw_effect(plot: Axes, y: float, effect: Mapping[str, Any], marker: str) -> None:
     clear = beyond_zero(effect)
     shade = ACCENT if clear else MUTED
-    if effect["low"] is not None:
-        plot.plot([effect["low"], effect["high"]], [y, y], color=shade, lw=1.4 if clear else 0.9, zorder=1)
+    plot.plot([effect["low"], effect["high"]], [y, y], color=shade, lw=1.4 if clear else 0.9, zorder=1)
     plot.plot([effect["effect"]], [y], marker, ms=4.5, mfc=ACCENT if clear else PAPER, mec=shade, mew=0.9, zorder=2)
 
 
@@ -248,7 +245,7 @@ def trajectories(study: Mapping[str, Any], names: Names) -> Figure | None:
     alt = f"Tatoeba accuracy at the best hidden state over the steps: {'; '.join(told[:8])}{more}."
     caption = (
         "Tatoeba accuracy without any tuning, after each step: at the hidden state that is best there, whose number is "
-        "given, and at the last; mean over seeds."
+        f"given, and at the last{over_seeds(study)}."
     )
     caption += " Orders of a single step are in the table only." if dropped else ""
     return Figure("trajectories", caption, alt, drawing)

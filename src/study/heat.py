@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from study.booktabs import Cell, Row, Table
-from study.looks import STEPS, Names, beyond_zero, number, signed
-from study.tables import columns, ranked
+from study.looks import STEPS, Names, beyond_zero, number, over_seeds, signed
+from study.tables import FEWEST, columns, ranked
 
 Numbers = list[list[float | None]]
 
@@ -96,12 +97,16 @@ def language_table(study: Mapping[str, Any], target: str, names: Names) -> Table
 
 
 def carry_over(study: Mapping[str, Any]) -> list[Heat]:
-    """By target, the effect of one task directly before another; starred where its interval does not hold zero."""
+    """By target, the effect of one task directly before another; starred where its interval does not hold zero.
+
+    Only effects that have an interval.
+    """
     tasks = study["design"]["tasks"]
     found = []
     for target in columns(study):
         effects = study["positions"][target]["carry_over"]
-        values: Numbers = [[effects.get(f"{one}>{other}", {}).get("effect") for other in tasks] for one in tasks]
+        known = {pair: effect["effect"] for pair, effect in effects.items() if effect["low"] is not None}
+        values: Numbers = [[known.get(f"{one}>{other}") for other in tasks] for one in tasks]
         texts = [
             [
                 ("" if one == other else signed(value)) + "*" * beyond_zero(effects.get(f"{one}>{other}", {}))
@@ -174,18 +179,19 @@ def retention_table(study: Mapping[str, Any], names: Names) -> Table:
         for j, score in enumerate(row[: i + 1])
     ]
     caption = (
-        "Validation score of each step's task after every step, mean over seeds; colour: change since its own step."
+        f"Validation score of each step's task after every step{over_seeds(study)}; colour: change since its own step."
     )
     head = ["scores of", *(f"step {number}" for number in range(1, longest + 1))]
     return grouped("retention", caption, head, padded, records)
 
 
 def agreement(study: Mapping[str, Any]) -> Heat | None:
-    """Kendall's tau of every two targets' rankings of the orders."""
+    """Kendall's tau of every two targets' rankings of the orders. None where these are too few to tell."""
     taus = {frozenset(pair["targets"]): pair["tau"] for pair in study["agreement"]["pairs"]}
     targets = [target for target in study["design"]["targets"] if any(target in pair for pair in taus)]
     values: Numbers = [[taus.get(frozenset((one, other))) for other in targets] for one in targets]
-    if not any(value is not None for row in values for value in row):
+    known = any(value is not None for row in values for value in row)
+    if not known or study["agreement"]["targets"]["orders"] < FEWEST:
         return None
     texts = [
         [("" if a == b else signed(v)) for b, v in zip(targets, row, strict=True)]
@@ -198,11 +204,15 @@ def agreement_table(study: Mapping[str, Any]) -> Table | None:
     heat = agreement(study)
     if heat is None:
         return None
+    pairs = {frozenset(pair["targets"]): pair for pair in study["agreement"]["pairs"]}
     records = [
-        dict(zip(("one", "other"), p["targets"], strict=True)) | {"tau": p["tau"], "p": p["p"]}
-        for p in study["agreement"]["pairs"]
+        {"one": one, "other": other} | {key: pairs[frozenset((one, other))][key] for key in ("tau", "p")}
+        for one, other in combinations(heat.columns, 2)
     ]
-    caption = "Do two targets rank the orders alike? Kendall's tau: +1 alike, 0 unrelated, −1 the other way round."
+    caption = (
+        f"Do two targets rank the {study['agreement']['targets']['orders']} orders alike? Kendall's tau: +1 alike, "
+    )
+    caption += "0 unrelated, −1 the other way round."
     return Table("tau", caption, ["", *heat.columns], [("", cells(heat, 1.0))], records, 1.0)
 
 

@@ -91,6 +91,11 @@ def count(value: int, noun: str) -> str:
     return f"{value} {noun}{'' if value == 1 else 's'}"
 
 
+def over_seeds(study: Mapping[str, Any], text: str = ", mean over seeds") -> str:
+    """`text` where there are several seeds; empty with one."""
+    return text if len(study["design"]["seeds"]) > 1 else ""
+
+
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -1,4 +1,4 @@
-"""The report on a sweep: one page to read, its figures and tables as files for a paper."""
+"""The report on experiments: one page to read, its figures and tables as files for a paper."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -43,8 +43,9 @@ def write_report(study: Mapping[str, Any], out: Path) -> None:
     """Write out/index.html, out/figures/<name>.svg and .png, out/tables/<name>.csv and .tex.
 
     `study` is what `study.effects.order_effects` gives, with title, settings, experiments, languages, retention,
-    trajectory and notes, and runs where there are flags. The page needs no other file and no network. The same study
-    gives the same bytes. What lies in the two folders before is removed.
+    trajectory, notes, leaks (by target the tasks that hold its training rows), and runs where there are flags.
+    design.targets gives the order of targets. The page needs no other file and no network. The same study gives the
+    same bytes. What lies in the two folders before is removed.
     """
     names = Names(
         [
@@ -52,7 +53,7 @@ def write_report(study: Mapping[str, Any], out: Path) -> None:
             *(entry["order"] for part in ("retention", "trajectory") for entry in study.get(part) or []),
         ]
     )
-    shown = [section for section in sections(study, names) if section.intro or section.blocks]
+    shown = [section for section in sections(study, names) if section.blocks]
     for folder in ("figures", "tables"):
         shutil.rmtree(out / folder, ignore_errors=True)
     drawings: dict[str, Markup] = {}
@@ -83,6 +84,8 @@ def write_report(study: Mapping[str, Any], out: Path) -> None:
         key=names.key,
         kind=lambda block: type(block).__name__,
         signed=signed,
+        seeds=len(study["design"]["seeds"]),
+        ids=[section.id for section in shown],
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "index.html").write_text(page, encoding="utf-8")
@@ -101,7 +104,7 @@ def every(shown: list[Section]) -> Iterator[Any]:
 
 
 def facts(study: Mapping[str, Any]) -> dict[str, str]:
-    """The sweep in a few numbers."""
+    """The experiments in a few numbers."""
     design = study["design"]
     cells = design["cells"]
     return {
@@ -110,16 +113,18 @@ def facts(study: Mapping[str, Any]) -> dict[str, str]:
         "controls": str(len(design["controls"])),
         "seeds": str(len(design["seeds"])),
         "targets": str(len(design["targets"])),
-        "cells": f"{cells['present']} of {cells['expected']}",
+        "scores": f"{cells['present']} of {cells['expected']}",
     }
 
 
 def sections(study: Mapping[str, Any], names: Names) -> Iterator[Section]:
-    """The sections after the answer, those without anything to show among them."""
+    """The sections after the answer, those without anything to show among them: why not, the answer says once."""
     yield scores(study, names)
     tree = treeplot.trie(study, names)
     yield Section("tree", "Tree of orders", "", there(tree))
-    if len(study["design"]["orders"]) > 1:
+    several = len(study["design"]["orders"]) > 1
+    repeated = several and len(study["design"]["seeds"]) > 1  # else the luck of each run looks like its order
+    if repeated:
         yield effects(study)
         yield variance(study)
     yield languages(study, names)
@@ -129,8 +134,9 @@ def sections(study: Mapping[str, Any], names: Names) -> Iterator[Section]:
         drawn = figures.trajectories(study, names)
         table = drawn and Fold("Every hidden state", [tables.trajectory(study, names)])
         yield Section("trajectories", "Trajectories", "", there(drawn, table))
-    if len(study["design"]["orders"]) > 1:
+    if repeated:
         yield agreement(study)
+    if several:
         yield chosen(study, names)
     yield runs(study, names)
 
@@ -142,7 +148,7 @@ def there(*blocks: Any) -> list[Any]:
 def scores(study: Mapping[str, Any], names: Names) -> Section:
     blocks: list[Any] = [tables.orders(study, names)]
     if lost := len(study["design"]["missing"]):
-        blocks.append(Fold(f"{count(lost, 'cell')} without a score", [tables.missing(study, names)]))
+        blocks.append(Fold(count(lost, "missing score"), [tables.missing(study, names)]))
     if study.get("settings"):
         blocks.append(Fold("Settings that all experiments share", [tables.settings(study)]))
     return Section("scores", "Scores", "", blocks)
@@ -150,8 +156,6 @@ def scores(study: Mapping[str, Any], names: Names) -> Section:
 
 def effects(study: Mapping[str, Any]) -> Section:
     forest, carry = figures.positions(study), heat.carry_over_table(study)
-    if not forest and not carry:
-        return Section("effects", "Position and carry-over", f"Not estimable: {words.lacking(study)}.")
     blocks: list[Any] = there(forest, forest and Fold("The same as numbers", [tables.positions(study)]), carry)
     files = []
     if carry:
@@ -162,18 +166,15 @@ def effects(study: Mapping[str, Any]) -> Section:
 
 
 def variance(study: Mapping[str, Any]) -> Section:
-    drawn = figures.variance(study)
-    known = drawn or any(entry["p"] is not None for entry in study["variance"]["targets"].values())
-    if not known:
-        return Section("variance", "Order against luck", f"Not estimable: {words.lacking(study)}.")
-    table = tables.variance(study)
-    return Section(
-        "variance", "Order against luck", "", there(drawn, Fold("The same as numbers", [table]) if drawn else table)
-    )
+    drawn, table = figures.variance(study), tables.variance(study)
+    tested = any(entry["p"] is not None for entry in study["variance"]["targets"].values())
+    blocks = there(drawn, Fold("The same as numbers", [table]) if drawn else tested and table)
+    return Section("variance", "Order against luck", "", blocks)
 
 
 def languages(study: Mapping[str, Any], names: Names) -> Section:
-    targets = [target for target, entries in (study.get("languages") or {}).items() if entries]
+    scores = study.get("languages") or {}
+    targets = [target for target in study["design"]["targets"] if scores.get(target)]
     found = {target: heat.language_table(study, target, names) for target in targets}
     blocks: list[Any] = list(found.values())
     if len(targets) > FOLDED:
@@ -195,37 +196,27 @@ def retention(study: Mapping[str, Any], names: Names) -> Section:
 
 
 def agreement(study: Mapping[str, Any]) -> Section:
-    title = "Agreement and recency"
-    taus, kendall = heat.agreement(study), tables.agreement(study)
-    blocks = there(heat.agreement_table(study), kendall if kendall.groups[0][1] else None)
-    if any(entry["difference"] is not None for entry in study["recency"]["targets"].values()):
-        blocks.append(tables.recency(study))
-    if not blocks:
-        return Section("agreement", title, f"Not estimable: {words.lacking(study)}.")
+    taus, kendall, recency = heat.agreement(study), tables.agreement(study), tables.recency(study)
+    ranks = there(heat.agreement_table(study), kendall if kendall.groups[0][1] else None)
+    told, few = bool(recency.groups[0][1]), study["agreement"]["targets"]["orders"] < tables.FEWEST
+    notes = [f"Kendall's W and tau take {tables.FEWEST} orders to tell agreement from chance."] if few else []
+    if study["recency"]["targets"] and not told:
+        notes.append("Whether the last task's kind matters cannot be told from these orders.")
     files = (
         [figures.heat_maps("tau", "Kendall's tau of two targets' rankings of the orders.", [taus], 1.0)] if taus else []
     )
-    return Section("agreement", title, "", blocks, files)
+    return Section("agreement", "Agreement and recency", " ".join(notes), there(*ranks, told and recency), files)
 
 
 def chosen(study: Mapping[str, Any], names: Names) -> Section:
-    title = "Best order and power"
-    blocks: list[Any] = []
     without = [target for target in tables.columns(study) if study["best"][target]["order"] is None]
-    intro = f"Not estimable for {listed(without)}: no validation scores to choose by." if without else ""
-    if len(without) < len(tables.columns(study)):
-        blocks.append(tables.best(study, names))
-    if any(entry["noise_sd"] is not None for entry in study["detectable"].values()):
-        blocks.append(tables.detectable(study))
-    else:
-        intro = f"{intro} Detectable differences are not estimable: {words.lacking(study)}.".strip()
-    return Section("best", title, intro, blocks)
+    best = tables.best(study, names) if len(without) < len(tables.columns(study)) else None
+    intro = f"No order is chosen for {listed(without)}, without validation scores." if best and without else ""
+    noise = any(entry["noise_sd"] is not None for entry in study["detectable"].values())
+    title = "Best order and power" if noise else "Best order"
+    return Section("best", title, intro, there(best, noise and tables.detectable(study)))
 
 
 def runs(study: Mapping[str, Any], names: Names) -> Section:
-    if not study.get("runs"):
-        return Section("runs", "Runs")
-    table = tables.runs(study, names)
-    flagged = len(table.groups[0][1])
-    said = f"{flagged} of {count(len(study['runs']), 'run')} with a flag."
-    return Section("runs", "Runs", said, [table] if flagged else [])
+    flagged = any(run["flags"] for run in study.get("runs") or [])
+    return Section("runs", "Runs", "", [tables.runs(study, names)] if flagged else [])

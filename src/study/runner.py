@@ -26,6 +26,7 @@ import psutil
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.own import FOLDER
 from common.stage import STATES, STATES_VARIABLE
 from common.times import FILE, VARIABLE
 from planning.order import keys
@@ -35,7 +36,7 @@ from study.plan import Group, Sweep
 from study.trie import Order
 from warm.run import warm
 
-PLACE, OWN = Path(".dvc/tmp/sweep"), Path("data/own")
+PLACE = Path(".dvc/tmp/sweep")
 SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
@@ -165,8 +166,8 @@ class Runner:
             git("config", key, value or "sweep@localhost", root=folder)
         cache = Path(_dvc(root, "cache", "dir").strip())
         _dvc(folder, "cache", "dir", "--local", str((root / cache).resolve()))
-        if (root / OWN).is_dir():
-            shutil.copytree(root / OWN, folder / OWN, symlinks=True)
+        if (root / FOLDER).is_dir():
+            shutil.copytree(root / FOLDER, folder / FOLDER, symlinks=True)
         return folder
 
     def _group(self, group: Group) -> None:

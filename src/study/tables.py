@@ -1,6 +1,7 @@
 """The tables of a study, one function each; the keys are those of `study.effects.order_effects`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from study.booktabs import Cell, Row, Table
@@ -9,19 +10,23 @@ from study.looks import (
     bare_p,
     between,
     beyond_zero,
-    count,
     half_width,
     listed,
     number,
+    over_seeds,
     percent,
     signed,
 )
 
 BEST, CLOSE, ABOVE = "★", "≈", "▲"
+FEWEST = 5  # orders whose rankings are compared: with four even a tau of 1 has a p of 1/12
 
 
 def columns(study: Mapping[str, Any]) -> list[str]:
-    """The mean over the targets, "all", and the targets; a target alone where there is one, for then it is all."""
+    """The mean over the targets, "all", and the targets; a target alone where there is one, for then it is all.
+
+    Like everything on the page they stand as design.targets has them.
+    """
     targets = study["design"]["targets"]
     return targets if len(targets) == 1 else ["all", *targets]
 
@@ -81,25 +86,44 @@ def orders(study: Mapping[str, Any], names: Names) -> Table:
         chosen = [entry for entry in entries if entry["control"] == control]
         return [(names.order(entry["steps"]), [cell(entry, target) for target in targets]) for entry in chosen]
 
-    marks = (
-        f" {BEST} the best order of a target, {CLOSE} not outside its interval, {ABOVE} a control above it."
-        if len(proper) > 1
-        else ""
-    )
-    interval = f"mean of {count(seeds, 'seed')}" + (" ± half the 95 % interval" if seeds > 1 else "")
     records = [
         {"order": ",".join(entry["steps"]), "control": entry["control"], "target": target} | entry["scores"][target]
         for entry in study["orders"]
-        for target in entry["scores"]
+        for target in ["all", *study["design"]["targets"]]
     ]
-    groups = [("Orders", rows(False)), ("Controls", rows(True))]
-    return Table(
-        "orders",
-        f"Test scores by order and target, {interval}.{marks}",
-        ["order", *targets],
-        [(title, found) for title, found in groups if found],
-        records,
-    )
+    groups = [(title, found) for title, found in (("Orders", rows(False)), ("Controls", rows(True))) if found]
+    leaks = {target: listed(tasks) for target, tasks in (study.get("leaks") or {}).items()}
+    caption = [
+        f"Test scores by order and target{over_seeds(study, f', mean of {seeds} seeds ± half the 95 % interval')}",
+        "all, the mean over targets" if "all" in targets else "",
+        legend({cell.mark for _, found in groups for _, cells in found for cell in cells}),
+    ]
+    text = "; ".join(filter(None, caption)) + "."
+    if told := same_leaks([(target, leaks[target]) for target in targets if target in leaks]):
+        text += (
+            f" †\u00a0leak: an intermediate task trains on the target's own training rows ({told}); what that adds is "
+        )
+        text += "not transfer."
+    daggers = {target: f"leak: {tasks}" for target, tasks in leaks.items()}
+    return Table("orders", text, ["order", *targets], groups, records, daggers=daggers)
+
+
+def legend(used: set[str]) -> str:
+    """What the marks beside scores mean, of those that are used."""
+    told = {
+        BEST: "the order with the highest test score (validation may choose another)",
+        CLOSE: f"within the interval of {BEST}",
+        ABOVE: f"a control that scores higher than {BEST}",
+    }
+    return ", ".join(f"{mark}\u00a0{meaning}" for mark, meaning in told.items() if mark in used)
+
+
+def same_leaks(leaks: Sequence[tuple[str, str]]) -> str:
+    """Targets with the tasks that hold their rows, `xnli: mnli; xquad, mlqa: squad`."""
+    together: dict[str, list[str]] = {}
+    for target, tasks in leaks:
+        together.setdefault(tasks, []).append(target)
+    return "; ".join(f"{', '.join(targets)}: {tasks}" for tasks, targets in together.items())
 
 
 def standing(mean: float, top: Mapping[str, Any], control: bool) -> str:
@@ -116,13 +140,14 @@ def missing(study: Mapping[str, Any], names: Names) -> Table:
     found: dict[tuple[str, Any], list[str]] = {}
     for cell in study["design"]["missing"]:
         found.setdefault((names.order(cell["order"]), cell["seed"]), []).append(cell["target"])
-    everything = len(study["design"]["targets"])
+    everything = study["design"]["targets"]
     rows = [
-        (order, [Cell(str(seed)), word("every target" if len(targets) == everything else ", ".join(targets))])
+        (order, [Cell(str(seed)), word("every target" if len(lost) == len(everything) else ", ".join(lost))])
         for (order, seed), targets in found.items()
+        for lost in [sorted(targets, key=everything.index)]
     ]
     records = [{**cell, "order": ",".join(cell["order"])} for cell in study["design"]["missing"]]
-    return Table("missing", "Cells without a score", ["order", "seed", "targets"], [("", rows)], records)
+    return Table("missing", "Missing scores", ["order", "seed", "targets"], [("", rows)], records)
 
 
 def variance(study: Mapping[str, Any]) -> Table:
@@ -154,10 +179,10 @@ def variance(study: Mapping[str, Any]) -> Table:
 
 
 def positions(study: Mapping[str, Any]) -> Table:
-    """Effects of a task's position by target."""
+    """Effects of a task's position by target, those with an interval."""
     found, targets = study["positions"], columns(study)
     places = [(task, place) for task, effects in found[targets[0]]["tasks"].items() for place in effects]
-    kept = [(t, p) for t, p in places if any(found[target]["tasks"][t][p]["effect"] is not None for target in targets)]
+    kept = [(t, p) for t, p in places if any(found[target]["tasks"][t][p]["low"] is not None for target in targets)]
     rows = [
         (f"{task} {place}", [estimate(found[target]["tasks"][task][place], "effect") for target in targets])
         for task, place in kept
@@ -175,11 +200,12 @@ def positions(study: Mapping[str, Any]) -> Table:
 def agreement(study: Mapping[str, Any]) -> Table:
     """Kendall's W of the targets, and of the languages of each target."""
     found = {"targets": study["agreement"]["targets"]}
-    found |= {f"languages of {target}": entry for target, entry in study["agreement"]["languages"].items()}
+    by_target = study["agreement"]["languages"]
+    found |= {f"languages of {target}": by_target[target] for target in study["design"]["targets"]}
     rows = [
         (judges, [Cell(number(e["w"], 2)), Cell(bare_p(e["p"])), Cell(str(e["judges"])), Cell(str(e["orders"]))])
         for judges, e in found.items()
-        if e["w"] is not None
+        if e["w"] is not None and e["orders"] >= FEWEST
     ]
     caption = "Do they rank the orders alike? Kendall's W: 1 where all do, 0 where they have nothing in common."
     records = [{"judges": judges} | entry for judges, entry in found.items()]
@@ -187,8 +213,10 @@ def agreement(study: Mapping[str, Any]) -> Table:
 
 
 def recency(study: Mapping[str, Any]) -> Table:
-    """What ending with a task of the target's own kind gives."""
-    found = study["recency"]["targets"]
+    """What ending with a task of the target's own kind gives, where that is not all in which the orders differ."""
+    all_found = study["recency"]["targets"]
+    found = {target: all_found[target] for target in study["design"]["targets"] if target in all_found}
+    told = {t: e for t, e in found.items() if e["low"] is not None and (e["share_by_chance"] or 0) < 1}
     rows: list[Row] = [
         (
             target,
@@ -200,10 +228,10 @@ def recency(study: Mapping[str, Any]) -> Table:
                 Cell(bare_p(entry["p_remaining"])),
             ],
         )
-        for target, entry in found.items()
+        for target, entry in told.items()
     ]
     over = study["recency"]["over_targets"]
-    if over["mean"] is not None:
+    if over["mean"] is not None and len(told) == len(found) > 1:
         rows.append(("mean over these", [Cell(""), estimate(over), *[Cell("")] * 3]))
     records = [{"target": t} | e | {"own_kind": ",".join(e["own_kind"])} for t, e in found.items()]
     records.append({"target": "over_targets", "difference": over["mean"]} | {k: over[k] for k in ("n", "low", "high")})
@@ -223,22 +251,24 @@ def best(study: Mapping[str, Any], names: Names) -> Table:
     for target in columns(study):
         entry = study["best"][target]
         chosen, held, span = entry["order"], entry["held_out_seed"], entry["range"]
+        if chosen is None:
+            continue
         rows.append(
             (
                 target,
                 [
-                    word("–" if chosen is None else names.order(chosen)),
+                    word(names.order(chosen)),
                     Cell(number(entry["test"]["mean"]), half_width(entry["test"])),
                     estimate(entry["gain_over_baseline"]),
                     estimate(entry["gain_over_single"]) if entry["single"] else Cell("–"),
                     word(names.order([entry["single"]]) if entry["single"] else "–"),
                     Cell(signed(held["gain_over_baseline"]["mean"])),
                     Cell(signed(held["gain_over_single"]["mean"])),
-                    Cell(number(span["difference"], 2), f"chance {number(span['by_chance'], 2)}"),
+                    Cell(number(span["difference"], 2), over_seeds(study, f"chance {number(span['by_chance'], 2)}")),
                 ],
             )
         )
-        flat = {"target": target, "order": None if chosen is None else ",".join(chosen), "single": entry["single"]}
+        flat = {"target": target, "order": ",".join(chosen), "single": entry["single"]}
         flat |= {"chosen_on": ",".join(entry["chosen_on"]), "validation": entry["validation"]}
         for name in ("test", "gain_over_baseline", "gain_over_single"):
             flat |= {f"{name}_{key}": value for key, value in entry[name].items()}
@@ -246,14 +276,21 @@ def best(study: Mapping[str, Any], names: Names) -> Table:
         flat |= {"range": span["difference"], "range_by_chance": span["by_chance"]}
         records.append(flat)
     head = ["target", "order", "test", "gain over none", "gain over single task", "single task"]
-    caption = (
-        "The order, and the single task, that English validation chooses; test score; gains in points, paired by seed, "
-        "with 95 % interval; the same gains where each seed's order is chosen on the other seeds; and the best order "
-        "less the worst on the test itself, with what equal orders would show by chance. * the interval does not hold "
-        "zero."
-    )
     head = [*head, "over none, other seeds", "over single, other seeds", "best − worst on the test"]
-    return Table("best", caption, head, [("", rows)], records)
+    found = Table("best", "", head, [("", rows)], records).trimmed()
+    gained = any(name.startswith("gain") for name in found.head)
+    caption = [
+        "The order that English validation chooses and its test score",
+        over_seeds(study, "gains in points, paired by seed, with 95 % interval (* zero is not in it)")
+        if gained
+        else "",
+        "“other seeds”: gains where each seed's order is chosen on the other seeds"
+        if any(name.endswith("other seeds") for name in found.head)
+        else "",
+        "the best order less the worst on the test itself"
+        + over_seeds(study, ", with what equal orders would show by chance"),
+    ]
+    return replace(found, caption="; ".join(filter(None, caption)) + ".")
 
 
 def detectable(study: Mapping[str, Any]) -> Table:
@@ -271,7 +308,7 @@ def detectable(study: Mapping[str, Any]) -> Table:
         )
         for target in columns(study)
     ]
-    records = [{"target": target} | entry for target, entry in found.items()]
+    records = [{"target": target} | found[target] for target in ["all", *study["design"]["targets"]]]
     caption = (
         "The noise of a run (sd, points), and the smallest true difference of two orders that a paired t test shows "
         "four times in five (5 %, two-sided)."
@@ -291,12 +328,16 @@ def runs(study: Mapping[str, Any], names: Names) -> Table:
         {"name": r["name"], "order": ",".join(r["order"]), "seed": r["seed"], "flags": "; ".join(r["flags"])}
         for r in flagged
     ]
-    return Table("runs", "Runs with a flag", ["run", "order", "seed", "flags"], [("", rows)], records)
+    caption = f"{len(flagged)} of {len(study['runs'])} runs with a flag"
+    return Table("runs", caption, ["run", "order", "seed", "flags"], [("", rows)], records)
 
 
 def measures(study: Mapping[str, Any], names: Names) -> Table:
     """The measures of retention by order."""
     kinds = ("average_accuracy", "backward_transfer", "forgetting", "forward_transfer")
+    rounded = [[(e["measures"].get(kind) or {}).get("mean") for kind in kinds[1:3]] for e in study["retention"]]
+    same = all(signed(loss, 1) == signed(gain and -gain, 1) for gain, loss in rounded)
+    shown = [kind for kind in kinds if kind != "forgetting" or not same]
 
     def cell(kind: str, found: Mapping[str, Any] | None) -> Cell:
         if found is None or found["mean"] is None:
@@ -305,16 +346,16 @@ def measures(study: Mapping[str, Any], names: Names) -> Table:
         return Cell(text, f"sd {found['sd']:.1f}" if found["sd"] is not None else "")
 
     rows = [
-        (names.order(e["order"]), [cell(kind, e["measures"].get(kind)) for kind in kinds]) for e in study["retention"]
+        (names.order(e["order"]), [cell(kind, e["measures"].get(kind)) for kind in shown]) for e in study["retention"]
     ]
     records = [
         {"order": ",".join(e["order"]), "measure": kind} | (e["measures"].get(kind) or {})
         for e in study["retention"]
         for kind in kinds
     ]
-    caption = "What is kept of the steps: mean over seeds, points, with sd over seeds."
-    head = ["order", *(kind.replace("_", " ") for kind in kinds)]
-    return Table("retention_measures", caption, head, [("", rows)], records)
+    caption = f"What is kept of the steps, in points{over_seeds(study, ': mean and sd over seeds')}."
+    head = ["order", *(kind.replace("_", " ") for kind in shown)]
+    return Table("retention_measures", caption, head, [("", rows)], records).trimmed()
 
 
 def trajectory(study: Mapping[str, Any], names: Names) -> Table:

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from study.drawing import LETTER, Figure, canvas, panel, style
-from study.looks import LEVELS, LIGHT, Names, count, number
+from study.looks import LEVELS, LIGHT, Names, count, number, over_seeds
 from study.tables import columns
 from study.trie import Order, prefixes
 
@@ -57,9 +57,9 @@ def trie(study: Mapping[str, Any], names: Names) -> Figure | None:
         f"{names.order(ordered[0])} with {number(low)}."
     )
     caption = (
-        f"Orders as a tree of steps; orders that begin alike share those steps. At the leaves the test score, "
-        f"{mean_of(target)}, with its 95 % interval. ● an order, ■ a control; colour repeats the score, and at a fork "
-        "is the mean of the orders beyond it."
+        "Orders as a tree of steps; orders that begin alike share those steps. At the leaves the test score, "
+        f"{mean_of(target)}{over_seeds(study, ', with its 95 % interval')}. ● an order, ■ a control; colour repeats "
+        "the score, and at a fork is the mean of the orders beyond it."
     )
     return Figure("trie", caption, alt, drawing)
 

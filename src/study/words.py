@@ -1,10 +1,10 @@
-"""What a sweep says about orders, in sentences made from its numbers, and what it cannot say."""
+"""What experiments say about orders, in sentences made from their numbers, and what they cannot say."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from study.looks import Names, between, beyond_zero, count, half_width, listed, number, p_value, percent, signed
-from study.tables import columns
+from study.tables import BEST, columns, ranked
 
 LEVEL = 0.05
 
@@ -30,7 +30,7 @@ def headline(study: Mapping[str, Any]) -> str:
     over = f"over all {len(targets)} targets" if len(targets) > 1 else f"for {whole}"
     found = [f"{name}" for name in targets if significant(study, name)]
     if p is None and not found:
-        return "Whether order matters, this sweep cannot say yet."
+        return "Whether order matters, these experiments cannot say yet."
     if p is not None and p <= LEVEL:
         return f"Order matters {over} (p\u00a0{p_value(p)})."
     shown = f"p\u00a0{p_value(p)}" if p is not None else "not tested: no seed has every target"
@@ -45,18 +45,24 @@ def significant(study: Mapping[str, Any], target: str) -> bool:
 
 
 def lacking(study: Mapping[str, Any]) -> str:
-    """Why nothing can be estimated, and what to run."""
+    """Why nothing can be tested, and what to run."""
     design = study["design"]
     orders, seeds = len(design["orders"]), len(design["seeds"])
     reasons = []
     if orders < 2:
-        reasons.append(f"it has {count(orders, 'order')} of all its tasks, and a comparison takes two or more")
+        reasons.append(
+            f"there {be(orders)} {count(orders, 'order')} of all the tasks, and a comparison takes two or more"
+        )
     if seeds < 2:
         reasons.append(
-            f"it has {count(seeds, 'seed')}, and without repeats the luck of a run cannot be told from the order: "
-            "run the same orders with two more seeds or so"
+            f"there {be(seeds)} {count(seeds, 'seed')}, and without repeats the luck of a run cannot be told from the "
+            "order: run the same orders with two more seeds or so"
         )
-    return "; ".join(reasons) or "too many of its cells are missing, or its scores do not differ"
+    return "; ".join(reasons) or "too many scores are missing, or they do not differ"
+
+
+def be(value: int) -> str:
+    return "is" if value == 1 else "are"
 
 
 def verdict_by_target(study: Mapping[str, Any]) -> str:
@@ -103,15 +109,22 @@ def best(study: Mapping[str, Any], names: Names) -> str:
         return "No order is chosen: there are no validation scores to choose it by." if not entry["chosen_on"] else ""
     mean = f"{number(entry['test']['mean'])} {half_width(entry['test'])}".strip()
     text = f"The order that English validation chooses is {names.order(entry['order'])}"
-    text += f", with {mean} on the test" if entry["test"]["mean"] is not None else ""
-    gains = [gain(entry["gain_over_baseline"], "no intermediate training", "the baseline")]
+    if entry["test"]["mean"] is not None:
+        top = next(e for e in ranked(study) if not e["control"])
+        highest = f", {BEST} below, is that of {names.order(top['steps'])}"
+        beaten = entry["test"]["mean"] < top["scores"][columns(study)[0]]["mean"]
+        text += f", with {mean} on the test (the highest{highest if beaten else ''})"
     single = entry["single"]
-    gains.append(
-        gain(entry["gain_over_single"], f"the best single task ({names.order([single])})", "that task alone")
-        if single
-        else "no single task was run to compare it with"
+    others = [("gain_over_baseline", "no intermediate training")]
+    others += [("gain_over_single", f"the best single task ({names.order([single])})")] if single else []
+    gains = [
+        gain(entry[key], over, len(study["design"]["seeds"])) for key, over in others if entry[key]["mean"] is not None
+    ]
+    text = (
+        f"{text}: {'; '.join(gains)}."
+        if gains
+        else f"{text}. Neither baseline nor single task was run to compare it with."
     )
-    text = f"{text}: {'; '.join(gains)}."
     held = entry["held_out_seed"]["gain_over_baseline"]
     if held["mean"] is not None:
         text += (
@@ -120,17 +133,15 @@ def best(study: Mapping[str, Any], names: Names) -> str:
     return text
 
 
-def gain(found: Mapping[str, Any], over: str, other: str) -> str:
-    if found["mean"] is None:
-        return f"its gain over {over} is not known, for {other} is missing"
+def gain(found: Mapping[str, Any], over: str, seeds: int) -> str:
     text = f"{signed(found['mean'])} points over {over}"
     if found["low"] is None:
-        return f"{text}, of {count(found['n'], 'seed')}: no interval"
+        return f"{text}, of {count(found['n'], 'seed')}: no interval" if seeds > 1 else text
     return f"{text}, {between(found)}" + ("" if beyond_zero(found) else ", which may be chance")
 
 
 def power(study: Mapping[str, Any]) -> str:
-    """What difference this sweep could have shown."""
+    """What difference these experiments could have shown."""
     entry = study["detectable"][columns(study)[0]]
     if entry["difference"] is None:
         return ""
@@ -146,13 +157,17 @@ def holes(study: Mapping[str, Any]) -> str:
     cells, flagged = study["design"]["cells"], [run for run in study.get("runs") or [] if run["flags"]]
     parts = []
     if lost := cells["expected"] - cells["present"]:
-        parts.append(f"{lost} of {cells['expected']} cells (order, seed, target) are missing.")
+        parts.append(f"{lost} of {cells['expected']} scores (one an order, seed and target) {be(lost)} missing.")
     if others := study.get("left_out"):
         seeds = [str(seed) for seed in sorted({run["seed"] for run in others})]
         parts.append(
             f"{count(len(others), 'run')} with {'seed' if len(seeds) == 1 else 'seeds'} {listed(seeds)}, which few of "
-            f"the orders have, {'is' if len(others) == 1 else 'are'} left out."
+            f"the orders have, {be(len(others))} left out."
         )
+    if earlier := study.get("replaced"):
+        names = [run["name"] for run in earlier]
+        told = listed(names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"])
+        parts.append(f"Of runs of the same order and seed the last one counts; {told} {be(len(names))} left out.")
     if len(study["design"]["seeds"]) == 2:
         parts.append("Two seeds give intervals too wide to be of use; three or more are better.")
     if flagged:

@@ -6,13 +6,13 @@ stage depends on holds all the facts that the stage uses and no others: one chan
 
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import InputError
+from common.own import FOLDER, own_file
 from planning.credentials import check_credentials
 from planning.fields import check_fields
 from planning.order import (
@@ -81,8 +81,8 @@ def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]
     """The folder of a user's own rows, where the task has such; they are asked for before anything runs."""
     if _source(record, root) != "own":
         return []
-    folder = Path("data/own") / task
-    names = [f"{split}.tsv" for split in ("train", "validation")]
+    folder = FOLDER / task
+    names = [own_file(task, record["kind"], split).name for split in ("train", "validation")]
     if record["kind"] == "mining":
         names = [
             f"{language}-en.{part}.{end}"
@@ -96,6 +96,18 @@ def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]
             + (f", nor are {len(missing) - 1} others" if missing[1:] else "")
         )
     return [str(folder)]
+
+
+def _check_world(tasks: list[str], root: DictConfig) -> None:
+    if root.source != "world":
+        return
+    from sources.world import TASKS  # which takes half a second
+
+    if odd := [task for task in tasks if task not in TASKS]:
+        raise SystemExit(
+            f"error: the generated world has no task '{odd[0]}'; add -S scale=small, which reads the hub and your own "
+            "files, or write a generator in src/sources/world"
+        )
 
 
 def _training(own: dict[str, Any], root: DictConfig) -> dict[str, Any]:
@@ -132,6 +144,7 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
         records = {task: _plain(_root_.tasks[task]) for task in mixture.split("+")}
         own = next(iter(records.values())).get("training", {}) if len(records) == 1 else {}
         sources = {_source(record, _root_) for record in records.values()}
+        _check_world(list(records), _root_)
         files = [folder for task, record in records.items() for folder in _own_files(task, record, _root_)]
         blocks[mixture] = {
             "code": f"src/sources/{sources.pop()}" if len(sources) == 1 else "src/sources",

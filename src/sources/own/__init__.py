@@ -1,11 +1,19 @@
 """A user's own rows: data/own/<task>/{train,validation}.tsv, UTF-8.
 
-tagging: `token<TAB>tag` a line, an empty line after a sentence (CCGbank's supertags, for one). pair:
-`text<TAB>text<TAB>label` a line. text: a text a line. lexical: `word<TAB>word` a line. mining: see
-`pairs`.
+| kind    | a line                                                                                          |
+|---------|-------------------------------------------------------------------------------------------------|
+| pair    | `text<TAB>text<TAB>label`                                                                       |
+| choice  | `prompt<TAB>answer<TAB>answer ...<TAB>label`, as many answers as labels: that of the right one  |
+| tagging | `token<TAB>tag`, and an empty line after a sentence (CCGbank's supertags, for one)              |
+| text    | a text                                                                                          |
+| lexical | `word<TAB>word`                                                                                 |
+
+qa: {train,validation}.json in the layout of SQuAD 1.1 and 2.0. mining: see `pairs`.
 """
 
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +21,8 @@ import numpy as np
 import pyarrow as pa
 
 from common.errors import InputError
+from common.own import FOLDER, own_file
 from common.tables import schema
-
-FOLDER = Path("data/own")
 
 
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:
@@ -24,10 +31,10 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     `sample.<split>` rows are drawn by number, `sample.seed` being the seed. Raises InputError, naming file and line,
     where a line is not as the kind has it or a label is none of the record's.
     """
-    path = FOLDER / task / f"{split}.tsv"
+    path = own_file(task, record["kind"], split)
     if record["kind"] not in READERS:
         raise InputError(f"tasks.{task}: own rows can be of the kinds {', '.join(READERS)}, not {record['kind']}")
-    rows = list(READERS[record["kind"]](path, set(record.get("labels") or [])))
+    rows = list(READERS[record["kind"]](path, record.get("labels") or []))
     if not rows:
         raise InputError(f"{path} has no rows")
     size = record["sample"].get(split)
@@ -98,19 +105,17 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         yield place, text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _fields(place: str, line: str, names: list[str], labels: set[str]) -> list[str]:
+def _fields(place: str, line: str, names: list[str], labels: Sequence[str]) -> list[str]:
     """The fields of a line, the last of them a label."""
     fields = line.split("\t")
     if len(fields) != len(names) or not all(field.strip() for field in fields) or fields[-1] != fields[-1].strip():
         raise InputError(f"{place} is {line[:80]!r}, not {'<TAB>'.join(names)}")
     if labels and fields[-1] not in labels:
-        raise InputError(
-            f"{place} has the label {fields[-1][:80]!r}; the record's labels are {', '.join(sorted(labels))}"
-        )
+        raise InputError(f"{place} has the label {fields[-1][:80]!r}; the record's labels are {', '.join(labels)}")
     return fields
 
 
-def _tagging(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+def _tagging(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     words: list[list[str]] = []
     for place, line in _lines(path):
         if line.strip(" "):
@@ -126,7 +131,7 @@ def _sentence(words: list[list[str]]) -> dict[str, Any]:
     return {"tokens": [token for token, _ in words], "tags": [tag for _, tag in words]}
 
 
-def _pair(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+def _pair(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     for place, line in _lines(path):
         if not line:
             continue
@@ -134,20 +139,79 @@ def _pair(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
         yield {"text_a": first, "text_b": second, "label": label}
 
 
-def _text(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+def _choice(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for place, line in _lines(path):
+        if line:
+            prompt, *choices, label = _fields(place, line, ["prompt", *["answer"] * len(labels), "label"], labels)
+            yield {"prompt": prompt, "choices": choices, "label": labels.index(label)}
+
+
+def _questions(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Of {data: [{paragraphs: [{context, qas: [{id, question, answers: [{text, answer_start}], is_impossible}]}]}]}."""
+    try:
+        tree = json.loads("\n".join(line for _, line in _lines(path)))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    seen = set[str]()
+    for at, article in _items(path, tree, "", "data"):
+        for below, paragraph in _items(path, article, at, "paragraphs"):
+            for place, question in _items(path, paragraph, below, "qas"):
+                row = _question(f"{path}: {place}", question, paragraph.get("context"))
+                if row["id"] in seen:
+                    raise InputError(f"{path}: {place}.id is {row['id'][:80]!r}, which stands above already")
+                seen.add(row["id"])
+                yield row
+
+
+def _items(path: Path, value: dict[str, Any], at: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The mappings in the list under a key, each with where it stands."""
+    at = f"{at}.{key}".lstrip(".")
+    found = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise InputError(f"{path}: {at} is not a list of objects; the layout is that of SQuAD")
+    return ((f"{at}.{number}", item) for number, item in enumerate(found))
+
+
+def _question(place: str, question: dict[str, Any], context: Any) -> dict[str, Any]:
+    texts = {"context": context, "question": question.get("question"), "id": question.get("id")}
+    if bad := [name for name, text in texts.items() if not _is_text(text)]:
+        raise InputError(f"{place} has no text as its {bad[0]}")
+    answers = question.get("answers") or []
+    if not answers and question.get("is_impossible") is not True:
+        raise InputError(f"{place} has no answers, nor is_impossible: true")
+    found: dict[str, list[Any]] = {"text": [], "answer_start": []}
+    for answer in answers if question.get("is_impossible") is not True else []:
+        text, start = (answer.get(name) for name in found) if isinstance(answer, dict) else (None, None)
+        if not (_is_text(text) and type(start) is int and start >= 0 and context.startswith(text, start)):
+            raise InputError(
+                f"{place} has the answer {str(text)[:80]!r} at {str(start)[:80]}, where the context has not"
+            )
+        found["text"].append(text)
+        found["answer_start"].append(start)
+    return {**texts, "answers": found}
+
+
+def _is_text(value: Any) -> bool:
+    """Not blank, and without half a character, which JSON can escape and UTF-8 cannot hold."""
+    return isinstance(value, str) and value.strip() != "" and not re.search("[\ud800-\udfff]", value)
+
+
+def _text(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     return ({"text": line} for _, line in _lines(path) if line.strip())
 
 
-def _lexical(path: Path, labels: set[str]) -> Iterator[dict[str, Any]]:
+def _lexical(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
     for place, line in _lines(path):
         if line:
-            first, second = _fields(place, line, ["word", "word"], set())
+            first, second = _fields(place, line, ["word", "word"], [])
             yield {"source": first, "target": second}
 
 
-READERS: dict[str, Callable[[Path, set[str]], Iterator[dict[str, Any]]]] = {
+READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[dict[str, Any]]]] = {
     "tagging": _tagging,
     "pair": _pair,
+    "choice": _choice,
+    "qa": _questions,
     "text": _text,
     "lexical": _lexical,
 }
