@@ -26,6 +26,7 @@ from planning.order import (
     checkpoints,
     probes,
 )
+from sources.world import TASKS
 
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
@@ -99,11 +100,7 @@ def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]
 
 
 def _check_world(tasks: list[str], root: DictConfig) -> None:
-    if root.source != "world":
-        return
-    from sources.world import TASKS  # which takes half a second
-
-    if odd := [task for task in tasks if task not in TASKS]:
+    if root.source == "world" and (odd := [task for task in tasks if task not in TASKS]):
         raise SystemExit(
             f"error: the generated world has no task '{odd[0]}'; add -S scale=small, which reads the hub and your own "
             "files, or write a generator in src/sources/world"
