@@ -47,18 +47,20 @@ def test_an_experiment_is_shared_out_by_what_its_stages_print():
 
 @pytest.mark.slow
 def test_every_way_is_measured_on_the_same_rows():
-    seen = {}
-    for way in ("ours", "trainer max length", "trainer by length", "padded", "predict"):
-        spec = {"way": way, "precision": "no", "steps": 2, "width": 96, "rows": "nli", "tokenizer": None, "seed": 0}
-        done = subprocess.run(
-            [sys.executable, str(WORK), json.dumps(spec)],
-            env=os.environ | {"TQDM_DISABLE": "1"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        seen[way] = json.loads(done.stdout.splitlines()[-1])
-        assert seen[way]["tokens_per_s"] > 0 and seen[way]["peak_bytes"] > 2**28
+    ways = ("ours", "trainer max length", "trainer by length", "padded", "predict")
+    spec = {"precision": "no", "steps": 2, "width": 96, "rows": "nli", "tokenizer": None, "seed": 0}
+    done = subprocess.run(
+        [sys.executable, str(WORK)],
+        input="".join(f"{json.dumps({'way': way, **spec})}\n" for way in ways),
+        env=os.environ | {"TQDM_DISABLE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ready, *found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
+    assert ready == {"ready": True}
+    seen = dict(zip(ways, found, strict=True))
+    assert all(one["tokens_per_s"] > 0 and one["peak_bytes"] > 2**28 for one in found)
     assert seen["padded"]["tokens"] == seen["predict"]["tokens"] == make_rows("nli", 11_000).lengths[:64].sum()
     # 64 rows each, other ones for every way: the sum of their lengths is near 64 times the mean.
     for way in ("ours", "trainer max length", "trainer by length"):
