@@ -77,6 +77,7 @@ def test_questions_are_read_from_squads_layout(folder: Path):
         (squad(question=" "), "data.0.paragraphs.0.qas.0 has no text as its question"),
         (squad(answers=[]), "has no answers, nor is_impossible: true"),
         (squad(answers=[{"text": "Bob", "answer_start": 9}]), "has the answer 'Bob' at 9, where the context has not"),
+        (squad(answers=5), "qas.0.answers is not a list"),
         (squad(answers=[None]), "has the answer 'None' at None"),
     ],
 )

@@ -3,8 +3,7 @@
     python src/bench/run.py [--rounds 5] [--widths 384 768] [--rows nli] [--tokenizer models/encoder] [--parts ...]
 
 Every way is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median of the
-rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their
-lengths.
+rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their lengths.
 """
 
 import argparse

@@ -13,7 +13,7 @@ qa: {train,validation}.json in the layout of SQuAD 1.1 and 2.0. mining: see `pai
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     path = own_file(task, record["kind"], split)
     if record["kind"] not in READERS:
         raise InputError(f"tasks.{task}: own rows can be of the kinds {', '.join(READERS)}, not {record['kind']}")
-    rows = list(READERS[record["kind"]](path, record.get("labels") or []))
+    rows = list(READERS[record["kind"]](path, {label: i for i, label in enumerate(record.get("labels") or [])}))
     if not rows:
         raise InputError(f"{path} has no rows")
     size = record["sample"].get(split)
@@ -105,7 +105,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
         yield place, text.removeprefix("\ufeff") if number == 1 else text
 
 
-def _fields(place: str, line: str, names: list[str], labels: Sequence[str]) -> list[str]:
+def _fields(place: str, line: str, names: list[str], labels: Mapping[str, int]) -> list[str]:
     """The fields of a line, the last of them a label."""
     fields = line.split("\t")
     if len(fields) != len(names) or not all(field.strip() for field in fields) or fields[-1] != fields[-1].strip():
@@ -115,7 +115,7 @@ def _fields(place: str, line: str, names: list[str], labels: Sequence[str]) -> l
     return fields
 
 
-def _tagging(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _tagging(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     words: list[list[str]] = []
     for place, line in _lines(path):
         if line.strip(" "):
@@ -131,7 +131,7 @@ def _sentence(words: list[list[str]]) -> dict[str, Any]:
     return {"tokens": [token for token, _ in words], "tags": [tag for _, tag in words]}
 
 
-def _pair(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _pair(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     for place, line in _lines(path):
         if not line:
             continue
@@ -139,14 +139,14 @@ def _pair(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield {"text_a": first, "text_b": second, "label": label}
 
 
-def _choice(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _choice(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     for place, line in _lines(path):
         if line:
             prompt, *choices, label = _fields(place, line, ["prompt", *["answer"] * len(labels), "label"], labels)
-            yield {"prompt": prompt, "choices": choices, "label": labels.index(label)}
+            yield {"prompt": prompt, "choices": choices, "label": labels[label]}
 
 
-def _questions(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _questions(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     """Of {data: [{paragraphs: [{context, qas: [{id, question, answers: [{text, answer_start}], is_impossible}]}]}]}."""
     try:
         tree = json.loads("\n".join(line for _, line in _lines(path)))
@@ -177,6 +177,8 @@ def _question(place: str, question: dict[str, Any], context: Any) -> dict[str, A
     if bad := [name for name, text in texts.items() if not _is_text(text)]:
         raise InputError(f"{place} has no text as its {bad[0]}")
     answers = question.get("answers") or []
+    if not isinstance(answers, list):
+        raise InputError(f"{place}.answers is not a list")
     if not answers and question.get("is_impossible") is not True:
         raise InputError(f"{place} has no answers, nor is_impossible: true")
     found: dict[str, list[Any]] = {"text": [], "answer_start": []}
@@ -196,18 +198,18 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and value.strip() != "" and not re.search("[\ud800-\udfff]", value)
 
 
-def _text(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _text(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     return ({"text": line} for _, line in _lines(path) if line.strip())
 
 
-def _lexical(path: Path, labels: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _lexical(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     for place, line in _lines(path):
         if line:
-            first, second = _fields(place, line, ["word", "word"], [])
+            first, second = _fields(place, line, ["word", "word"], {})
             yield {"source": first, "target": second}
 
 
-READERS: dict[str, Callable[[Path, Sequence[str]], Iterator[dict[str, Any]]]] = {
+READERS: dict[str, Callable[[Path, Mapping[str, int]], Iterator[dict[str, Any]]]] = {
     "tagging": _tagging,
     "pair": _pair,
     "choice": _choice,
