@@ -75,3 +75,18 @@ def test_without_the_server_a_stage_starts_by_itself(tmp_path):
         [sys.executable, "target.py", "ok"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0 and ", false, " in done.stdout
+
+
+def test_a_server_whose_command_is_killed_while_it_imports_ends():
+    code = "from warm.run import warm\nwith warm() as found: print(flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent / "src")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as command:
+        assert command.stdout and command.stdout.readline() == b"\n"
+        (server,) = psutil.Process(command.pid).children()
+        command.kill()
+    _, alive = psutil.wait_procs([server], timeout=30)
+    assert not alive

@@ -35,7 +35,7 @@ def warm() -> Iterator[dict[str, str]]:
         listener.bind(address)
         listener.listen()  # stages may come at once, and wait until all is imported
         server = subprocess.Popen(
-            [sys.executable, __file__, "--serve", str(listener.fileno())],
+            [sys.executable, __file__, "--serve", str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
             start_new_session=True,  # Ctrl-C comes to the command, whose end of a stage is seen here
         )
@@ -62,11 +62,11 @@ def import_libraries() -> None:
     gc.enable()
 
 
-def serve(listener: socket.socket) -> None:
+def serve(listener: socket.socket, parent: int) -> None:
     """Fork a stage for every command line that comes, as long as the process that started this one lives."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    import_libraries()
-    parent, stages = os.getppid(), dict[int, socket.socket]()
+    import_libraries()  # the parent may be gone before it ends
+    stages = dict[int, socket.socket]()
     waiting = selectors.DefaultSelector()
     waiting.register(listener, selectors.EVENT_READ)
     try:
@@ -142,7 +142,7 @@ def run(told: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "--serve":
-        serve(socket.socket(fileno=int(sys.argv[2])))
+        serve(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
     else:
         with warm() as variables:
             code = subprocess.call(sys.argv[1:], env=os.environ | variables)
