@@ -53,9 +53,8 @@ def main(key: str) -> None:
         around: Any = nullcontext()
         if options[task]["kind"] == "lexical":  # such a task is alone in its step; weights are put in once, for one try
             encoder, settings = load(), replace(settings, retries=0)
-            layers = Path("metrics/layers") / key
             pairs = {"seen": data[task].train, "unseen": data[task].validation}
-            around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, layers)
+            around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, Path(step["layers"]))
             load = partial(lambda injected: injected, encoder)
         with around:
             seeds = partial(seed_of, seed, mixture)

@@ -148,6 +148,9 @@ def test_every_task_is_trained_and_scored(project):
         assert steps[step]["flags"] == said.pop("flags", {}), step
         assert steps[step]["retention"][step] == said, step
     assert "2-null null" in summary["flags"]  # from shuffled labels there is nothing to learn
-    cosines = {path.stem: path.read_text().split() for path in (project.folder / "metrics/layers/4-tli").glob("*.csv")}
+    cosines = {
+        path.stem: path.read_text().split()
+        for path in (project.folder / "metrics/trajectory/4-tli-pairs").glob("*.csv")
+    }
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]

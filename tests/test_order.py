@@ -81,7 +81,7 @@ def test_a_bad_target_is_named():
 
 def test_a_lexical_task_is_alone_in_its_step():
     kinds = KINDS | {"tli": "lexical"}
-    assert chain(["tli"], kinds, "float32")["1-tli"]["layers"] == "metrics/layers/1-tli"
+    assert chain(["tli"], kinds, "float32")["1-tli"]["layers"] == "metrics/trajectory/1-tli-pairs"
     with pytest.raises(InputError, match=r"the joint step 'mnli\+tli'; a lexical task freezes the encoder"):
         chain(["mnli+tli"], kinds, "float32")
 

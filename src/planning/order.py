@@ -107,7 +107,7 @@ def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str
                 f"order has the joint step '{mixture}'; a lexical task freezes the encoder: train it alone"
             )
         # A path named twice is one output to DVC.
-        layers = f"metrics/layers/{key}" if "lexical" in of_kind else f"metrics/steps/{key}.json"
+        layers = f"metrics/trajectory/{key}-pairs" if "lexical" in of_kind else f"metrics/steps/{key}.json"
         code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
         kept = "src/intermediate.py" if init == ENCODER else init.replace("/encoder", "/kept")
         places = {"init": init, "kept": kept, "code": code, "layers": layers}

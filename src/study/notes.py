@@ -68,4 +68,8 @@ def origins(source: Any) -> Iterator[dict[str, Any]]:
 
 
 def origin_of(source: dict[str, Any]) -> str:
-    return "files of one's own" if "data/own" in json.dumps(source) else "the generated world"
+    return (
+        "files of one's own"
+        if "data/own" in json.dumps(source)
+        else "the generated world: nothing here holds for human languages"
+    )

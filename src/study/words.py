@@ -111,9 +111,9 @@ def best(study: Mapping[str, Any], names: Names) -> str:
     text = f"The order that English validation chooses is {names.order(entry['order'])}"
     if entry["test"]["mean"] is not None:
         top = next(e for e in ranked(study) if not e["control"])
-        highest = f", {BEST} below, is that of {names.order(top['steps'])}"
+        highest = f"; the highest of an order, {BEST} below, is that of {names.order(top['steps'])}"
         beaten = entry["test"]["mean"] < top["scores"][columns(study)[0]]["mean"]
-        text += f", with {mean} on the test (the highest{highest if beaten else ''})"
+        text += f", with {mean} on the test" + (highest if beaten else ", the highest of an order")
     single = entry["single"]
     others = [("gain_over_baseline", "no intermediate training")]
     others += [("gain_over_single", f"the best single task ({names.order([single])})")] if single else []
@@ -134,7 +134,7 @@ def best(study: Mapping[str, Any], names: Names) -> str:
 
 
 def gain(found: Mapping[str, Any], over: str, seeds: int) -> str:
-    text = f"{signed(found['mean'])} points over {over}"
+    text = f"{number(abs(found['mean']), 2)} points {'above' if found['mean'] >= 0 else 'below'} {over}"
     if found["low"] is None:
         return f"{text}, of {count(found['n'], 'seed')}: no interval" if seeds > 1 else text
     return f"{text}, {between(found)}" + ("" if beyond_zero(found) else ", which may be chance")
