@@ -23,6 +23,10 @@ from study.runner import Runner, alone, done_before, refuse_uncommitted
 from study.trie import draw
 
 WANTED = ("baseline", "single", "joint", "null")
+TOLD = {
+    (): " (the encoder as it was pretrained)",
+    ("null",): " (MNLI with its labels shuffled: as much training, nothing to learn)",
+}
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -69,10 +73,10 @@ def seeds(told: str) -> list[int]:
 def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
     """The orders, the trie of their steps, and what it all takes."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
-    for title, orders in (("orders", proper), ("controls", sweep.controls)):
+    for title, orders in (("orders", proper), ("controls, which an order is held against", sweep.controls)):
         print(f"{title}: {len(orders)}")
         for order in orders[:30]:
-            print(f"  {' -> '.join(order) or 'none (the encoder as it was pretrained)'}")
+            print(f"  {' -> '.join(order) or 'none'}{TOLD.get(order, '')}")
         if len(orders) > 30:
             print(f"  ... {len(orders) - 30} more")
     print(f"\n{draw(sweep.orders)}\n")
@@ -80,7 +84,8 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
     done = len(done_before(sweep))
     print(
         f"{experiments} experiments with seeds {', '.join(map(str, sweep.seeds))}: {sweep.trainings} trainings for "
-        f"{sweep.steps} steps" + (f"; {done} experiments are done" if done else "")
+        f"{sweep.steps} steps, since orders that begin alike share them"
+        + (f"; {done} experiments are done" if done else "")
     )
     known = (
         "all stages measured here before"
