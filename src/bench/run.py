@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import transformers
@@ -60,6 +60,10 @@ PARTS = ("training", "prediction", "processes", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
 
 
+def fail(way: str, said: str) -> NoReturn:
+    sys.exit(f"error: {way} failed: {said.strip().splitlines()[-1]}")
+
+
 class Worker:
     """A process of its own that measures one way as often as it is asked; its first answer is that it is ready."""
 
@@ -84,7 +88,7 @@ class Worker:
             if line.startswith('{"'):
                 return json.loads(line)
         self.said.seek(0)
-        sys.exit(f"error: {self.way} failed: {self.said.read().strip().splitlines()[-1]}")
+        fail(self.way, self.said.read())
 
     def end(self) -> None:
         self.process.communicate()
@@ -106,7 +110,7 @@ def work(
         timeout=timeout,
     )
     if done.returncode:
-        sys.exit(f"error: {spec['way']} failed: {done.stderr.strip().splitlines()[-1]}")
+        fail(spec["way"], done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 

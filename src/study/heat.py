@@ -210,9 +210,9 @@ def agreement_table(study: Mapping[str, Any]) -> Table | None:
         for one, other in combinations(heat.columns, 2)
     ]
     caption = (
-        f"Do two targets rank the {study['agreement']['targets']['orders']} orders alike? Kendall's tau: +1 alike, "
+        f"Do two targets rank the {study['agreement']['targets']['orders']} orders alike? Kendall's tau: +1 alike, 0 "
+        "unrelated, −1 the other way round."
     )
-    caption += "0 unrelated, −1 the other way round."
     return Table("tau", caption, ["", *heat.columns], [("", cells(heat, 1.0))], records, 1.0)
 
 

@@ -101,9 +101,9 @@ def orders(study: Mapping[str, Any], names: Names) -> Table:
     text = "; ".join(filter(None, caption)) + "."
     if told := same_leaks([(target, leaks[target]) for target in targets if target in leaks]):
         text += (
-            f" †\u00a0leak: an intermediate task trains on the target's own training rows ({told}); what that adds is "
+            " †\u00a0leak: an intermediate task trains on the target's own training rows "
+            f"({told}); what that adds is not transfer."
         )
-        text += "not transfer."
     daggers = {target: f"leak: {tasks}" for target, tasks in leaks.items()}
     return Table("orders", text, ["order", *targets], groups, records, daggers=daggers)
 
