@@ -75,8 +75,8 @@ def retained(
         head.load_state_dict(load_file(place / HEAD))
         table, rows = read_table(place / ROWS[0], options["kind"]), Encoded.read(place / ROWS[1])
         model = MultiTaskModel(encoder, {place.name: head}).to(accelerator.device)
-        logits = predict(accelerator, model, place.name, rows, settings)
-        scores.setdefault(place.parent.name, {})[place.name] = kind.evaluate(kind.decode(logits, rows, table), table)
+        predictions = predict(accelerator, model, place.name, kind, rows, table, settings)
+        scores.setdefault(place.parent.name, {})[place.name] = kind.evaluate(predictions, table)
     return dict(sorted(scores.items(), key=lambda item: int(item[0].split("-")[0])))
 
 

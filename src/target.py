@@ -69,8 +69,7 @@ def main(target: str) -> None:
                 facts |= {language: more} if more else {}
             else:
                 numbers = Encoded.read(encoded / f"test-{language}.arrow")
-                logits = predict(accelerator, model, target, numbers, settings)
-                found[language] = kind.decode(logits, numbers, test)
+                found[language] = predict(accelerator, model, target, kind, numbers, test, settings)
         seconds = time.perf_counter() - start
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")

@@ -28,7 +28,7 @@ from kinds import choice, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
 from modeling.resume import Resume
 from training.encoded import Encoded, token_batches, training_batches
-from training.loop import Best, Data, accelerating, plan_steps, predict, train
+from training.loop import Best, Data, accelerating, logits_of, plan_steps, predict, train
 from training.model import MultiTaskModel, part_of, predicting
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
@@ -187,9 +187,28 @@ def test_a_row_among_longer_ones_is_predicted_as_it_is_alone(toy_folder, tokens,
     for size in (1, 1000):  # every row alone; all in one batch
         settings = Settings.read(BLOCK | {"prediction_tokens": size})
         with accelerating(settings) as accelerator:
-            found.append(predict(accelerator, model, "tags", rows.train, settings))
+            found.append(logits_of(accelerator, model, "tags", rows.train, settings))
     for alone, together in zip(*found, strict=True):
         np.testing.assert_allclose(alone, together, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("rows", [tags, choices])
+def test_rows_are_predicted_part_by_part_as_all_at_once(encoder, tokens, monkeypatch, rows):
+    """Among them sentences that were split: their rows lie in one part."""
+    data = rows(60, tokens)
+    if rows is tags:
+        data.validation = encoded(
+            "tagging", data.validation_table, True, {"labels": ["D", "N"], "max_length": 5}, tokens
+        )
+        assert len(data.validation) > 60
+    model, found = MultiTaskModel(encoder, {"toy": data.kind.head(encoder, 0.0)}), []
+    for size in (1000, 7):
+        monkeypatch.setattr("training.loop.PART", size)
+        settings = Settings.read(BLOCK)
+        with accelerating(settings) as accelerator:
+            told = ("toy", data.kind, data.validation, data.validation_table)
+            found.append(predict(accelerator, model, *told, settings))
+    assert found[0] == found[1] and len(found[0]) == 60
 
 
 def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokens):
@@ -355,7 +374,7 @@ if __name__ == "__main__":  # what `start` starts
             PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
         with accelerating(toy_settings, tasks=2) as accelerator:
             trained, *_ = train(accelerator, loaded, both, toy_settings, 7, "toy", resume)
-            logits = predict(accelerator, trained, "nli", both["nli"].train, toy_settings)
+            logits = logits_of(accelerator, trained, "nli", both["nli"].train, toy_settings)
             facts = {"ways": accelerator.distributed_type.value, "logits": torch.tensor(np.array(logits))}
             weights = accelerator.get_state_dict(trained)
             if accelerator.is_main_process:

@@ -17,7 +17,7 @@ from kinds import choice, pair, qa, tagging
 from modeling.resume import ENDED, Resume, minutes
 from test_loop import BLOCK, nli, tags
 from training.flags import flag
-from training.loop import NotFinite, accelerating, predict, recording, train, train_soundly
+from training.loop import NotFinite, accelerating, logits_of, recording, train, train_soundly
 from training.model import MultiTaskModel
 from training.settings import Settings
 
@@ -200,4 +200,4 @@ def test_a_training_that_memory_is_too_small_for_names_what_halves_it(encoder, t
         model = MultiTaskModel(encoder, {"nli": pair.Kind({"labels": ["a", "b"]}).head(encoder, 0.1)})
         monkeypatch.setattr(encoder, "forward", huge)
         with pytest.raises(InputError, match=r"-S training\.prediction_tokens=32, "):
-            predict(accelerator, model, "nli", rows["nli"].validation, Settings.read(BLOCK))
+            logits_of(accelerator, model, "nli", rows["nli"].validation, Settings.read(BLOCK))

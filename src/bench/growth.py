@@ -120,7 +120,7 @@ def examples(count: int, folder: Path) -> dict[str, Span]:
 
     reading = fastest(lambda: Encoded.read(folder / "rows.arrow"))
     rows, stamps = Stamped.read(folder / "rows.arrow"), list[tuple[float, float]]()
-    few, encoder = rows.take(range(2)), tiny_encoder()
+    few, table, encoder = rows.take(range(2)), pa.table({"row": rows.rows}), tiny_encoder()
     with accelerating(settings(count, STEPS)) as accelerator:
         train(accelerator, encoder, {"nli": Data(KIND, few, TWO, few)}, settings(2, 5), 0, "warm-up")
         stamps.clear()
@@ -130,7 +130,7 @@ def examples(count: int, folder: Path) -> dict[str, Span]:
         end = time.monotonic()
         setup = Span(stamps[0][0] - start, begin, stamps[0][1])
         step = Span(float(np.median(np.diff([seconds for seconds, _ in stamps[:STEPS]]))), stamps[0][1], end)
-        predicting = fastest(lambda: predict(accelerator, model, "nli", rows, settings(count, STEPS)))
+        predicting = fastest(lambda: predict(accelerator, model, "nli", KIND, rows, table, settings(count, STEPS)))
     return {
         "reading a file": reading,
         "set-up of a training": setup,
@@ -149,7 +149,7 @@ def languages(count: int, folder: Path) -> dict[str, Span]:
     from training.model import MultiTaskModel
     from training.settings import Settings
 
-    encoder, table = tiny_encoder(), pa.table({})
+    encoder, table = tiny_encoder(), pa.table({"row": range(ROWS)})
     places = {name: folder / name for name in ("encoded", "labels", "predictions")}
     for place in places.values():
         place.mkdir()
@@ -163,8 +163,8 @@ def languages(count: int, folder: Path) -> dict[str, Span]:
     def predict_all() -> None:
         for name in names:
             rows = Encoded.read(places["encoded"] / f"{name}.arrow")
-            logits = predict(accelerator, model, "xnli", rows, settings)
-            KIND.write(KIND.decode(logits, rows, table), table, places["predictions"] / f"test-{name}.tsv")
+            predictions = predict(accelerator, model, "xnli", KIND, rows, table, settings)
+            KIND.write(predictions, table, places["predictions"] / f"test-{name}.tsv")
 
     with accelerating(settings) as accelerator:
         model.to(accelerator.device)

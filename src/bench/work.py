@@ -230,9 +230,9 @@ def prediction(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     rows = given.take(range(spec["steps"] * BATCH))
     with accelerating(settings) as accelerator:
         model = accelerator.prepare(model)
-        predict(accelerator, model, "nli", given.take(range(4)), settings)
+        predict(accelerator, model, "nli", KIND, given.take(range(4)), TWO, settings)
         with Clock() as clock:
-            predict(accelerator, model, "nli", rows, settings)
+            predict(accelerator, model, "nli", KIND, rows, pa.table({"row": rows.rows}), settings)
     return report(clock, int(rows.lengths.sum()))
 
 

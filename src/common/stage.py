@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -134,10 +135,11 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"error: usage: python {sys.argv[0]} {names}; `dvc exp run` calls every stage as dvc.yaml says")
     first = int(os.environ.get("RANK", 0)) == 0
     end_with_parent()
+    begun = time.monotonic()
     with alone(Path(sys.argv[0]).stem, *arguments) if first else contextlib.nullcontext():
         run(main, *arguments)
     if first:
-        note(_params(), Path(sys.argv[0]).name, *arguments or [""])
+        note(_params(), Path(sys.argv[0]).name, arguments[0] if arguments else "", time.monotonic() - begun)
 
 
 def end_with_parent() -> None:

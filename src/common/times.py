@@ -6,11 +6,8 @@ A line of JSON a stage, in .dvc/tmp/times.jsonl or where STILTWALK_TIMES says.
 import hashlib
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 FILE, VARIABLE = Path(".dvc/tmp/times.jsonl"), "STILTWALK_TIMES"
 
@@ -27,11 +24,10 @@ def work(params: dict[str, Any], script: str, name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def note(params: dict[str, Any], script: str, name: str) -> None:
-    """Add this process's seconds, its start included, to the record; nothing where there is no place for it."""
+def note(params: dict[str, Any], script: str, name: str, seconds: float) -> None:
+    """Add what a stage took, the start of its process apart, to the record; nothing where there is no place for it."""
     path = Path(os.environ.get(VARIABLE, FILE))
     if path.parent.is_dir():
-        seconds = round(time.time() - psutil.Process().create_time(), 2)
-        line = json.dumps({"script": script, "name": name, "work": work(params, script, name), "seconds": seconds})
+        told = {"script": script, "name": name, "work": work(params, script, name), "seconds": round(seconds, 2)}
         with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+            file.write(json.dumps(told) + "\n")

@@ -89,6 +89,14 @@ class Encoded:
         """These rows alone, in this order, copied."""
         return Encoded(self.batch.take(pa.array(rows, pa.int64())))
 
+    def parts(self, rows: int, size: int) -> Iterator[tuple["Encoded", int]]:
+        """All of it, `size` of the data's `rows` at a time; each part with its first row, from which its `row` counts."""
+        for first in range(0, rows, size):
+            begin, end = np.searchsorted(self.rows, [first, first + size]).tolist()
+            part = self.batch.slice(begin, end - begin)
+            counted = pa.array(self.rows[begin:end] - np.int32(first))
+            yield Encoded(part.set_column(part.schema.get_field_index("row"), "row", counted)), first
+
     def lists(self, name: str) -> Iterator[np.ndarray]:
         """One column's list of every row."""
         column = self.columns[name]

@@ -36,6 +36,7 @@ from training.vocabulary import on_touched_rows
 
 CODE = ("training", "kinds")
 """What a training runs of src/, beside what all do."""
+PART = 16_384
 NO_DECAY = ("bias", "LayerNorm.weight")
 Scores = dict[str, dict[str, float]]
 Flags = dict[str, str]
@@ -360,8 +361,7 @@ def validate(
     """By task: its own scores on its validation rows, the main one first; and what is wrong where something is."""
     scores, flags = {}, {}
     for task, one in data.items():
-        logits = predict(accelerator, model, task, one.validation, settings)
-        predictions = one.kind.decode(logits, one.validation, one.validation_table)
+        predictions = predict(accelerator, model, task, one.kind, one.validation, one.validation_table, settings)
         scores[task] = one.kind.evaluate(predictions, one.validation_table)
         if found := flag(one.kind, predictions, one.validation_table, next(iter(scores[task].values()))):
             flags[task] = found
@@ -369,6 +369,26 @@ def validate(
 
 
 def predict(
+    accelerator: Accelerator,
+    model: MultiTaskModel,
+    task: str,
+    kind: Kind,
+    encoded: Encoded,
+    table: pa.Table,
+    settings: Settings,
+) -> list[Any]:
+    """What the kind reads from the logits of every row of the table, on every process.
+
+    Rows are taken PART at a time: the logits of all of them never lie in memory at once.
+    """
+    found: list[Any] = []
+    for part, first in encoded.parts(len(table), PART):
+        logits = logits_of(accelerator, model, task, part, settings)
+        found += kind.decode(logits, part, table.slice(first, PART))
+    return found
+
+
+def logits_of(
     accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
 ) -> list[np.ndarray]:
     """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""

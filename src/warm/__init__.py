@@ -1,1 +1,1 @@
-"""Stages that train, started from a process that has imported their libraries already."""
+"""Stages started from a process that has imported their libraries already, and DVC with less to read."""

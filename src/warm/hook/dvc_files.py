@@ -1,0 +1,72 @@
+"""DVC's YAML files, read once and written by the stage.
+
+Around every stage DVC reads params.yaml about six times and writes all of dvc.lock anew by the parser that keeps
+comments, of which that file has none: half of what DVC takes here. What is read and written is the same, to the byte
+(tests/test_warm.py).
+"""
+
+import io
+import json
+import pickle
+from functools import cache, lru_cache
+from typing import Any, TextIO
+
+from dvc.dependency import param
+from dvc.utils.serialize import _yaml
+
+_parse, _parse_for_update, _dump = _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump
+_read_params = param.read_param_file
+
+
+def hasten() -> None:
+    """Put the functions below in the place of DVC's, in this process."""
+    _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump = parse, parse_for_update, dump
+    param.read_param_file = read_params
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, path: str) -> bytes:
+    return pickle.dumps(_parse(text, path))
+
+
+def parse(text: str, path: str, typ: str = "safe") -> Any:
+    """What a text holds; a copy, for DVC changes what it gets."""
+    return pickle.loads(_parsed(text, path)) if typ == "safe" else _parse(text, path, typ)
+
+
+def parse_for_update(text: str, path: str) -> Any:
+    """What a text holds, with its comments where it may have any."""
+    return _parse_for_update(text, path) if "#" in text else parse(text, path)
+
+
+_found: dict[tuple[Any, ...], bytes] = {}  # values of parameters by a file's text and their keys
+
+
+def read_params(fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **options: Any) -> Any:
+    """The values of keys, which are looked up in the whole tree every time."""
+    if options or not key_paths:
+        return _read_params(fs, path, key_paths, flatten, **options)
+    with fs.open(path, encoding="utf-8") as file:
+        key = (file.read(), path, *key_paths, flatten)
+    if key not in _found:
+        _found[key] = pickle.dumps(_read_params(fs, path, key_paths, flatten))
+    return pickle.loads(_found[key])
+
+
+def dump(data: Any, stream: TextIO) -> Any:
+    """Write data as DVC does; of dvc.lock, only the stages that were not written so before."""
+    if list(data) != ["schema", "stages"] or not data["stages"]:
+        return _dump(data, stream)
+    _dump({"schema": data["schema"]}, stream)
+    stream.write("stages:\n")
+    for name, stage in data["stages"].items():
+        stream.write(_stage(json.dumps([name, stage])))
+
+
+@cache
+def _stage(told: str) -> str:
+    """The lines of a stage in dvc.lock, of the JSON of its name and contents."""
+    name, stage = json.loads(told)
+    stream = io.StringIO()
+    _dump({"stages": {name: stage}}, stream)
+    return stream.getvalue().partition("\n")[2]
