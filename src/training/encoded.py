@@ -90,7 +90,7 @@ class Encoded:
         return Encoded(self.batch.take(pa.array(rows, pa.int64())))
 
     def parts(self, rows: int, size: int) -> Iterator[tuple["Encoded", int]]:
-        """All of it, `size` of the data's `rows` at a time; each part with its first row, from which its `row` counts."""
+        """All of it, `size` of the data's `rows` at a time; each part with its first row, where its `row` begins."""
         for first in range(0, rows, size):
             begin, end = np.searchsorted(self.rows, [first, first + size]).tolist()
             part = self.batch.slice(begin, end - begin)
