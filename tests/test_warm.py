@@ -1,5 +1,6 @@
 """Stages started warm: the same files, streams and exit status as without, and nothing is left behind."""
 
+import io
 import os
 import subprocess
 import sys
@@ -8,8 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from warm.run import warm
+from warm.run import HOOK, warm
 
 STAGE = """
 import json, os, sys
@@ -90,3 +93,91 @@ def test_a_server_whose_command_is_killed_while_it_imports_ends():
         command.kill()
     _, alive = psutil.wait_procs([server], timeout=30)
     assert not alive
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.sampled_from(
+    [
+        "no",
+        "1e3",
+        "1.0",
+        "null",
+        "~",
+        "",
+        " a",
+        "a: b",
+        "- a",
+        "x" * 200,
+        "word " * 40,
+        "d41d8cd9.dir",
+        "0x1f",
+        "2020-01-01",
+    ]
+)
+# Of others ruamel may change the last digit when it keeps how they were written.
+FLOATS = st.integers(-(10**6), 10**6).map(lambda number: number / 1000) | st.sampled_from([1e-05, 3e-05, 1e-8, 1e20])
+LEAVES = TEXTS | st.integers() | FLOATS | st.booleans() | st.none()
+TREES = st.recursive(LEAVES, lambda some: st.lists(some, max_size=3) | st.dictionaries(TEXTS, some, max_size=3))
+STAGES = st.dictionaries(TEXTS, st.fixed_dictionaries({"cmd": TEXTS, "params": TREES}), min_size=1, max_size=3)
+
+
+@pytest.fixture(scope="module")
+def dvc_files():
+    sys.path.insert(0, str(HOOK))
+    import dvc_files
+
+    yield dvc_files
+    sys.path.remove(str(HOOK))
+
+
+@settings(max_examples=100, deadline=None)
+@given(first=STAGES, second=STAGES)
+def test_dvc_lock_is_written_as_dvc_writes_it(dvc_files, first, second):
+    """Stages, and then others into the same file, some of them anew."""
+    texts = []
+    for parse, dump in (
+        (dvc_files._parse_for_update, dvc_files._dump),
+        (dvc_files.parse_for_update, dvc_files.dump),
+    ):
+        text = io.StringIO()
+        dump({"schema": "2.0", "stages": first}, text)
+        data = parse(text.getvalue(), "dvc.lock")
+        data["stages"].update(second)
+        again = io.StringIO()
+        dump(data, again)
+        texts.append((text.getvalue(), again.getvalue()))
+    assert texts[0] == texts[1]
+
+
+def test_dvc_reads_with_fewer_steps_what_it_reads(dvc_files, tmp_path):
+    """Values that DVC changes are its own, and a file that changes is read anew."""
+    from dvc.fs import LocalFileSystem
+
+    path, keys = tmp_path / "params.yaml", ["a.b", "none", "c"]
+    for text in ("a: {b: [1, no]}\nc: 1.5\n", "a: {b: 2} # two\n", "a: {b: [1, no]}\nc: 1.5\n"):
+        path.write_text(text)
+        for flatten in (True, False):
+            read, expected = (
+                function(LocalFileSystem(), str(path), keys, flatten)
+                for function in (dvc_files.read_params, dvc_files._read_params)
+            )
+            assert read == expected and list(read) == list(expected)
+            read.clear()
+
+
+def test_a_pipeline_started_warm_leaves_the_same_files(tmp_path, warm_stages):
+    locks = []
+    for name, more in (("plain", {}), ("warm", warm_stages)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "dvc.yaml").write_text(
+            "stages:\n"
+            "  one: {cmd: 'echo a > a', outs: [a], params: [lr, name]}\n"
+            "  two: {cmd: 'cp a b', deps: [a], outs: [b], params: [nested.no]}\n"
+        )
+        commands = [["init", "--no-scm", "--quiet"], ["repro", "--quiet"], ["repro", "--quiet"]]
+        for number, command in enumerate(commands):
+            (folder / "params.yaml").write_text(f"lr: 1e-0{1 + number}\nname: 'no'\nnested: {{no: [é, {number}]}}\n")
+            dvc = str(Path(sys.executable).parent / "dvc")
+            subprocess.run([dvc, *command], cwd=folder, env=os.environ | more, check=True)
+        locks.append((folder / "dvc.lock").read_bytes())
+    assert locks[0] == locks[1] and b"lr: 0.001" in locks[0]

@@ -27,9 +27,9 @@ from study.trie import Order
 # Real tokens of a row, as a share of the most that its kind allows: near the middle of what the tasks here have.
 FILLED = {"pair": 0.34, "tagging": 0.25, "qa": 0.4, "choice": 0.3, "text": 0.5, "lexical": 0.3}
 ROWS = 100_000  # of a split whose size no record tells
-START = 0.7  # seconds until a stage that was started warm trains
-PLAIN = 1.2  # seconds of a stage that does not train
-STAGE = 1.5  # seconds that DVC takes around every stage that runs
+START = 0.5  # seconds until a stage that was started warm trains
+PLAIN = 1.5  # seconds of a stage that does not train
+STAGE = 0.8  # seconds that DVC and the start of a stage take around every one that runs
 EXPERIMENT = 6.0  # seconds of an experiment in which nothing runs
 CALIBRATE = Path(__file__).parent / "calibrate.py"
 
