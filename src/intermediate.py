@@ -46,7 +46,7 @@ def main(key: str) -> None:
 
     init, mixture = Path(step["init"]), step["mixture"]
     read = [init, *(Path(folder) / mixture for folder in ROWS)]
-    resume = Resume(key, [seed, mixture, block, options], CODE, read)
+    resume = Resume(key, [seed, step["prefix"], block, options], CODE, read)
     curves = recording(Path("metrics/curves") / key, resume)
     with curves as live, accelerating(settings, len(data), live) as accelerator:
         load = partial(load_encoder, init, settings.dropout, settings.attention)
@@ -57,7 +57,7 @@ def main(key: str) -> None:
             around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, Path(step["layers"]))
             load = partial(lambda injected: injected, encoder)
         with around:
-            seeds = partial(seed_of, seed, mixture)
+            seeds = partial(seed_of, seed, step["prefix"])
             model, scores, wrong = train_soundly(accelerator, load, data, settings, seeds, key, resume)
         flags = wrong.get("flags", {})
         weights = accelerator.get_state_dict(model)  # where each process has a part (FSDP), the main one gets all

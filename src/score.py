@@ -2,9 +2,9 @@
 
     python src/score.py
 
-metrics/summary.json has task, group and overall scores; `leak` names the intermediate tasks that trained on a target's
-own training rows: that gain is not transfer. metrics/cells.json has all that a comparison of orders reads. Both are in
-Git; metrics/scores and metrics/languages are DVC's.
+metrics/summary.json has task, group and overall scores, and what is kept of the chain's own tasks; `leak` names the
+intermediate tasks that trained on a target's own training rows: that gain is not transfer. metrics/cells.json has all
+that a comparison of orders reads. Both are in Git; metrics/scores and metrics/languages are DVC's.
 """
 
 import csv
@@ -14,6 +14,7 @@ from typing import Any
 
 from common.stage import read_params, run_stage, whole_folder, write_json
 from scoring.aggregate import TaskScores, group_scores, score_task
+from scoring.retention import retention_matrix, retention_measures
 
 COLUMNS = ("score", "english", "non_english", "gap")
 
@@ -46,7 +47,9 @@ def main() -> None:
     groups = group_scores({target: scored.score for target, scored in scores.items()})
     flags = {f"{key} {task}": why for key, step in steps.items() for task, why in step["flags"].items()}
     flags |= {target: why for target in leaks for why in facts[target].get("flags", {}).values()}
-    write_json({**groups, "tasks": tasks} | ({"flags": flags} if flags else {}), Path("metrics/summary.json"))
+    retained = retention(steps)
+    more = {name: found for name, found in (("retention", retained), ("flags", flags)) if found}
+    write_json({**groups, "tasks": tasks, **more}, Path("metrics/summary.json"))
     print_summary(order, tasks, groups, flags)
 
 
@@ -57,6 +60,13 @@ def columns(scored: TaskScores) -> dict[str, float | None]:
 def validation(found: dict[str, float] | None) -> float | None:
     """The main score of a tuned target on its English validation rows; None where nothing is tuned."""
     return next(iter(found.values())) if found else None
+
+
+def retention(steps: dict[str, Any]) -> dict[str, float]:
+    """How well the tasks of the chain are kept, as far as one experiment tells (scoring/retention.py)."""
+    keys, matrix = retention_matrix(steps)
+    measures = retention_measures(matrix, [None] * len(keys)) if keys else {}
+    return {name: value for name, value in measures.items() if value is not None}
 
 
 def print_summary(

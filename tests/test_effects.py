@@ -10,11 +10,11 @@ from scipy import stats
 from scipy.linalg import null_space
 
 from common.errors import InputError
+from scoring.retention import retention_measures
 from study.anova import branch_keys, components, family_wise, order_means, order_test, shuffles, tail
 from study.cells import read_cells
 from study.contrasts import positions, recency
 from study.effects import concordance, detectable, order_effects
-from study.retention import retention_measures
 from study.simulate import simulate
 
 THREE, FOUR = ["mnli", "squad", "hellaswag"], ["mnli", "squad", "hellaswag", "qqp"]

@@ -17,6 +17,7 @@ import pytest
 import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType, set_seed
+from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
 from common.errors import InputError
@@ -27,9 +28,10 @@ from encoding.tokens import Tokens
 from kinds import choice, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
 from modeling.resume import Resume
+from training.dropout import fast_dropout
 from training.encoded import Encoded, token_batches, training_batches
 from training.loop import Best, Data, accelerating, logits_of, plan_steps, predict, train
-from training.model import MultiTaskModel, part_of, predicting
+from training.model import MultiTaskModel, part_of, predicting, rounding
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
@@ -329,6 +331,76 @@ def test_level_batches_have_no_padding_where_rows_of_one_length_fill_them():
 def test_bad_hyper_parameters_are_named(change, message):
     with pytest.raises(InputError, match=message):
         Settings.read(BLOCK | change)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_passes_in_bfloat16_have_the_gradients_of_float32_but_for_rounding(
+    toy_folder, tokens, attention, checkpointing
+):
+    """Of every weight that is used; the others have none, and the encoder is as it was."""
+    loaded = load_encoder(toy_folder, dropout=0.0, attention=attention)
+    if checkpointing:
+        loaded.activation_checkpointing_enable()
+    data = tags(32, tokens)
+    heads = {"tags": data.kind.head(loaded, 0.0), "other": nn.Linear(32, 2)}
+    model = MultiTaskModel(loaded, heads).train()
+    batch = data.train.tensors(range(32), loaded.config.pad_token_id)
+    found = []
+    for rounded in (False, True):
+        model.zero_grad()
+        with rounding(loaded) if rounded else nullcontext(), torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+            logits = model("tags", batch["input_ids"], batch["attention_mask"])
+            data.kind.loss(logits.float(), batch).backward()
+        found.append({name: weight.grad for name, weight in model.named_parameters()})
+        assert logits.dtype == (torch.bfloat16 if rounded else torch.float32)
+    assert "forward" not in vars(loaded)
+    for name, exact in found[0].items():
+        if exact is None:
+            assert found[1][name] is None
+        else:
+            gradient = found[1][name]
+            assert gradient is not None and gradient.dtype == torch.float32
+            error = (gradient - exact).norm() / exact.norm().clamp(min=1e-3)
+            assert error < 0.05, f"{name}: {error}"
+    assert sum(gradient is None for gradient in found[1].values()) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_fast_dropout_is_dropout(dtype):
+    """Of a share p, the rest scaled, the gradient likewise; and drawn anew, but for the same seed."""
+    found = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        x = torch.ones(1001, 99, dtype=dtype, requires_grad=True)
+        with fast_dropout():
+            y = nn.Dropout(0.1)(x)
+        y.sum().backward()
+        assert x.grad is not None and torch.equal(x.grad, y)
+        assert y[y > 0].unique().tolist() == pytest.approx([1 / 0.9], rel=0.004)
+        assert float((y == 0).float().mean()) == pytest.approx(0.1, abs=0.004)
+        found.append(y.detach())
+    assert torch.equal(found[0], found[1]) and not torch.equal(found[1], found[2])
+    with fast_dropout():
+        assert nn.functional.dropout(x, 0.5, training=False) is x
+    assert "training" not in nn.functional.dropout.__module__
+
+
+@pytest.mark.parametrize("mask", [None, "bool", "float"])
+def test_attention_with_dropout_is_attention(mask):
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 7, 8)
+    seen = torch.ones(2, 1, 7, 7, dtype=torch.bool)
+    seen[1, ..., 5:] = False
+    given = {None: None, "bool": seen, "float": torch.zeros(2, 1, 7, 7).masked_fill(~seen, -1e9)}[mask]
+    attend = nn.functional.scaled_dot_product_attention
+    with fast_dropout():
+        found = nn.functional.scaled_dot_product_attention(query, key, value, given, dropout_p=1e-9)
+        mean = sum(
+            nn.functional.scaled_dot_product_attention(query, key, value, given, dropout_p=0.3) for _ in range(4000)
+        )
+    torch.testing.assert_close(found, attend(query, key, value, given), rtol=0, atol=1e-6)
+    torch.testing.assert_close(mean / 4000, found, rtol=0, atol=0.06)
 
 
 def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):

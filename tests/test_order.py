@@ -14,6 +14,7 @@ def test_each_step_starts_from_the_one_before():
     assert steps == {
         "1-mnli": {
             "mixture": "mnli",
+            "prefix": "mnli",
             "init": "models/encoder",
             "kept": "src/intermediate.py",
             "code": "src/kinds/pair.py",
@@ -22,6 +23,7 @@ def test_each_step_starts_from_the_one_before():
         },
         "2-mnli+qqp": {
             "mixture": "mnli+qqp",
+            "prefix": "mnli/mnli+qqp",
             "init": "models/1-mnli/encoder",
             "kept": "models/1-mnli/kept",
             "code": "src/kinds/pair.py",
@@ -30,6 +32,7 @@ def test_each_step_starts_from_the_one_before():
         },
         "3-squad+mnli": {
             "mixture": "squad+mnli",
+            "prefix": "mnli/mnli+qqp/squad+mnli",
             "init": "models/2-mnli+qqp/encoder",
             "kept": "models/2-mnli+qqp/kept",
             "code": "src/kinds",
@@ -38,6 +41,7 @@ def test_each_step_starts_from_the_one_before():
         },
         "4-mnli": {
             "mixture": "mnli",
+            "prefix": "mnli/mnli+qqp/squad+mnli/mnli",
             "init": "models/3-squad+mnli/encoder",
             "kept": "models/3-squad+mnli/kept",
             "code": "src/kinds/pair.py",

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from scoring.retention import retention_measures
 from study.drawing import Figure
 from study.effects import order_effects
 from study.looks import Names
 from study.page import write_report
-from study.retention import retention_measures
 from study.simulate import simulate
 from study.tables import measures, standing
 

@@ -93,13 +93,15 @@ def check_weights(weights: Any) -> str:
 def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str, dict[str, str]]:
     """Each step's mixture, the checkpoint that it starts from, what its own is written in, and the code of its kinds.
 
-    `kept` holds the heads and validation rows of the steps before; there is none before the first.
+    `kept` holds the heads and validation rows of the steps before; there is none before the first. `prefix` names all
+    steps up to this one: of it and the seed its random numbers are drawn, so that two orders share no luck but that of
+    the steps which they begin with, and can be exchanged in a test where order does nothing.
 
     `code` is one module where all tasks of the mixture are of one kind, so that mending another kind does not retrain
     the step; else the folder of all kinds.
     """
     steps = {}
-    for key, mixture, init in zip(keys(order), order, checkpoints(order), strict=False):
+    for number, (key, mixture, init) in enumerate(zip(keys(order), order, checkpoints(order), strict=False), start=1):
         tasks = mixture.split("+")
         of_kind = {kinds[task] for task in tasks}
         if "lexical" in of_kind and len(tasks) > 1:
@@ -111,7 +113,7 @@ def chain(order: Sequence[str], kinds: dict[str, str], weights: str) -> dict[str
         code = f"src/kinds/{of_kind.pop()}.py" if len(of_kind) == 1 else "src/kinds"
         kept = "src/intermediate.py" if init == ENCODER else init.replace("/encoder", "/kept")
         places = {"init": init, "kept": kept, "code": code, "layers": layers}
-        steps[key] = {"mixture": mixture, **places, "weights": weights}
+        steps[key] = {"mixture": mixture, "prefix": "/".join(order[:number]), **places, "weights": weights}
     return steps
 
 

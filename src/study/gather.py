@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from scoring.retention import main_score, retention_matrix, retention_measures
 from study.experiments import Experiment
-from study.retention import retention_measures
 from study.trie import Order
 
 TOLD = ("notes", "leaked_by")  # facts of a task that are told and change nothing
@@ -125,16 +125,14 @@ def retention(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
     for experiment in experiments:
         for key, probe in experiment.cells["steps"].items():
             if key.startswith("1-"):
-                first[key.removeprefix("1-"), experiment.seed] = _score(probe["retention"][key])
+                first[key.removeprefix("1-"), experiment.seed] = main_score(probe["retention"][key])
     found = []
     for order, runs in per_order(experiments).items():
         matrices, measures = [], defaultdict(list)
         for run in runs:
-            keys = [key for key, probe in run.cells["steps"].items() if probe["retention"]]
+            keys, matrix = retention_matrix(run.cells["steps"])
             if len(keys) != len(order) or not keys:
                 continue
-            probes = [run.cells["steps"][key]["retention"] for key in keys]
-            matrix = [[_score(probe[key]) if key in probe else None for key in keys] for probe in probes]
             matrices.append(matrix)
             alone = [first.get((step, run.seed)) for step in order]
             for name, value in retention_measures(matrix, alone).items():
@@ -163,11 +161,6 @@ def trajectories(experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
             layers = [[probe["retrieval"] for probe in run.cells["steps"].values()] for run in runs]
             found.append({"order": list(order), "checkpoints": list(runs[0].cells["steps"]), "layers": _means(layers)})
     return found
-
-
-def _score(tasks: dict[str, dict[str, float]]) -> float:
-    """One number of a step: the main score of its task, or the mean over the tasks of a joint step."""
-    return mean(next(iter(scores.values())) for scores in tasks.values())
 
 
 def _means(tables: list[list[list[Any]]]) -> list[list[float | None]]:

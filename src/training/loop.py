@@ -18,7 +18,13 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import DVCLiveTracker
-from accelerate.utils import DistributedDataParallelKwargs, gather_object, parse_flag_from_env, set_seed
+from accelerate.utils import (
+    DDPCommunicationHookType,
+    DistributedDataParallelKwargs,
+    gather_object,
+    parse_flag_from_env,
+    set_seed,
+)
 from dvclive import Live
 from torch import nn
 from tqdm import tqdm
@@ -27,10 +33,11 @@ from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 from common.errors import InputError
 from common.stage import whole_folder
 from modeling.resume import ENDED, Resume
+from training.dropout import fast_dropout
 from training.encoded import Encoded, token_batches, training_batches
 from training.flags import flag
 from training.memory import fitting
-from training.model import MultiTaskModel, predicting
+from training.model import MultiTaskModel, predicting, rounding
 from training.settings import Settings
 from training.vocabulary import on_touched_rows
 
@@ -68,7 +75,7 @@ class Data:
 
 
 def seed_of(seed: int, name: str, attempt: int = 0) -> int:
-    """A seed of its own for every mixture or target: the same wherever in an order it stands; and for each attempt."""
+    """A seed of its own for every name (the steps of an order so far, or a target), and for each attempt."""
     parts = [str(seed), name, *([f"attempt {attempt}"] if attempt else [])]
     return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:4], "little")
 
@@ -85,7 +92,13 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
         # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
         kwargs_handlers=[
             DistributedDataParallelKwargs(
-                find_unused_parameters=tasks > 1, gradient_as_bucket_view=True, broadcast_buffers=False
+                find_unused_parameters=tasks > 1,
+                gradient_as_bucket_view=True,
+                broadcast_buffers=False,
+                # Between processes gradients travel in the precision that they were computed in.
+                comm_hook=(
+                    DDPCommunicationHookType.BF16 if settings.mixed_precision == "bf16" else DDPCommunicationHookType.NO
+                ),
             )
         ],
         log_with=DVCLiveTracker(live=live) if live else None,
@@ -197,6 +210,7 @@ def train(
         accelerator.print(cost(name, plan, data, settings))
 
         process, processes = accelerator.process_index, accelerator.num_processes
+        rounded = accelerator.mixed_precision == "bf16" and not accelerator.is_fsdp2  # which rounds by itself
         log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
         best, seen, start = Best(settings.keep), 0, time.perf_counter()
         running = torch.zeros((), device=accelerator.device)
@@ -227,10 +241,10 @@ def train(
                 # that are shared out (FSDP) are put together in every pass, by all processes.
                 counts, mine = len(mine) > 0, mine if len(mine) else rows[part[:1]]
                 # Gradients are exchanged once a step, after the last part.
-                with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
+                exchanged = nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped)
+                with exchanged, fast_dropout(), rounding(encoder) if rounded else nullcontext():
                     batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device)
-                    with accelerator.autocast():
-                        logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
+                    logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
                     # A share of the step's mean; DDP divides by the processes.
                     loss = counts * kind.loss(logits.float(), batch) / terms
                     accelerator.backward(loss * processes)

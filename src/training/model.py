@@ -50,6 +50,64 @@ def part_of(weights: Mapping[str, torch.Tensor], module: str) -> dict[str, torch
     }
 
 
+class _Round(torch.autograd.Function):
+    """Weights in bfloat16, all by one operation, and their gradients back in float32."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        ctx.set_materialize_grads(False)  # what was not used has no gradient, and is not decayed
+        rounded = [torch.empty_like(weight, dtype=torch.bfloat16) for weight in weights]
+        torch._foreach_copy_(rounded, list(weights))
+        return tuple(rounded)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        there = [gradient for gradient in gradients if gradient is not None]
+        wide = [torch.empty_like(gradient, dtype=torch.float32) for gradient in there]
+        if there:
+            torch._foreach_copy_(wide, there)
+        found = iter(wide)
+        return tuple(None if gradient is None else next(found) for gradient in gradients)
+
+
+@contextlib.contextmanager
+def rounding(encoder: PreTrainedModel) -> Iterator[None]:
+    """Within the block, passes through the encoder are in bfloat16, by weights that are rounded once a pass.
+
+    autocast rounds every weight by itself, and goes to and fro for layer norms and sums. The embeddings stay in
+    float32, as do the weights and what the optimizer knows of them. A backward pass belongs in the block as well: it
+    may compute layers anew.
+    """
+    places = [module for module in encoder.modules() if isinstance(module, nn.Linear | nn.LayerNorm)]
+    weights = list(dict.fromkeys(weight for module in places for weight in module.parameters(recurse=False)))
+    rounded: dict[torch.Tensor | None, torch.Tensor] = {}
+    forward = encoder.forward
+
+    def whole(*arguments: Any, **options: Any) -> Any:
+        rounded.update(zip(weights, _Round.apply(*weights), strict=True))
+        with torch.autocast(weights[0].device.type, enabled=False):
+            return forward(*arguments, **options)
+
+    def product(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(x.to(torch.bfloat16), rounded[linear.weight], rounded.get(linear.bias))
+
+    def norm(layer: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype == torch.bfloat16:
+            weight, bias = rounded.get(layer.weight), rounded.get(layer.bias)
+            return nn.functional.layer_norm(x, layer.normalized_shape, weight, bias, layer.eps)
+        return nn.LayerNorm.forward(layer, x).to(torch.bfloat16)  # of the embeddings
+
+    for module in places:
+        own: Any = product if isinstance(module, nn.Linear) else norm
+        module.forward = partial(own, module)  # type: ignore[method-assign]
+    encoder.forward = whole  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for changed in (encoder, *places):
+            del changed.forward
+
+
 @contextlib.contextmanager
 def predicting(accelerator: Accelerator, model: nn.Module) -> Iterator[Callable[..., Any]]:
     """The model's forward pass without dropout and gradients, in the accelerator's precision.

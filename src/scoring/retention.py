@@ -1,11 +1,27 @@
 """What a chain of tasks keeps of each of them: the measures of continual learning."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from statistics import mean
 from typing import Any
 
 import numpy as np
 
-from study.cells import tidy
+Matrix = list[list[float | None]]
+
+
+def retention_matrix(probes: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], Matrix]:
+    """The steps whose tasks were probed, and the matrix R of what each one's task scores after it and later steps.
+
+    probes: the records of src/probe.py by step. None where a task was not looked at, as above the diagonal.
+    """
+    found = {key: probe["retention"] for key, probe in probes.items() if probe["retention"]}
+    return list(found), [[main_score(kept[key]) if key in kept else None for key in found] for kept in found.values()]
+
+
+def main_score(tasks: Mapping[str, Mapping[str, float]]) -> float:
+    """One number of a step: the main score of its task, or the mean over the tasks of a joint step."""
+    return mean(next(iter(scores.values())) for scores in tasks.values())
 
 
 def retention_measures(
@@ -29,11 +45,15 @@ def retention_measures(
     for i, row in enumerate(matrix):
         scores[i, : i + 1] = np.array(row[: i + 1], float)
     final, learnt, alone = scores[-1], np.diag(scores), np.array(first, float)
-    measures: dict[str, Any] = {"average_accuracy": final.mean()}
+    measures = {"average_accuracy": final.mean()}
     if steps == 1:
-        return tidy(measures | dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer")))
+        return _rounded(measures | dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer"), math.nan))
     best = np.array([scores[j:-1, j].max() for j in range(steps - 1)])
     measures["backward_transfer"] = (final - learnt)[:-1].mean()
     measures["forgetting"] = (best - final[:-1]).mean()
     measures["forward_transfer"] = (learnt - alone)[1:].mean()
-    return tidy(measures)
+    return _rounded(measures)
+
+
+def _rounded(measures: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: round(float(v), 6) + 0.0 if math.isfinite(v) else None for name, v in measures.items()}
