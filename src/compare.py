@@ -1,6 +1,6 @@
 """Orders compared: every experiment as one line; then what can be said about the order, with its uncertainty.
 
-    python src/compare.py [--table] [--tasks mnli,squad,hellaswag] [--open]
+    python src/compare.py [--table] [--name SWEEP] [--tasks mnli,squad,hellaswag] [--open]
 
 Reads the experiments that Git holds. Those in which more than order and seed differs from the others are listed apart,
 and only the largest group is analysed: metrics/order_effects.json, and report/ with a page, its figures and tables.
@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import webbrowser
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from common.errors import InputError
 from common.stage import run, write_json
 from score import COLUMNS
-from study.experiments import NOW, Experiment, read_experiments, read_workspace
+from study.experiments import NOW, Experiment, code_of, read_experiments, read_workspace
 
 SHOWN = 5  # settings in which experiments differ, at most
 SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
@@ -28,11 +29,15 @@ def main(arguments: argparse.Namespace) -> None:
     from study.gather import alike  # pandas and what follows, not before it is needed
 
     now, experiments = read_workspace(), read_experiments()
-    if now:
+    if arguments.name:
+        experiments = [one for one in experiments if one.name.startswith(f"{arguments.name}.")]
+    elif now:
         experiments.insert(0, now)
     elif SUMMARY.is_file():
         print("the working tree is not shown: its scores are not of its params.yaml, whose run did not end")
     if not experiments:
+        if arguments.name:
+            raise InputError(f"there is no experiment of a sweep with --name {arguments.name}; `make show` shows all")
         raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
     groups = alike(experiments)
     for known, members in groups:
@@ -66,8 +71,11 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
     if len(tasks) < 2:
         print("\nno order to compare with its reverse yet: python src/sweep.py plan --tasks mnli,squad --seeds 3")
         return
+    known = kinds(runs[0])
+    if wrong := [task for task in tasks if task not in known]:
+        raise InputError(f"--tasks names {wrong[0]!r}, which no experiment here knows: {', '.join(known)}")
     scores, validation = tables(runs)
-    study: dict[str, Any] = order_effects(scores, validation, tasks, kinds(runs[0]))
+    study: dict[str, Any] = order_effects(scores, validation, tasks, known)
     study["design"]["targets"].sort(key=list(runs[0].params["xtreme"]).index)  # XTREME's order
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
@@ -80,6 +88,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
         "left_out": [named(one) for one in others],
         "replaced": [named(one) for one in replaced],
         "leaks": leaks(runs),
+        "versions": versions(runs),
         "notes": notes(sources(runs)),
     }
     write_json(study, EFFECTS)
@@ -93,6 +102,15 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
 
 def named(run: Experiment) -> dict[str, Any]:
     return {"name": run.name, "order": list(run.order), "seed": run.seed}
+
+
+def versions(runs: Sequence[Experiment]) -> list[dict[str, Any]]:
+    """The versions of the code that the runs are of, each by the last of its commits, and how many are of each."""
+    found: dict[str, dict[str, Any]] = {}
+    for commit, number in Counter(one.baseline for one in runs if one.baseline).items():
+        version = found.setdefault(code_of(commit), {"experiments": 0})
+        version |= {"commit": commit, "experiments": version["experiments"] + number}
+    return list(found.values())
 
 
 def flags(run: Experiment) -> list[str]:
@@ -157,6 +175,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="the experiments alone, no analysis")
     parser.add_argument("--tasks", help="the permuted tasks, where it is not those of most orders")
+    parser.add_argument("--name", default="", help="of the sweep whose experiments are compared; without it, all are")
     parser.add_argument("--open", action="store_true", help="show the report in a browser")
     os.chdir(Path(__file__).parents[1])
     run(main, parser.parse_args())

@@ -12,15 +12,18 @@ import argparse
 import os
 import signal
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from common.errors import InputError
 from common.stage import run
+from study.contrasts import determined
 from study.cost import Cost, on_the_clock, reckon, spoken
 from study.designs import CONTROLS, DESIGNS
 from study.plan import Sweep
 from study.runner import Runner, alone, done_before, refuse_uncommitted
-from study.trie import draw
+from study.trie import Order, draw
 
 WANTED = ("baseline", "single", "joint", "null")
 TOLD = {
@@ -80,8 +83,11 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
         if len(orders) > 30:
             print(f"  ... {len(orders) - 30} more")
     print(f"\n{draw(sweep.orders)}\n")
+    for told in told_apart([order for order in proper if len(order) > 1]):
+        print(told)
     experiments = len(sweep.orders) * len(sweep.seeds)
-    done = len(done_before(sweep))
+    before = done_before(sweep)
+    done = len(before)
     print(
         f"{experiments} experiments with seeds {', '.join(map(str, sweep.seeds))}: {sweep.trainings} trainings for "
         f"{sweep.steps} steps, since orders that begin alike share them"
@@ -92,11 +98,31 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
         if not cost.reckoned
         else (f"{cost.measured} stages as measured here before, {cost.reckoned} reckoned from their tokens")
     )
-    print(f"processor time about {spoken(cost.total())}: {known}")
-    print(f"on the clock about {spoken(on_the_clock(sweep, cost, jobs))} with --jobs {jobs}")
+    left = " left" if done else ""
+    print(f"processor time about {spoken(cost.without(before).total())}{left}: {known}")
+    print(f"on the clock about {spoken(on_the_clock(sweep, cost.without(before), jobs))}{left} with --jobs {jobs}")
     if cost.checkpoint:
         size = sweep.trainings * cost.checkpoint
         print(f"disk {size / 2**20:,.0f} MiB for {sweep.trainings} checkpoints of {cost.checkpoint / 2**20:,.1f} MiB")
+
+
+def told_apart(orders: list[Order]) -> Iterator[str]:
+    """What the orders of the design will tell of positions and neighbours, where they are permutations of one set."""
+    sets = Counter(frozenset(order) for order in orders)
+    if len(sets) > 1:
+        largest = max(sets.values())
+        yield (
+            f"these are orders of {len(sets)} sets of tasks, {largest} of one set at most: src/compare.py compares the "
+            "orders of one set (--tasks), all others stand beside them"
+        )
+    elif orders:
+        found = determined([",".join(order) for order in orders], sorted(orders[0]))
+        tasks = len(orders[0])
+        apart = "" if found["joint"] or not found["pairs"] else ", not told apart from positions"
+        yield (
+            f"these orders determine the effects of being first and last for {found['positions']} of {tasks} tasks, "
+            f"and of {found['pairs']} of {tasks * (tasks - 1)} ordered neighbours{apart}"
+        )
 
 
 def parse() -> argparse.Namespace:

@@ -29,25 +29,60 @@ def positions(cells: Cells, target: str) -> dict[str, Any]:
     Intervals are over seeds (summary measures, Senn et al. 2000), which holds whatever runs of one seed have in common,
     as the checkpoints that orders share; see `pooled`.
     """
-    values, tasks, pairs = cells.of_orders(target), cells.tasks, list(permutations(cells.tasks, 2))
-    place, pair = place_columns(cells.orders, tasks), pair_columns(cells.orders, pairs)
+    values, tasks = cells.of_orders(target), cells.tasks
     there = [cells.orders.index(order) for order in sorted(set(values.index.get_level_values("order")))]
-    beyond = null_space(np.array([[p[side] == task for p in pairs] for side in (0, 1) for task in tasks], float))
-    both = np.hstack([np.ones((len(there), 1)), place[there], (pair @ beyond)[there]])
-    joint = beyond.shape[1] > 0 and np.linalg.matrix_rank(both) == both.shape[1] < len(there)
-    if joint:
-        fit = within_seeds(values, cells.orders, np.hstack([place, pair @ beyond]), block_diag(places(tasks), beyond))
-        by_place, by_pair = np.split(fit, [3 * len(tasks)], axis=1)
-    else:
-        total = null_space(np.ones((1, len(pairs))))
-        by_place = within_seeds(values, cells.orders, place, places(tasks))
-        by_pair = within_seeds(values, cells.orders, pair @ total, total)
+    joint, parts = model(cells.orders, tasks, there)
+    fit = np.hstack([within_seeds(values, cells.orders, columns, wanted) for columns, wanted in parts])
+    by_place, by_pair = np.split(fit, [3 * len(tasks)], axis=1)
     found = {name: pooled(part, len(tasks) - 1) for name, part in zip(PLACES, np.split(by_place, 3, 1), strict=True)}
     return {
         "model": JOINT if joint else SEPARATE,
         "tasks": {task: {name: found[name][t] for name in PLACES} for t, task in enumerate(tasks)},
-        "carry_over": dict(zip(map(">".join, pairs), pooled(by_pair, len(tasks) - 1), strict=True)),
+        "carry_over": dict(zip(map(">".join, permutations(tasks, 2)), pooled(by_pair, len(tasks) - 1), strict=True)),
     }
+
+
+def model(
+    orders: Sequence[str], tasks: Sequence[str], there: Sequence[int]
+) -> tuple[bool, list[tuple[np.ndarray, np.ndarray]]]:
+    """Whether positions and pairs are fitted together, and for each fit its columns (a row an order) and the wanted
+    functions of their coefficients: first, middle and last of every task, then every ordered pair.
+
+    there: the orders that have a score.
+    """
+    pairs = list(permutations(tasks, 2))
+    place, pair = place_columns(orders, tasks), pair_columns(orders, pairs)
+    beyond = null_space(np.array([[p[side] == task for p in pairs] for side in (0, 1) for task in tasks], float))
+    both = np.hstack([np.ones((len(there), 1)), place[there], (pair @ beyond)[there]])
+    if beyond.shape[1] > 0 and np.linalg.matrix_rank(both) == both.shape[1] < len(there):
+        return True, [(np.hstack([place, pair @ beyond]), block_diag(places(tasks), beyond))]
+    total = null_space(np.ones((1, len(pairs))))
+    return False, [(place, places(tasks)), (pair @ total, total)]
+
+
+def determined(orders: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
+    """What a design of orders can tell before anything runs: of how many tasks the effects of being first and last, of
+    how many ordered pairs the carry-over, and whether the two are told apart (`joint`).
+    """
+    joint, parts = model(orders, tasks, range(len(orders)))
+    fixed = np.concatenate([estimable(with_mean(columns), functions(wanted)) for columns, wanted in parts])
+    by_place, by_pair = np.split(fixed, [3 * len(tasks)])
+    first, _, last = np.split(by_place, 3)
+    return {"positions": int((first & last).sum()), "pairs": int(by_pair.sum()), "joint": joint}
+
+
+def with_mean(columns: np.ndarray) -> np.ndarray:
+    return np.hstack([np.ones((len(columns), 1)), columns])
+
+
+def functions(wanted: np.ndarray) -> np.ndarray:
+    """The wanted functions, of which the mean is no part."""
+    return np.pad(wanted, ((0, 0), (1, 0)))
+
+
+def estimable(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of the functions (rows) the design determines."""
+    return np.isclose(wanted @ np.linalg.pinv(design) @ design, wanted).all(axis=1)
 
 
 def place_columns(orders: Sequence[str], tasks: Sequence[str]) -> np.ndarray:
@@ -83,11 +118,9 @@ def within_seeds(values: pd.Series, orders: Sequence[str], columns: np.ndarray, 
     found = []
     for _, of_seed in values.groupby(level="seed"):
         rows = [orders.index(order) for order in of_seed.index.get_level_values("order")]
-        design = np.hstack([np.ones((len(rows), 1)), columns[rows]])
-        inverse = np.linalg.pinv(design)
-        functions = np.pad(wanted, ((0, 0), (1, 0)))
-        fixed = np.isclose(functions @ inverse @ design, functions).all(axis=1)
-        found.append(np.where(fixed, functions @ inverse @ of_seed.to_numpy(float), np.nan))
+        design, asked = with_mean(columns[rows]), functions(wanted)
+        estimates = asked @ np.linalg.pinv(design) @ of_seed.to_numpy(float)
+        found.append(np.where(estimable(design, asked), estimates, np.nan))
     return np.array(found).reshape(-1, len(wanted))
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -61,6 +61,10 @@ class Cost:
     def of_group(self, group: Group) -> float:
         seed, orders = group
         return sum(self.of[order, seed] for order in orders)
+
+    def without(self, done: set[tuple[Order, int]]) -> "Cost":
+        """The cost of what is left when these experiments are done."""
+        return replace(self, of={one: 0.0 if one in done else seconds for one, seconds in self.of.items()})
 
 
 def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:

@@ -137,15 +137,16 @@ def language_components(table: pd.DataFrame | None) -> dict[str, float]:
 def agreement(cells: Cells) -> dict[str, Any]:
     """Do targets, and the languages of a target, rank the orders alike?
 
-    Kendall's W with the chi-square p of Friedman's test, which holds for judges that err independently. Targets tuned
-    from one encoder do not: what its seed did to all of them counts as agreement too.
+    Kendall's W, and tau of every two targets. Both are told without a p: their tests are of judges that err
+    independently, and targets tuned from one encoder, or languages predicted by one model, do not. What a seed did to
+    all of them counts as agreement too.
     """
     means = pd.DataFrame({target: order_means(cells.of_orders(target))[target] for target in cells.targets}).dropna()
     languages = {target: order_means(among(table, cells.orders)) for target, table in cells.languages.items()}
     pairs = []
     for one, other in combinations(means, 2):
         tau = stats.kendalltau(means[one], means[other]) if len(means) > 1 else None
-        pairs.append({"targets": [one, other], "tau": tau and tau.statistic, "p": tau and tau.pvalue})
+        pairs.append({"targets": [one, other], "tau": tau and tau.statistic})
     return {
         "targets": concordance(means),
         "languages": {target: concordance(table.dropna()) for target, table in languages.items()},
@@ -156,11 +157,11 @@ def agreement(cells: Cells) -> dict[str, Any]:
 def concordance(means: pd.DataFrame) -> dict[str, Any]:
     """Kendall's W of the judges (columns) over the orders (rows), corrected for ties; NaN below 2 judges, 3 orders."""
     orders, judges = means.shape
-    w = p = math.nan
+    w = math.nan
     if orders > 2 and judges > 1 and (np.ptp(means.to_numpy().round(9), axis=0) > 0).any():
-        chi, p = stats.friedmanchisquare(*means.to_numpy().round(9))
+        chi, _ = stats.friedmanchisquare(*means.to_numpy().round(9))
         w = chi / (judges * (orders - 1))
-    return {"w": w, "p": p, "orders": orders, "judges": judges}
+    return {"w": w, "orders": orders, "judges": judges}
 
 
 def best(cells: Cells, target: str, noise: float, draws: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from ruamel.yaml import YAML
 from study.trie import Order
 
 NOW = "workspace"
+# What makes a score: the code of the stages, all else of src/ plans, compares and draws.
+SCRIPTS = ["world", "encoder", "data", "encode", "xtreme", "encode_xtreme", "intermediate", "probe", "target", "score"]
+FOLDERS = ["common", "encoders", "encoding", "kinds", "modeling", "scoring", "sources", "training"]
+CODE = ("dvc.yaml", *(f"src/{name}.py" for name in SCRIPTS), *(f"src/{name}" for name in FOLDERS))
 FILES = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 
 
@@ -59,6 +63,11 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
         if all(text is not None for text in texts):
             found.append(Experiment(name, commit, baseline, *_parsed(texts)))
     return found
+
+
+def code_of(commit: str, root: Path = Path()) -> str:
+    """What stages run in a commit, by Git's names of its contents: experiments of equal ones may be compared."""
+    return git("ls-tree", commit, "--", *CODE, root=root)
 
 
 def read_workspace(root: Path = Path()) -> Experiment | None:

@@ -33,6 +33,8 @@ PARTS = {
     "seed_language": "seed × language",
     "rest": "rest",
 }
+# Beside their colours, for those who see none.
+HATCHES = {"seed": "////", "run": "....", "order_language": "--", "seed_language": "xxxx", "rest": "++"}
 
 
 def positions(study: Mapping[str, Any]) -> Figure | None:
@@ -130,7 +132,7 @@ def variance(study: Mapping[str, Any]) -> Figure | None:
                     )
                     plot.text(1.03, row, text, va="center", size=7)
             plot.legend(
-                [plot.bar([0], [0], color=LIGHT[part]) for part in parts],
+                [plot.bar([0], [0], **filling(part)) for part in parts],
                 [PARTS[part] for part in parts],
                 loc="lower left",
                 bbox_to_anchor=(-0.01, 1.0),
@@ -172,10 +174,15 @@ def bar(plot: Axes, row: int, shares: Mapping[str, float | None], parts: Sequenc
     begin = 0.0
     for part in parts:
         share = shares.get(part) or 0.0
-        plot.barh([row], [share], left=begin, height=0.72, color=LIGHT[part], edgecolor=PAPER, linewidth=0.8)
+        plot.barh([row], [share], left=begin, height=0.72, **filling(part))
         if share >= 0.09:
-            plot.text(begin + share / 2, row, f"{100 * share:.0f}", ha="center", va="center", size=7)
+            behind = {"facecolor": LIGHT[part], "edgecolor": "none", "pad": 0.8}
+            plot.text(begin + share / 2, row, f"{100 * share:.0f}", ha="center", va="center", size=7, bbox=behind)
         begin += share
+
+
+def filling(part: str) -> dict[str, Any]:
+    return {"color": LIGHT[part], "hatch": HATCHES.get(part), "edgecolor": PAPER, "linewidth": 0.8}
 
 
 def trajectories(study: Mapping[str, Any], names: Names) -> Figure | None:

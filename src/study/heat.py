@@ -206,7 +206,7 @@ def agreement_table(study: Mapping[str, Any]) -> Table | None:
         return None
     pairs = {frozenset(pair["targets"]): pair for pair in study["agreement"]["pairs"]}
     records = [
-        {"one": one, "other": other} | {key: pairs[frozenset((one, other))][key] for key in ("tau", "p")}
+        {"one": one, "other": other, "tau": pairs[frozenset((one, other))]["tau"]}
         for one, other in combinations(heat.columns, 2)
     ]
     caption = (

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from study import figures, heat, tables, treeplot, words
 from study.booktabs import Table
 from study.drawing import Figure
-from study.looks import COLOURS, STEPS, Names, count, listed, signed
+from study.looks import COLOURS, STEPS, Names, beyond_zero, count, listed, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLDED = 4  # tables beyond which a section shows only the first
@@ -53,7 +53,7 @@ def write_report(study: Mapping[str, Any], out: Path) -> None:
             *(entry["order"] for part in ("retention", "trajectory") for entry in study.get(part) or []),
         ]
     )
-    shown = [section for section in sections(study, names) if section.blocks]
+    shown = [section for section in sections(study, names) if section.blocks or section.intro]
     for folder in ("figures", "tables"):
         shutil.rmtree(out / folder, ignore_errors=True)
     drawings: dict[str, Markup] = {}
@@ -160,9 +160,28 @@ def effects(study: Mapping[str, Any]) -> Section:
     files = []
     if carry:
         files = [figures.heat_maps("carry_over", carry.caption, heat.carry_over(study))]
-    without = "" if carry else " The orders do not determine carry-over."
-    models = dict.fromkeys(study["positions"][target]["model"] for target in tables.columns(study))
-    return Section("effects", "Position and carry-over", f"Fits are {'; or '.join(models)}.{without}", blocks, files)
+    without = [name for name, drawn in (("positions", forest), ("carry-over", carry)) if not drawn]
+    said = [f"The orders do not determine effects of {' and '.join(without)}."] if without else []
+    if blocks:
+        models = dict.fromkeys(study["positions"][target]["model"] for target in tables.columns(study))
+        said = [f"Fits are {'; or '.join(models)}.", *said, chance(study)]
+    return Section("effects", "Position and carry-over", " ".join(said), blocks, files)
+
+
+def chance(study: Mapping[str, Any]) -> str:
+    """How many of all intervals do not hold zero, beside what chance alone would leave."""
+    found = [
+        effect
+        for target in tables.columns(study)
+        for effects in (*study["positions"][target]["tasks"].values(), study["positions"][target]["carry_over"])
+        for effect in effects.values()
+        if effect["low"] is not None
+    ]
+    clear = sum(map(beyond_zero, found))
+    return (
+        f"Of {len(found)} intervals {clear} do not hold zero; where order does nothing, about {len(found) / 20:.0f} "
+        "would not, by chance."
+    )
 
 
 def variance(study: Mapping[str, Any]) -> Section:

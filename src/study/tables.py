@@ -1,7 +1,9 @@
 """The tables of a study, one function each; the keys are those of `study.effects.order_effects`."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import factorial
 from typing import Any
 
 from study.booktabs import Cell, Row, Table
@@ -174,8 +176,20 @@ def variance(study: Mapping[str, Any]) -> Table:
     caption = (
         "Shares of the variance of a target's mean score, and p of the order by permutation, single and corrected for "
         "the number of targets. * at most 0.05 after correction."
-    )
+    ) + least_p(study)
     return Table("variance", caption, head, [("", rows)], records)
+
+
+def least_p(study: Mapping[str, Any]) -> str:
+    """What p a difference between first tasks alone can have, where orders share their first step."""
+    first = Counter(steps[0] for steps in study["design"]["orders"])
+    if max(first.values()) < 2:
+        return ""
+    least = factorial(len(first)) ** (len(study["design"]["seeds"]) - 1)
+    return (
+        " Orders that share their first step share its luck and are permuted together: where first tasks alone differ, "
+        f"p is 1/{least:,} at the least."
+    )
 
 
 def positions(study: Mapping[str, Any]) -> Table:
@@ -203,13 +217,16 @@ def agreement(study: Mapping[str, Any]) -> Table:
     by_target = study["agreement"]["languages"]
     found |= {f"languages of {target}": by_target[target] for target in study["design"]["targets"]}
     rows = [
-        (judges, [Cell(number(e["w"], 2)), Cell(bare_p(e["p"])), Cell(str(e["judges"])), Cell(str(e["orders"]))])
+        (judges, [Cell(number(e["w"], 2)), Cell(str(e["judges"])), Cell(str(e["orders"]))])
         for judges, e in found.items()
         if e["w"] is not None and e["orders"] >= FEWEST
     ]
-    caption = "Do they rank the orders alike? Kendall's W: 1 where all do, 0 where they have nothing in common."
+    caption = (
+        "Do they rank the orders alike? Kendall's W: 1 where all do, 0 where they have nothing in common. All judges "
+        "of a run share its luck, which counts as agreement too: there is no p."
+    )
     records = [{"judges": judges} | entry for judges, entry in found.items()]
-    return Table("agreement", caption, ["judges", "W", "p", "how many", "orders"], [("", rows)], records)
+    return Table("agreement", caption, ["judges", "W", "how many", "orders"], [("", rows)], records)
 
 
 def recency(study: Mapping[str, Any]) -> Table:
