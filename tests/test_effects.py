@@ -13,7 +13,8 @@ from common.errors import InputError
 from scoring.retention import retention_measures
 from study.anova import branch_keys, components, family_wise, order_means, order_test, shuffles, tail
 from study.cells import read_cells
-from study.contrasts import positions, recency
+from study.contrasts import determined, positions, recency
+from study.designs import make_orders
 from study.effects import concordance, detectable, order_effects
 from study.simulate import simulate
 
@@ -84,6 +85,28 @@ def test_four_orders_of_four_tasks_say_nothing_of_single_positions():
     assert found["positions"]["xnli"]["tasks"]["mnli"]["first"]["effect"] is None
     assert found["positions"]["xnli"]["carry_over"]["mnli>squad"]["effect"] is None
     assert found["recency"]["targets"]["xquad"]["difference"] is not None
+
+
+@pytest.mark.parametrize(
+    ("design", "told"),
+    [
+        ("all", {"positions": 4, "pairs": 12, "joint": True}),
+        ("williams", {"positions": 0, "pairs": 0, "joint": False}),
+        ("efficient:40", {"positions": 4, "pairs": 12, "joint": True}),
+        ("efficient:24", None),
+        ("random:8", None),
+    ],
+)
+def test_a_design_says_before_it_runs_what_its_analysis_will_determine(design, told):
+    chosen = [",".join(order) for order in make_orders(design, FOUR)]
+    found = determined(chosen, FOUR)
+    assert told is None or found == told
+    scores, validation = sweep(FOUR, targets=["xnli"], seed_sd=1)
+    analysis = positions(read_cells(scores[scores.order.isin(chosen)], validation, FOUR, KINDS), "xnli")
+    known = [all(np.isfinite(places[p]["effect"]) for p in ("first", "last")) for places in analysis["tasks"].values()]
+    pairs = [np.isfinite(effect["effect"]) for effect in analysis["carry_over"].values()]
+    joint = analysis["model"].startswith("joint")
+    assert (sum(known), sum(pairs), joint) == (found["positions"], found["pairs"], found["joint"])
 
 
 def test_without_an_effect_the_order_is_significant_as_often_as_it_says():

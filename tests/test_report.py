@@ -7,7 +7,7 @@ from typing import Any
 
 import compare
 from study.drawing import Figure
-from study.experiments import Experiment
+from study.experiments import Experiment, code_of
 from study.gather import of_common_seeds, permuted, retention, settings, trajectories
 from study.notes import about
 
@@ -105,6 +105,16 @@ def test_a_run_of_a_seed_that_few_orders_have_is_set_apart():
     missing = runs[:-1]  # a seed that lacks an order or two is kept
     assert of_common_seeds([*missing, lone]) == (missing, [lone])
     assert of_common_seeds([lone]) == ([lone], [])
+
+
+def test_experiments_of_other_code_are_told(monkeypatch):
+    """Commits between which only what plans and draws has changed are one version."""
+    monkeypatch.setattr(compare, "code_of", {"a": "one", "b": "one", "c": "other"}.get)
+    runs = [Experiment("", "", baseline, {}, {}, {}) for baseline in "aabc"]
+    found = compare.versions([*runs, Experiment("workspace", "", "", {}, {}, {})])
+    assert found == [{"experiments": 3, "commit": "b"}, {"experiments": 1, "commit": "c"}]
+    told = code_of("HEAD", Path(__file__).parent.parent)
+    assert "dvc.yaml" in told and "src/training" in told and "src/study" not in told
 
 
 def test_targets_stand_in_xtremes_order_leaks_are_told_and_of_equal_runs_the_last_counts(tmp_path, monkeypatch):

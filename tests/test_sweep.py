@@ -15,7 +15,7 @@ import pytest
 from common.errors import InputError
 from common.times import work
 from laboratory import TINY, Project, clone
-from study.cost import START, Speed, Stage, on_the_clock, reckon, stages
+from study.cost import START, Cost, Speed, Stage, on_the_clock, reckon, stages
 from study.plan import Sweep
 from sweep import seeds
 
@@ -87,6 +87,13 @@ def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
     cost = reckon(plan)
     alone, two = (on_the_clock(plan, cost, jobs) for jobs in (1, 2))
     assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone
+
+
+def test_a_sweep_that_goes_on_costs_what_is_left(plan):
+    cost = Cost(dict.fromkeys([(order, seed) for order in plan.orders for seed in plan.seeds], 60.0), 0, 0, 0)
+    done = {(order, 1) for order in plan.orders}
+    assert cost.without(done).total() == cost.total() / 2
+    assert on_the_clock(plan, cost.without(done), 1) == on_the_clock(plan, cost, 1) / 2
 
 
 @pytest.mark.parametrize(
