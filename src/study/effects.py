@@ -24,7 +24,7 @@ def order_effects(
     validation: pd.DataFrame,
     tasks: Sequence[str],
     kinds: Mapping[str, str],
-    draws: int = 2000,
+    draws: int = 9999,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Everything that a sweep says about orders, as JSON has it; null is what it cannot say.

@@ -43,7 +43,7 @@ from training.vocabulary import on_touched_rows
 
 CODE = ("training", "kinds")
 """What a training runs of src/, beside what all do."""
-PART = 16_384
+PART = 16_384  # rows that are predicted at a time
 NO_DECAY = ("bias", "LayerNorm.weight")
 Scores = dict[str, dict[str, float]]
 Flags = dict[str, str]

@@ -86,7 +86,10 @@ def rounding(encoder: PreTrainedModel) -> Iterator[None]:
     def whole(*arguments: Any, **options: Any) -> Any:
         rounded.update(zip(weights, _Round.apply(*weights), strict=True))
         with torch.autocast(weights[0].device.type, enabled=False):
-            return forward(*arguments, **options)
+            states = forward(*arguments, **options)
+        for name, value in list(states.items()):  # heads get float32, as after autocast
+            states[name] = tuple(state.float() for state in value) if isinstance(value, tuple) else value.float()
+        return states
 
     def product(linear: nn.Linear, x: torch.Tensor) -> torch.Tensor:
         return nn.functional.linear(x.to(torch.bfloat16), rounded[linear.weight], rounded.get(linear.bias))

@@ -7,7 +7,7 @@ comments, of which that file has none: half of what DVC takes here. What is read
 
 import io
 import json
-import pickle
+from copy import deepcopy
 from functools import cache, lru_cache
 from typing import Any, TextIO
 
@@ -25,13 +25,13 @@ def hasten() -> None:
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str, path: str) -> bytes:
-    return pickle.dumps(_parse(text, path))
+def _parsed(text: str, path: str) -> Any:
+    return _parse(text, path)
 
 
 def parse(text: str, path: str, typ: str = "safe") -> Any:
     """What a text holds; a copy, for DVC changes what it gets."""
-    return pickle.loads(_parsed(text, path)) if typ == "safe" else _parse(text, path, typ)
+    return deepcopy(_parsed(text, path)) if typ == "safe" else _parse(text, path, typ)
 
 
 def parse_for_update(text: str, path: str) -> Any:
@@ -39,7 +39,7 @@ def parse_for_update(text: str, path: str) -> Any:
     return _parse_for_update(text, path) if "#" in text else parse(text, path)
 
 
-_found: dict[tuple[Any, ...], bytes] = {}  # values of parameters by a file's text and their keys
+_found: dict[tuple[Any, ...], Any] = {}  # values of parameters by a file's text and their keys
 
 
 def read_params(fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **options: Any) -> Any:
@@ -49,8 +49,8 @@ def read_params(fs: Any, path: str, key_paths: list[str] | None = None, flatten:
     with fs.open(path, encoding="utf-8") as file:
         key = (file.read(), path, *key_paths, flatten)
     if key not in _found:
-        _found[key] = pickle.dumps(_read_params(fs, path, key_paths, flatten))
-    return pickle.loads(_found[key])
+        _found[key] = _read_params(fs, path, key_paths, flatten)
+    return deepcopy(_found[key])
 
 
 def dump(data: Any, stream: TextIO) -> Any:
