@@ -158,7 +158,7 @@ def test_dvc_reads_with_fewer_steps_what_it_reads(dvc_files, tmp_path):
         for flatten in (True, False):
             read, expected = (
                 function(LocalFileSystem(), str(path), keys, flatten)
-                for function in (dvc_files.read_params, dvc_files._read_params)
+                for function in (dvc_files.values_of, dvc_files._look_up)
             )
             assert read == expected and list(read) == list(expected)
             read.clear()

@@ -15,13 +15,13 @@ from dvc.dependency import param
 from dvc.utils.serialize import _yaml
 
 _parse, _parse_for_update, _dump = _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump
-_read_params = param.read_param_file
+_look_up = param.read_param_file
 
 
 def hasten() -> None:
     """Put the functions below in the place of DVC's, in this process."""
     _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump = parse, parse_for_update, dump
-    param.read_param_file = read_params
+    param.read_param_file = values_of
 
 
 @lru_cache(maxsize=8)
@@ -42,14 +42,14 @@ def parse_for_update(text: str, path: str) -> Any:
 _found: dict[tuple[Any, ...], Any] = {}  # values of parameters by a file's text and their keys
 
 
-def read_params(fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **options: Any) -> Any:
+def values_of(fs: Any, path: str, key_paths: list[str] | None = None, flatten: bool = False, **options: Any) -> Any:
     """The values of keys, which are looked up in the whole tree every time."""
     if options or not key_paths:
-        return _read_params(fs, path, key_paths, flatten, **options)
+        return _look_up(fs, path, key_paths, flatten, **options)
     with fs.open(path, encoding="utf-8") as file:
         key = (file.read(), path, *key_paths, flatten)
     if key not in _found:
-        _found[key] = _read_params(fs, path, key_paths, flatten)
+        _found[key] = _look_up(fs, path, key_paths, flatten)
     return deepcopy(_found[key])
 
 
