@@ -249,7 +249,8 @@ def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("file", "keep", "precision"), [("gpus", "last", "no"), ("fsdp", "best", "no"), ("fsdp", "last", "bf16")]
+    ("file", "keep", "precision"),
+    [("gpus", "last", "no"), ("gpus", "last", "bf16"), ("fsdp", "best", "no"), ("fsdp", "last", "bf16")],
 )
 def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_folder, tmp_path):
     """The same global batch over gloo, each process with the whole model or with half of it: equal to rounding."""

@@ -18,13 +18,7 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import DVCLiveTracker
-from accelerate.utils import (
-    DDPCommunicationHookType,
-    DistributedDataParallelKwargs,
-    gather_object,
-    parse_flag_from_env,
-    set_seed,
-)
+from accelerate.utils import DistributedDataParallelKwargs, gather_object, parse_flag_from_env, set_seed
 from dvclive import Live
 from torch import nn
 from tqdm import tqdm
@@ -92,13 +86,7 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
         # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
         kwargs_handlers=[
             DistributedDataParallelKwargs(
-                find_unused_parameters=tasks > 1,
-                gradient_as_bucket_view=True,
-                broadcast_buffers=False,
-                # Between processes gradients travel in the precision that they were computed in.
-                comm_hook=(
-                    DDPCommunicationHookType.BF16 if settings.mixed_precision == "bf16" else DDPCommunicationHookType.NO
-                ),
+                find_unused_parameters=tasks > 1, gradient_as_bucket_view=True, broadcast_buffers=False
             )
         ],
         log_with=DVCLiveTracker(live=live) if live else None,
