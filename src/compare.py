@@ -105,12 +105,12 @@ def named(run: Experiment) -> dict[str, Any]:
 
 
 def versions(runs: Sequence[Experiment]) -> list[dict[str, Any]]:
-    """The versions of the code that the runs are of, each by the last of its commits, and how many are of each."""
+    """Where the runs are of several versions of the code, each by the last of its commits, and how many are of each."""
     found: dict[str, dict[str, Any]] = {}
     for commit, number in Counter(one.baseline for one in runs if one.baseline).items():
         version = found.setdefault(code_of(commit), {"experiments": 0})
         version |= {"commit": commit, "experiments": version["experiments"] + number}
-    return list(found.values())
+    return list(found.values()) if len(found) > 1 else []
 
 
 def flags(run: Experiment) -> list[str]:

@@ -113,6 +113,7 @@ def test_experiments_of_other_code_are_told(monkeypatch):
     runs = [Experiment("", "", baseline, {}, {}, {}) for baseline in "aabc"]
     found = compare.versions([*runs, Experiment("workspace", "", "", {}, {}, {})])
     assert found == [{"experiments": 3, "commit": "b"}, {"experiments": 1, "commit": "c"}]
+    assert compare.versions(runs[:3]) == []
     told = code_of("HEAD", Path(__file__).parent.parent)
     assert "dvc.yaml" in told and "src/training" in told and "src/study" not in told
 

@@ -168,7 +168,7 @@ def holes(study: Mapping[str, Any]) -> str:
         names = [run["name"] for run in earlier]
         told = listed(names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"])
         parts.append(f"Of runs of the same order and seed the last one counts; {told} {be(len(names))} left out.")
-    if len(versions := study.get("versions") or []) > 1:
+    if versions := study.get("versions"):
         told = listed([f"{version['experiments']} of {version['commit'][:7]}" for version in versions])
         parts.append(
             f"The experiments are of {len(versions)} versions of the code that trains and scores ({told}): what "
