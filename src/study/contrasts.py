@@ -53,7 +53,7 @@ def model(
     pairs = list(permutations(tasks, 2))
     place, pair = place_columns(orders, tasks), pair_columns(orders, pairs)
     beyond = null_space(np.array([[p[side] == task for p in pairs] for side in (0, 1) for task in tasks], float))
-    both = np.hstack([np.ones((len(there), 1)), place[there], (pair @ beyond)[there]])
+    both = with_mean(np.hstack([place, pair @ beyond])[there])
     if beyond.shape[1] > 0 and np.linalg.matrix_rank(both) == both.shape[1] < len(there):
         return True, [(np.hstack([place, pair @ beyond]), block_diag(places(tasks), beyond))]
     total = null_space(np.ones((1, len(pairs))))
@@ -65,7 +65,7 @@ def determined(orders: Sequence[str], tasks: Sequence[str]) -> dict[str, Any]:
     how many ordered pairs the carry-over, and whether the two are told apart (`joint`).
     """
     joint, parts = model(orders, tasks, range(len(orders)))
-    fixed = np.concatenate([estimable(with_mean(columns), functions(wanted)) for columns, wanted in parts])
+    fixed = np.concatenate([estimators(with_mean(columns), functions(wanted))[1] for columns, wanted in parts])
     by_place, by_pair = np.split(fixed, [3 * len(tasks)])
     first, _, last = np.split(by_place, 3)
     return {"positions": int((first & last).sum()), "pairs": int(by_pair.sum()), "joint": joint}
@@ -80,9 +80,10 @@ def functions(wanted: np.ndarray) -> np.ndarray:
     return np.pad(wanted, ((0, 0), (1, 0)))
 
 
-def estimable(design: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Which of the functions (rows) the design determines."""
-    return np.isclose(wanted @ np.linalg.pinv(design) @ design, wanted).all(axis=1)
+def estimators(design: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What of the scores each of the functions (rows) is, and which of them the design determines."""
+    weights = wanted @ np.linalg.pinv(design)
+    return weights, np.isclose(weights @ design, wanted).all(axis=1)
 
 
 def place_columns(orders: Sequence[str], tasks: Sequence[str]) -> np.ndarray:
@@ -118,9 +119,8 @@ def within_seeds(values: pd.Series, orders: Sequence[str], columns: np.ndarray, 
     found = []
     for _, of_seed in values.groupby(level="seed"):
         rows = [orders.index(order) for order in of_seed.index.get_level_values("order")]
-        design, asked = with_mean(columns[rows]), functions(wanted)
-        estimates = asked @ np.linalg.pinv(design) @ of_seed.to_numpy(float)
-        found.append(np.where(estimable(design, asked), estimates, np.nan))
+        weights, fixed = estimators(with_mean(columns[rows]), functions(wanted))
+        found.append(np.where(fixed, weights @ of_seed.to_numpy(float), np.nan))
     return np.array(found).reshape(-1, len(wanted))
 
 

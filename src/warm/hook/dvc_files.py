@@ -6,9 +6,8 @@ comments, of which that file has none: half of what DVC takes here. What is read
 """
 
 import io
-import json
 from copy import deepcopy
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, TextIO
 
 from dvc.dependency import param
@@ -53,6 +52,9 @@ def values_of(fs: Any, path: str, key_paths: list[str] | None = None, flatten: b
     return deepcopy(_found[key])
 
 
+_written: dict[str, str] = {}  # the lines of stages in dvc.lock, by what they hold
+
+
 def dump(data: Any, stream: TextIO) -> Any:
     """Write data as DVC does; of dvc.lock, only the stages that were not written so before."""
     if list(data) != ["schema", "stages"] or not data["stages"]:
@@ -60,13 +62,9 @@ def dump(data: Any, stream: TextIO) -> Any:
     _dump({"schema": data["schema"]}, stream)
     stream.write("stages:\n")
     for name, stage in data["stages"].items():
-        stream.write(_stage(json.dumps([name, stage])))
-
-
-@cache
-def _stage(told: str) -> str:
-    """The lines of a stage in dvc.lock, of the JSON of its name and contents."""
-    name, stage = json.loads(told)
-    stream = io.StringIO()
-    _dump({"stages": {name: stage}}, stream)
-    return stream.getvalue().partition("\n")[2]
+        told = repr((name, stage))
+        if told not in _written:
+            alone = io.StringIO()
+            _dump({"stages": {name: stage}}, alone)
+            _written[told] = alone.getvalue().partition("\n")[2]
+        stream.write(_written[told])
