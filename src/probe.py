@@ -7,7 +7,6 @@ The tasks of all steps so far, each under the head that was kept of it, and retr
 metrics/probes/<step>.json holds what this probe found and, before it, all that the earlier steps' probes did.
 """
 
-import csv
 import json
 import sys
 from importlib import import_module
@@ -20,7 +19,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from common.stage import read_params, write_json
+from common.stage import read_params, write_csv, write_json
 from common.tables import read_table
 from modeling.encoder import load_encoder
 from training.encoded import Encoded
@@ -44,11 +43,8 @@ def main(key: str) -> None:
         if accelerator.is_main_process:
             own = {"retention": kept, "retrieval": layers, "flags": flagged(Path(probe["kept"]) / key)}
             write_json(found | {key: own}, Path("metrics/probes") / f"{key}.json")
-            trajectory = Path("metrics/trajectory") / f"{key}.csv"
-            trajectory.parent.mkdir(parents=True, exist_ok=True)
-            with trajectory.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerows([["step", "layer", "score"], *([key, i, score] for i, score in enumerate(layers))])
+            points = ([key, i, score] for i, score in enumerate(layers))
+            write_csv(["step", "layer", "score"], points, Path("metrics/trajectory") / f"{key}.csv")
         parts = [f"{step} {scores}" for step, scores in kept.items()]
         parts += [f"tatoeba by hidden state {' '.join(f'{score:.1f}' for score in layers)}"] if layers else []
         accelerator.print(f"{key}: {', '.join(parts)}")

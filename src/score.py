@@ -7,12 +7,11 @@ intermediate tasks that trained on a target's own training rows: that gain is no
 that a comparison of orders reads. Both are in Git; metrics/scores and metrics/languages are DVC's.
 """
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
-from common.stage import read_params, run_stage, whole_folder, write_json
+from common.stage import read_params, run_stage, whole_folder, write_csv, write_json
 from scoring.aggregate import TaskScores, group_scores, score_task
 from scoring.retention import retention_matrix, retention_measures
 
@@ -26,10 +25,8 @@ def main() -> None:
         for target, scored in scores.items():
             report = {"score": scored.score, **scored.transfer, "averages": scored.averages}
             write_json(report | {"languages": scored.languages}, reports / f"{target}.json")
-            with (languages / f"{target}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["task", "language", "score"])
-                writer.writerows([target, language, score] for language, score in scored.by_language.items())
+            points = ([target, language, score] for language, score in scored.by_language.items())
+            write_csv(["task", "language", "score"], points, languages / f"{target}.csv")
     facts = {target: json.loads(Path("metrics/targets", f"{target}.json").read_text("utf-8")) for target in leaks}
     cells = {
         target: {"validation": validation(facts[target].get(target)), "languages": scored.by_language}

@@ -25,8 +25,6 @@ from training.launch import launch
 from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly
 from training.settings import Settings
 
-FROZEN = ("retrieval", "mining")  # kinds that read the encoder as it is
-
 
 def main(target: str) -> None:
     seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
@@ -40,7 +38,7 @@ def main(target: str) -> None:
     paths = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
     tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
 
-    frozen = kind_name in FROZEN
+    frozen = hasattr(kind, "predict")  # it reads the encoder as it is
     resume = Resume(target, [seed, block, options], CODE, [Path(final), rows, encoded])
     curves = nullcontext() if frozen else recording(Path("metrics/curves") / target, resume)
     with curves as live, accelerating(settings, live=live) as accelerator:

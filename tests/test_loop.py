@@ -47,6 +47,7 @@ BLOCK = {
     "attention": "sdpa",
     "mixed_precision": "no",
     "gradient_checkpointing": False,
+    "cuda_graphs": True,
     "threads": None,
     "evaluations": 2,
     "keep": "last",

@@ -53,7 +53,7 @@ def test_groups_share_no_training(plan):
         for seed, orders in plan.groups
     ]
     assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
-    assert plan.first == (("mnli", "squad"), 1)
+    assert plan.longest == ("mnli", "squad")
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):
@@ -90,7 +90,7 @@ def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
 
 
 def test_a_sweep_that_goes_on_costs_what_is_left(plan):
-    cost = Cost(dict.fromkeys([(order, seed) for order in plan.orders for seed in plan.seeds], 60.0), 0, 0, 0)
+    cost = Cost(dict.fromkeys([(order, seed) for order in plan.orders for seed in plan.seeds], 60.0), 0, 0, 0, 0)
     done = {(order, 1) for order in plan.orders}
     assert cost.without(done).total() == cost.total() / 2
     assert on_the_clock(plan, cost.without(done), 1) == on_the_clock(plan, cost, 1) / 2

@@ -52,6 +52,7 @@ SETTINGS = {
     "attention": "sdpa",
     "mixed_precision": "no",
     "gradient_checkpointing": False,
+    "cuda_graphs": True,
     "threads": None,
     "evaluations": 1,
     "keep": "last",
@@ -104,15 +105,13 @@ def config(width: int) -> XLMRobertaConfig:
 def ours(rows: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     """The project's own loop: a whole call of `train`, all that it prepares and writes back in the time."""
     count = spec["steps"] * BATCH
-    settings = Settings.read(SETTINGS | {"epochs": count / len(rows), "mixed_precision": spec["precision"]})
+    block = SETTINGS | {"mixed_precision": spec["precision"], "cuda_graphs": spec.get("graphs", True)}
+    settings = Settings.read(block | {"epochs": count / len(rows)})
     torch.manual_seed(0)
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
-    if spec.get("compile"):
-        for layer in encoder.encoder.layer:
-            layer.compile(dynamic=True)
     data = {"nli": Data(KIND, rows, TWO, rows.take(range(2)))}
     with accelerating(settings) as accelerator:
-        warm = Settings.read(SETTINGS | {"epochs": BATCH / len(rows), "mixed_precision": spec["precision"]})
+        warm = Settings.read(block | {"epochs": BATCH / len(rows)})
         train(accelerator, encoder, data, warm, 0, "warm-up")
         tokens = Counted(rows)
         data["nli"].train = tokens
@@ -128,9 +127,9 @@ class Counted(Encoded):
         super().__init__(other.batch)
         self.seen = 0
 
-    def tensors(self, indices: Any, pad_id: int, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    def tensors(self, indices: Any, *options: Any) -> dict[str, torch.Tensor]:
         self.seen += int(self.lengths[np.asarray(indices)].sum())
-        return super().tensors(indices, pad_id, device)
+        return super().tensors(indices, *options)
 
 
 def trainer(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:

@@ -1,18 +1,20 @@
 """What every stage script shares: its parameters, outputs that appear whole or not at all, errors in one line."""
 
 import contextlib
+import csv
 import ctypes
 import fcntl
 import gc
 import inspect
 import io
 import json
+import math
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,25 @@ def alone(*name: str) -> Iterator[None]:
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """Write a table for DVC's plots."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+
+
+def tidy(value: Any) -> Any:
+    """The same as JSON has it: plain types, six digits, null for what is no number."""
+    if isinstance(value, dict):
+        return {str(name): tidy(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [tidy(item) for item in value]
+    value = value.item() if hasattr(value, "item") else value  # of numpy
+    if isinstance(value, float):
+        return round(value, 6) + 0.0 if math.isfinite(value) else None
+    return value
 
 
 def write_json(value: Any, path: Path) -> None:

@@ -1,11 +1,12 @@
 """What a chain of tasks keeps of each of them: the measures of continual learning."""
 
-import math
 from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
 import numpy as np
+
+from common.stage import tidy
 
 Matrix = list[list[float | None]]
 
@@ -47,13 +48,9 @@ def retention_measures(
     final, learnt, alone = scores[-1], np.diag(scores), np.array(first, float)
     measures = {"average_accuracy": final.mean()}
     if steps == 1:
-        return _rounded(measures | dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer"), math.nan))
+        return tidy(measures | dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer")))  # type: ignore[no-any-return]
     best = np.array([scores[j:-1, j].max() for j in range(steps - 1)])
     measures["backward_transfer"] = (final - learnt)[:-1].mean()
     measures["forgetting"] = (best - final[:-1]).mean()
     measures["forward_transfer"] = (learnt - alone)[1:].mean()
-    return _rounded(measures)
-
-
-def _rounded(measures: Mapping[str, Any]) -> dict[str, float | None]:
-    return {name: round(float(v), 6) + 0.0 if math.isfinite(v) else None for name, v in measures.items()}
+    return tidy(measures)  # type: ignore[no-any-return]

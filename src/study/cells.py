@@ -115,14 +115,3 @@ def bounds(mean: float, error: float, df: float) -> dict[str, float]:
     """The ends of a 95 % t interval; NaN without degrees of freedom."""
     half = stats.t.ppf(0.975, df) * error if df > 0 else math.nan
     return {"low": mean - half, "high": mean + half}
-
-
-def tidy(value: Any) -> Any:
-    """The same as JSON has it: plain types, six digits, null for what is no number."""
-    if isinstance(value, dict):
-        return {str(name): tidy(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [tidy(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return round(float(value), 6) + 0.0 if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value

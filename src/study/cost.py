@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -42,12 +42,19 @@ class Stage:
     name: str
     key: tuple[Any, ...]
 
+    @property
+    def of_dvc(self) -> str:
+        """What dvc.yaml calls it."""
+        return "@".join(filter(None, [self.script.removesuffix(".py"), self.name]))
+
 
 @dataclass(frozen=True)
 class Cost:
     """Seconds of the processor or GPU by experiment (order and seed), as they run one after the other."""
 
     of: dict[tuple[Order, int], float]
+    shared: float
+    """Seconds of what is made before any of them."""
     measured: int
     """Stages whose time is known from this machine."""
     reckoned: int
@@ -56,25 +63,30 @@ class Cost:
     """Bytes of one checkpoint, 0 where nobody knows yet."""
 
     def total(self) -> float:
-        return sum(self.of.values())
+        return self.shared + sum(self.of.values())
 
     def of_group(self, group: Group) -> float:
         seed, orders = group
         return sum(self.of[order, seed] for order in orders)
 
     def without(self, done: set[tuple[Order, int]]) -> "Cost":
-        """The cost of what is left when these experiments are done."""
-        return replace(self, of={one: 0.0 if one in done else seconds for one, seconds in self.of.items()})
+        """The cost of what is left when these experiments are done; what they share is there with the first of them."""
+        left = {one: 0.0 if one in done else seconds for one, seconds in self.of.items()}
+        return replace(self, of=left, shared=0.0 if done else self.shared)
 
 
-def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
-    """All stages of one experiment; data and encoder serve every seed, a step all orders that share it."""
-    params = sweep.params[order]
+def shared_stages(params: dict[str, Any]) -> list[Stage]:
+    """Encoder and data of these parameters, which serve every seed."""
     shared = [("world.py", ""), ("encoder.py", "")]
     shared += [(script, mixture) for mixture in params["mixtures"] for script in ("data.py", "encode.py")]
     shared += [(script, target) for target in params["benchmark"] for script in ("xtreme.py", "encode_xtreme.py")]
-    for script, name in shared:
-        yield Stage(script, name, (script, name))
+    return [Stage(script, name, (script, name)) for script, name in shared]
+
+
+def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
+    """All stages of one experiment; a step serves all orders that share it."""
+    params = sweep.params[order]
+    yield from shared_stages(params)
     for key in params["probes"]:
         steps = order[: int(key.split("-")[0])]
         yield Stage("probe.py", key, ("probe.py", steps, seed if steps else None))
@@ -163,22 +175,30 @@ def _size(data: dict[str, Any], split: str) -> int:
 
 def reckon(sweep: Sweep) -> Cost:
     """The cost of a sweep, every stage counted with the experiment that comes to it first."""
-    speed, seen, of = Speed(sweep.root), set[tuple[Any, ...]](), {}
+    speed, seen = Speed(sweep.root), set[tuple[Any, ...]]()
     measured = reckoned = 0
-    rest = ((order, seed) for seed, group in sweep.groups for order in group)
-    for order, seed in dict.fromkeys([sweep.first, *rest]):
-        seconds = EXPERIMENT
-        for stage in stages(sweep, order, seed):
+
+    def seconds(new: Iterable[Stage], params: dict[str, Any]) -> float:
+        nonlocal measured, reckoned
+        found = EXPERIMENT
+        for stage in new:
             if stage.key not in seen:
                 seen.add(stage.key)
-                took, known = speed.seconds(stage, sweep.params[order])
+                took, known = speed.seconds(stage, params)
                 measured, reckoned = measured + known, reckoned + (not known)
-                seconds += took + STAGE
-        of[order, seed] = seconds
+                found += took + STAGE
+        return found
+
+    shared = seconds(shared_stages(sweep.params[sweep.longest]), sweep.params[sweep.longest])
+    of = {
+        (order, seed): seconds(stages(sweep, order, seed), sweep.params[order])
+        for seed, group in sweep.groups
+        for order in group
+    }
     params = sweep.params[sweep.orders[0]]
     size = encoder_bytes(sweep.root, params["encoder"]) or 4 * speed.weights
     size //= 2 if params["checkpoints"] == "bfloat16" else 1
-    return Cost(of, measured, reckoned, size)
+    return Cost(of, shared, measured, reckoned, size)
 
 
 def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
@@ -195,9 +215,9 @@ def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:
 
 
 def on_the_clock(sweep: Sweep, cost: Cost, jobs: int) -> float:
-    """Seconds that the sweep takes with so many jobs: the first experiment alone, then groups as jobs get free."""
-    free = [cost.of[sweep.first]] * jobs
-    for group in dearest_first(sweep.after_the_first(), cost):
+    """Seconds that the sweep takes with so many jobs: what is shared first, then groups as jobs get free."""
+    free = [cost.shared] * jobs
+    for group in dearest_first(sweep.groups, cost):
         heapq.heappush(free, heapq.heappop(free) + cost.of_group(group))
     return max(free)
 

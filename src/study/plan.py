@@ -94,14 +94,9 @@ class Sweep:
         return [(seed, group) for seed in self.seeds for group in branches(self.orders)]
 
     @property
-    def first(self) -> tuple[Order, int]:
-        """The experiment that runs alone before the others: it makes the encoder and all data that orders share."""
-        return max(self.orders, key=len), self.seeds[0]
-
-    def after_the_first(self) -> list[Group]:
-        """The groups of the other experiments."""
-        rest = [(seed, [order for order in orders if (order, seed) != self.first]) for seed, orders in self.groups]
-        return [(seed, orders) for seed, orders in rest if orders]
+    def longest(self) -> Order:
+        """The order whose encoder and data are made before any experiment runs: most others need no more."""
+        return max(self.orders, key=len)
 
     @property
     def trainings(self) -> int:

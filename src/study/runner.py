@@ -30,7 +30,7 @@ from common.own import FOLDER
 from common.stage import STATES, STATES_VARIABLE
 from common.times import FILE, VARIABLE
 from planning.order import keys
-from study.cost import Cost, dearest_first
+from study.cost import Cost, dearest_first, shared_stages
 from study.experiments import git, read_experiments
 from study.plan import Group, Sweep
 from study.trie import Order
@@ -125,19 +125,14 @@ class Runner:
         self.variables: dict[str, str] = {}
 
     def run(self) -> Outcome:
-        """Everything that is not done yet: one experiment alone, so that shared data are made once; then the rest."""
+        """All that is not done yet; first the encoder and data that orders share, so that they are made once."""
         before = done_before(self.sweep)
         self.outcome.done = len(before)
-        first = self.sweep.first
-        rest = [
-            (seed, [order for order in orders if (order, seed) not in before])
-            for seed, orders in self.sweep.after_the_first()
-        ]
-        rest = dearest_first([group for group in rest if group[1]], self.cost)
-        left = self.cost.of.keys() - before
-        if not left:
+        groups = [(seed, [one for one in orders if (one, seed) not in before]) for seed, orders in self.sweep.groups]
+        groups = dearest_first([group for group in groups if group[1]], self.cost)
+        if not groups:
             return self.outcome
-        total, seconds = len(left), sum(self.cost.of[one] for one in left)
+        total, seconds = sum(len(orders) for _, orders in groups), self.cost.without(before).total()
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -145,9 +140,9 @@ class Runner:
         self.total = total
         with self.bar, warm() as self.variables, ThreadPoolExecutor(self.jobs) as pool:
             try:
-                if first not in before:
-                    self._group((first[1], [first[0]]))
-                for future in [pool.submit(self._group, group) for group in rest]:
+                if not before:
+                    self._share()
+                for future in [pool.submit(self._group, group) for group in groups]:
                     future.result()
             except BaseException:
                 self.stop.set()
@@ -180,11 +175,18 @@ class Runner:
         finally:
             self.clones.put(clone)
 
-    def _experiment(self, order: Order, seed: int, clone: Path) -> None:
-        name = self.sweep.name(order, seed)
-        log = self.place / f"{name.replace('/', '_')}.log"
+    def _share(self) -> None:
+        """Make encoder and data of the longest order; where that fails, each experiment will say so of itself."""
+        order, clone = self.sweep.longest, self.clones.get()
+        wanted = [stage.of_dvc for stage in shared_stages(self.sweep.params[order])]
+        self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *wanted], clone, self.place / "shared.log")
+        self.clones.put(clone)
+        self.bar.update(round(self.cost.shared))
+
+    def _run(self, words: list[str], clone: Path, log: Path) -> tuple[int, set[str], set[str], str]:
+        """`dvc exp run` there: its exit status, the stages that ran and that were taken over, the last that it said."""
         ran, taken, last = set[str](), set[str](), ""
-        command = ["dvc", "exp", "run", "-n", name, *self.sweep.arguments(order, seed)]
+        command = ["dvc", "exp", "run", *words]
         with log.open("w", encoding="utf-8") as file:
             process = subprocess.Popen(
                 command,
@@ -207,6 +209,12 @@ class Runner:
                 last = line.strip() or last
             code = process.wait()
         self.running.discard(process)
+        return code, ran, taken, last
+
+    def _experiment(self, order: Order, seed: int, clone: Path) -> None:
+        name = self.sweep.name(order, seed)
+        log = self.place / f"{name.replace('/', '_')}.log"
+        code, ran, taken, last = self._run(["-n", name, *self.sweep.arguments(order, seed)], clone, log)
         if self.stop.is_set():
             return
         with self.lock:

@@ -1,5 +1,6 @@
 """Encoded examples mapped into memory, how they are grouped into batches, and batches as padded tensors."""
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -102,10 +103,20 @@ class Encoded:
         column = self.columns[name]
         return (column.lists(np.array([row]))[0] for row in range(len(self)))
 
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        bounds = self.columns["input_ids"].bounds
+        assert bounds is not None
+        return int(np.diff(bounds).max(initial=0))
+
     def tensors(
-        self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu"
+        self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu", multiple: int = 1
     ) -> dict[str, torch.Tensor]:
-        """The rows as tensors (sequences x longest sequence, or rows), padded on the right, with their mask."""
+        """The rows as tensors (sequences x longest sequence, or rows), padded on the right, with their mask.
+
+        multiple: of the longest sequence's tokens, but never beyond those of all rows, which fit the encoder.
+        """
         chosen = np.fromiter(indices, np.int64)
         batch: dict[str, Any] = {}
         for name, column in ((name, self.columns[name]) for name in INPUTS if name in self.columns):
@@ -114,7 +125,10 @@ class Encoded:
                 continue
             lists = column.lists(chosen)
             lengths = np.fromiter(map(len, lists), np.int64)
-            mask = np.arange(lengths.max()) < lengths[:, None]
+            width = int(lengths.max())
+            if multiple > 1:
+                width = min(math.ceil(width / multiple) * multiple, self.longest)
+            mask = np.arange(width) < lengths[:, None]
             batch[name] = np.full(mask.shape, pad_id if name == "input_ids" else PADDING[name], np.int64)
             batch[name][mask] = np.concatenate(lists)
             if name == "input_ids":

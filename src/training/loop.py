@@ -18,7 +18,13 @@ import pyarrow as pa
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import DVCLiveTracker
-from accelerate.utils import DistributedDataParallelKwargs, gather_object, parse_flag_from_env, set_seed
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    DistributedType,
+    gather_object,
+    parse_flag_from_env,
+    set_seed,
+)
 from dvclive import Live
 from torch import nn
 from tqdm import tqdm
@@ -30,6 +36,7 @@ from modeling.resume import ENDED, Resume
 from training.dropout import fast_dropout
 from training.encoded import Encoded, token_batches, training_batches
 from training.flags import flag
+from training.graphs import WIDTH, Recorded
 from training.memory import fitting
 from training.model import MultiTaskModel, predicting, rounding
 from training.settings import Settings
@@ -199,6 +206,19 @@ def train(
 
         process, processes = accelerator.process_index, accelerator.num_processes
         rounded = accelerator.mixed_precision == "bf16" and not accelerator.is_fsdp2  # which rounds by itself
+
+        def one_pass(task: str, batch: dict[str, torch.Tensor], divisor: Any) -> torch.Tensor:
+            """Adds up the gradients of a part of a step; returns its share of the step's mean loss."""
+            with fast_dropout(), rounding(encoder) if rounded else nullcontext():
+                logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
+                loss = data[task].kind.loss(logits.float(), batch) / divisor
+                accelerator.backward(loss * processes)  # DDP divides by them
+            return loss.detach()
+
+        # Activations that are computed anew need the state of the random numbers, which a graph cannot read.
+        on_one_gpu = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
+        recorded = settings.cuda_graphs and on_one_gpu and not settings.gradient_checkpointing
+        run = Recorded(model.parameters(), one_pass) if recorded else one_pass
         log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
         best, seen, start = Best(settings.keep), 0, time.perf_counter()
         running = torch.zeros((), device=accelerator.device)
@@ -218,26 +238,23 @@ def train(
             mininterval=1,
             disable=not accelerator.is_main_process,
         )
+        weights = list(wrapped.parameters())
+        model.train()
         for step, task in enumerate(bar, start=done + 1):
-            model.train()
-            encoded, kind, rows = data[task].train, data[task].kind, next(batches[task])
+            encoded, rows = data[task].train, next(batches[task])
             terms = max(1, int(encoded.weights[rows].sum()))
             parts = token_batches(encoded.lengths[rows], settings.micro_batch_tokens, processes=processes)
             for part in parts:
                 mine = rows[part[process::processes]]
                 # Where a process has none of the part, a row of another's stands in and counts for nothing: weights
                 # that are shared out (FSDP) are put together in every pass, by all processes.
-                counts, mine = len(mine) > 0, mine if len(mine) else rows[part[:1]]
+                divisor, mine = (terms, mine) if len(mine) else (math.inf, rows[part[:1]])
+                multiple = WIDTH if recorded else 1
+                batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device, multiple)
                 # Gradients are exchanged once a step, after the last part.
-                exchanged = nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped)
-                with exchanged, fast_dropout(), rounding(encoder) if rounded else nullcontext():
-                    batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device)
-                    logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
-                    # A share of the step's mean; DDP divides by the processes.
-                    loss = counts * kind.loss(logits.float(), batch) / terms
-                    accelerator.backward(loss * processes)
-                    running += loss.detach()
-            accelerator.clip_grad_norm_(wrapped.parameters(), settings.max_grad_norm)
+                with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
+                    running += run(task, batch, divisor)
+            accelerator.clip_grad_norm_(weights, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
             if touched and not accelerator.optimizer_step_was_skipped:
@@ -256,6 +273,7 @@ def train(
                 )
             if step % validate_every == 0 or step == len(plan):
                 scores, flags = validate(accelerator, model, data, settings)
+                model.train()
                 best.see(model, scores, flags)
                 accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
             # After the last step too, where the training was long: predicting every language may take long as well.

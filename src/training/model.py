@@ -50,6 +50,18 @@ def part_of(weights: Mapping[str, torch.Tensor], module: str) -> dict[str, torch
     }
 
 
+@contextlib.contextmanager
+def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Within the block these modules are called so."""
+    for module, forward in forwards.items():
+        module.forward = forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for module in forwards:
+            del module.forward
+
+
 class _Round(torch.autograd.Function):
     """Weights in bfloat16, all by one operation, and their gradients back in float32."""
 
@@ -78,7 +90,7 @@ def rounding(encoder: PreTrainedModel) -> Iterator[None]:
     float32, as do the weights and what the optimizer knows of them. A backward pass belongs in the block as well: it
     may compute layers anew.
     """
-    places = [module for module in encoder.modules() if isinstance(module, nn.Linear | nn.LayerNorm)]
+    places = [module for module in encoder.modules() if type(module) in (nn.Linear, nn.LayerNorm)]
     weights = list(dict.fromkeys(weight for module in places for weight in module.parameters(recurse=False)))
     rounded: dict[torch.Tensor | None, torch.Tensor] = {}
     forward = encoder.forward
@@ -100,15 +112,10 @@ def rounding(encoder: PreTrainedModel) -> Iterator[None]:
             return nn.functional.layer_norm(x, layer.normalized_shape, weight, bias, layer.eps)
         return nn.LayerNorm.forward(layer, x).to(torch.bfloat16)  # of the embeddings
 
-    for module in places:
-        own: Any = product if isinstance(module, nn.Linear) else norm
-        module.forward = partial(own, module)  # type: ignore[method-assign]
-    encoder.forward = whole  # type: ignore[method-assign]
-    try:
+    of_layers: dict[type, Callable[..., Any]] = {nn.Linear: product, nn.LayerNorm: norm}
+    layers = {module: partial(of_layers[type(module)], module) for module in places}
+    with replaced({encoder: whole, **layers}):
         yield
-    finally:
-        for changed in (encoder, *places):
-            del changed.forward
 
 
 @contextlib.contextmanager
@@ -141,19 +148,14 @@ def laid_out(model: nn.Module) -> Iterator[None]:
     operators are the ones that torch.compile makes use of; nothing is changed where the processor has no bfloat16.
     """
     operators: Any = torch.ops.mkldnn
-    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not operators._is_mkldnn_bf16_supported():
+    forwards: dict[nn.Module, Callable[..., Any]] = {}
+    if operators._is_mkldnn_bf16_supported():
+        for linear in (module for module in model.modules() if isinstance(module, nn.Linear)):
+            weight = operators._reorder_linear_weight(linear.weight.detach().to(torch.bfloat16))
+            bias = None if linear.bias is None else linear.bias.detach().to(torch.bfloat16)
+            forwards[linear] = partial(_multiplied, weight, bias)
+    with replaced(forwards):
         yield
-        return
-    for linear in linears:
-        weight = operators._reorder_linear_weight(linear.weight.detach().to(torch.bfloat16))
-        bias = None if linear.bias is None else linear.bias.detach().to(torch.bfloat16)
-        linear.forward = partial(_multiplied, weight, bias)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for linear in linears:
-            del linear.forward
 
 
 def _multiplied(weight: torch.Tensor, bias: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
