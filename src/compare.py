@@ -50,14 +50,13 @@ def main(arguments: argparse.Namespace) -> None:
     print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
         known, members = max(groups, key=lambda group: len(group[1]))
-        analyse(members, arguments.tasks.split(",") if arguments.tasks else [])
-        page = (REPORT / "index.html").resolve().as_uri()
-        if arguments.open and REPORT.is_dir() and not webbrowser.open(page):
-            print(f"there is no browser here: {page}")
+        page = analyse(members, arguments.tasks.split(",") if arguments.tasks else [])
+        if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
+            print(f"there is no browser here: {page.resolve().as_uri()}")
 
 
-def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
-    """Statistics, figures and page of experiments that differ in order and seed alone."""
+def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
+    """The page on experiments that differ in order and seed alone, with statistics and figures; None without orders."""
     from study.effects import order_effects
     from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
     from study.notes import notes
@@ -70,7 +69,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
     tasks = tasks or permuted(runs)
     if len(tasks) < 2:
         print("\nno order to compare with its reverse yet: python src/sweep.py plan --tasks mnli,squad --seeds 3")
-        return
+        return None
     known = kinds(runs[0])
     if wrong := [task for task in tasks if task not in known]:
         raise InputError(f"--tasks names {wrong[0]!r}, which no experiment here knows: {', '.join(known)}")
@@ -97,7 +96,9 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> None:
     if whole["p"] is not None:
         share = whole["shares_of_mean"]["order"]
         print(f"\norder over all targets: p {whole['p']:.3f}, {100 * share:.0f} % of the variance between runs")
-    print(f"{EFFECTS}, {REPORT / 'index.html'}: {len(runs)} experiments")
+    page = REPORT / "index.html"
+    print(f"{EFFECTS}, {page}: {len(runs)} experiments")
+    return page
 
 
 def named(run: Experiment) -> dict[str, Any]:
