@@ -43,8 +43,9 @@ def main(arguments: argparse.Namespace) -> None:
     )
     if arguments.jobs < 1:
         raise InputError(f"--jobs is {arguments.jobs}; it must be 1 or more")
-    cost = reckon(sweep)
-    show(sweep, cost, arguments.jobs)
+    done = done_before(sweep)
+    cost = reckon(sweep, done)
+    show(sweep, cost, arguments.jobs, len(done))
     if arguments.what == "run":
         refuse_uncommitted(sweep.root)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -73,7 +74,7 @@ def seeds(told: str) -> list[int]:
     return numbers if "," in told else list(range(1, numbers[0] + 1))
 
 
-def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
+def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
     """The orders, the trie of their steps, and what it all takes."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
     for title, orders in (("orders", proper), ("controls, which an order is held against", sweep.controls)):
@@ -86,8 +87,6 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
     for told in told_apart([order for order in proper if len(order) > 1]):
         print(told)
     experiments = len(sweep.orders) * len(sweep.seeds)
-    before = done_before(sweep)
-    done = len(before)
     print(
         f"{experiments} experiments with seeds {', '.join(map(str, sweep.seeds))}: {sweep.trainings} trainings for "
         f"{sweep.steps} steps, since orders that begin alike share them"
@@ -99,8 +98,8 @@ def show(sweep: Sweep, cost: Cost, jobs: int) -> None:
         else (f"{cost.measured} stages as measured here before, {cost.reckoned} reckoned from their tokens")
     )
     left = " left" if done else ""
-    print(f"processor time about {spoken(cost.without(before).total())}{left}: {known}")
-    print(f"on the clock about {spoken(on_the_clock(sweep, cost.without(before), jobs))}{left} with --jobs {jobs}")
+    print(f"processor time about {spoken(cost.total())}{left}: {known}")
+    print(f"on the clock about {spoken(on_the_clock(sweep, cost, jobs))}{left} with --jobs {jobs}")
     if cost.checkpoint:
         size = sweep.trainings * cost.checkpoint
         print(f"disk {size / 2**20:,.0f} MiB for {sweep.trainings} checkpoints of {cost.checkpoint / 2**20:,.1f} MiB")

@@ -1,10 +1,16 @@
 """Passes on a GPU that are recorded: CUDA_VISIBLE_DEVICES=0 pytest tests/test_graphs.py."""
 
+from collections import Counter
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 import torch
 
+from modeling.encoder import load_encoder
 from test_loop import choices, fit, nli, tags, texts
-from training.graphs import Recorded
+from training import loop
+from training.graphs import Recorded, Recording
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that the tests may see")
 
@@ -19,29 +25,43 @@ def test_padding_goes_to_a_multiple_but_not_beyond_the_longest_row(tokens):
     assert torch.equal(rows.tensors([short], 1)["input_ids"][0], batch["input_ids"][0, : rows.lengths[short]])
 
 
-@ON_GPU
-@pytest.mark.parametrize("precision", ["no", "bf16", "fp16"])
+class Replayed(Recorded):
+    """Instead of a graph, the pass itself on the recording's tensors: what is recorded but for CUDA, on a CPU."""
+
+    recorded: ClassVar[Counter[str]] = Counter()
+
+    def _record(self, task, batch, divisor):
+        self.recorded[task] += 1
+        if torch.cuda.is_available():
+            return super()._record(task, batch, divisor)
+        inputs, divided, loss = {name: values.clone() for name, values in batch.items()}, divisor.clone(), divisor * 0
+        graph = SimpleNamespace(replay=lambda: loss.copy_(self.run(task, inputs, divided)))
+        return Recording(graph, inputs, divided, loss)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("precision", ["no", "bf16", pytest.param("fp16", marks=ON_GPU)])
 @pytest.mark.parametrize("rows", [nli, tags, choices, texts])
-def test_it_is_the_training_that_is_launched_kernel_by_kernel(encoder, tokens, monkeypatch, rows, precision):
-    """Two tasks, in micro-batches of several shapes."""
-    data = {"one": rows(64, tokens), "nli": nli(64, tokens)}
-    played = []
-    call = Recorded.__call__
-
-    def counted(self, *given):
-        played.append(len(self.recordings))
-        return call(self, *given)
-
-    monkeypatch.setattr(Recorded, "__call__", counted)
-    changes = {"epochs": 4, "dropout": 0.0, "mixed_precision": precision, "micro_batch_tokens": 256}
+def test_it_is_the_training_that_is_launched_kernel_by_kernel(
+    toy_folder, tokens, monkeypatch, rows, precision, attention
+):
+    """Two tasks in turn, steps in parts of several shapes; a head decays in the steps of its own task alone."""
+    encoder = load_encoder(toy_folder, dropout=0.0, attention=attention)
+    data = {"one": rows(64, tokens), "two": tags(64, tokens)}
+    monkeypatch.setattr(loop, "WIDTH", 4)
+    monkeypatch.setattr(loop, "Recorded", Replayed)
+    monkeypatch.setattr(loop, "recordable", lambda *_: True)
+    changes = {"epochs": 4, "mixed_precision": precision, "micro_batch_tokens": 40, "weight_decay": 10.0}
     plain, scores = fit(encoder, data, cuda_graphs=False, **changes)
-    assert not played
+    assert not Replayed.recorded
     recorded, again = fit(encoder, data, cuda_graphs=True, **changes)
-    assert len(played) > 20 and played[-1] >= 1
+    assert Replayed.recorded["two"] > 2 and (Replayed.recorded["one"] > 0) == (rows is not texts)
+    Replayed.recorded.clear()
     apart = moved = 0.0
-    for name, weight in encoder.named_parameters():
-        one, two = (weights[f"encoder.{name}"].cpu() - weight.detach() for weights in (plain, recorded))
-        apart, moved = apart + (one - two).norm().item() ** 2, moved + one.norm().item() ** 2
+    for name, weight in plain.items():
+        before = encoder.state_dict().get(name.removeprefix("encoder."), torch.zeros(()))
+        apart += (recorded[name] - weight).norm().item() ** 2
+        moved += (weight.cpu() - before).norm().item() ** 2
     assert apart < moved * ({"no": 0.01, "bf16": 0.3, "fp16": 0.1}[precision]) ** 2
     for task, found in scores.items():
         for name, value in found.items():

@@ -15,7 +15,7 @@ import pytest
 from common.errors import InputError
 from common.times import work
 from laboratory import TINY, Project, clone
-from study.cost import START, Cost, Speed, Stage, on_the_clock, reckon, stages
+from study.cost import START, Speed, Stage, on_the_clock, reckon, sharing, stages
 from study.plan import Sweep
 from sweep import seeds
 
@@ -53,7 +53,6 @@ def test_groups_share_no_training(plan):
         for seed, orders in plan.groups
     ]
     assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
-    assert plan.longest == ("mnli", "squad")
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):
@@ -89,11 +88,22 @@ def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
     assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone
 
 
-def test_a_sweep_that_goes_on_costs_what_is_left(plan):
-    cost = Cost(dict.fromkeys([(order, seed) for order in plan.orders for seed in plan.seeds], 60.0), 0, 0, 0, 0)
-    done = {(order, 1) for order in plan.orders}
-    assert cost.without(done).total() == cost.total() / 2
-    assert on_the_clock(plan, cost.without(done), 1) == on_the_clock(plan, cost, 1) / 2
+def test_a_sweep_that_goes_on_costs_what_is_left(plan, monkeypatch):
+    monkeypatch.setattr(Speed, "seconds", lambda *_: (100.0, True))
+    whole, left = reckon(plan), reckon(plan, {(order, 1) for order in plan.orders})
+    assert left.shared == 0 < whole.shared  # of another seed, all data are there
+    assert all((cost == 0) == (seed == 1) for (_, seed), cost in left.of.items())
+    one = reckon(plan, {(("mnli",), 1)})
+    assert 0 < one.shared < whole.shared and one.of[("mnli", "squad"), 1] == whole.of[("mnli", "squad"), 1]
+    assert all(cost.total() == pytest.approx(on_the_clock(plan, cost, 1)) for cost in (whole, left, one))
+
+
+def test_encoder_and_data_are_made_once_before_the_experiments(plan):
+    made = [stage.of_dvc for _, wanted in sharing(plan, set()) for stage in wanted]
+    assert len(made) == len(set(made))
+    assert {"encoder", "data@mnli", "encode@squad", "data@mnli+squad", "data@null", "encode_xtreme@tatoeba"} < set(made)
+    there = {stage.of_dvc for _, wanted in sharing(plan, {(("mnli", "squad"), 2)}) for stage in wanted}
+    assert there == {"data@mnli+squad", "encode@mnli+squad", "data@null", "encode@null"}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +195,7 @@ def test_two_sweeps_do_not_run_at_once(twins):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    log = straight.folder / ".dvc/tmp/sweep/first.mnli-squad-s1.log"
+    log = straight.folder / ".dvc/tmp/sweep/first.shared-0.log"
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.2)

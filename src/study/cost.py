@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,7 +54,7 @@ class Cost:
 
     of: dict[tuple[Order, int], float]
     shared: float
-    """Seconds of what is made before any of them."""
+    """Seconds of the encoder and data, which are made before any of them."""
     measured: int
     """Stages whose time is known from this machine."""
     reckoned: int
@@ -69,11 +69,6 @@ class Cost:
         seed, orders = group
         return sum(self.of[order, seed] for order in orders)
 
-    def without(self, done: set[tuple[Order, int]]) -> "Cost":
-        """The cost of what is left when these experiments are done; what they share is there with the first of them."""
-        left = {one: 0.0 if one in done else seconds for one, seconds in self.of.items()}
-        return replace(self, of=left, shared=0.0 if done else self.shared)
-
 
 def shared_stages(params: dict[str, Any]) -> list[Stage]:
     """Encoder and data of these parameters, which serve every seed."""
@@ -81,6 +76,16 @@ def shared_stages(params: dict[str, Any]) -> list[Stage]:
     shared += [(script, mixture) for mixture in params["mixtures"] for script in ("data.py", "encode.py")]
     shared += [(script, target) for target in params["benchmark"] for script in ("xtreme.py", "encode_xtreme.py")]
     return [Stage(script, name, (script, name)) for script, name in shared]
+
+
+def sharing(sweep: Sweep, done: Set[tuple[Order, int]]) -> Iterator[tuple[Order, list[Stage]]]:
+    """Orders, the longest first, each with the encoder and data that neither one before it nor one that is done has."""
+    there = {stage.key for order, _ in done for stage in shared_stages(sweep.params[order])}
+    for order in sorted(sweep.orders, key=len, reverse=True):
+        new = [stage for stage in shared_stages(sweep.params[order]) if stage.key not in there]
+        there.update(stage.key for stage in new)
+        if new:
+            yield order, new
 
 
 def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
@@ -173,25 +178,26 @@ def _size(data: dict[str, Any], split: str) -> int:
     return sum(counts) or ROWS
 
 
-def reckon(sweep: Sweep) -> Cost:
-    """The cost of a sweep, every stage counted with the experiment that comes to it first."""
-    speed, seen = Speed(sweep.root), set[tuple[Any, ...]]()
+def reckon(sweep: Sweep, done: Set[tuple[Order, int]] = frozenset()) -> Cost:
+    """The cost of what is left of a sweep, every stage counted with the experiment that comes to it first."""
+    speed = Speed(sweep.root)
+    seen = {stage.key for order, seed in done for stage in stages(sweep, order, seed)}
     measured = reckoned = 0
 
-    def seconds(new: Iterable[Stage], params: dict[str, Any]) -> float:
+    def seconds(wanted: Iterable[Stage], order: Order) -> float:
         nonlocal measured, reckoned
         found = EXPERIMENT
-        for stage in new:
+        for stage in wanted:
             if stage.key not in seen:
                 seen.add(stage.key)
-                took, known = speed.seconds(stage, params)
+                took, known = speed.seconds(stage, sweep.params[order])
                 measured, reckoned = measured + known, reckoned + (not known)
                 found += took + STAGE
         return found
 
-    shared = seconds(shared_stages(sweep.params[sweep.longest]), sweep.params[sweep.longest])
+    shared = sum(seconds(new, order) for order, new in sharing(sweep, done))
     of = {
-        (order, seed): seconds(stages(sweep, order, seed), sweep.params[order])
+        (order, seed): 0.0 if (order, seed) in done else seconds(stages(sweep, order, seed), order)
         for seed, group in sweep.groups
         for order in group
     }

@@ -94,11 +94,6 @@ class Sweep:
         return [(seed, group) for seed in self.seeds for group in branches(self.orders)]
 
     @property
-    def longest(self) -> Order:
-        """The order whose encoder and data are made before any experiment runs: most others need no more."""
-        return max(self.orders, key=len)
-
-    @property
     def trainings(self) -> int:
         return len(self.seeds) * len(prefixes(self.orders))
 

@@ -30,7 +30,7 @@ from common.own import FOLDER
 from common.stage import STATES, STATES_VARIABLE
 from common.times import FILE, VARIABLE
 from planning.order import keys
-from study.cost import Cost, dearest_first, shared_stages
+from study.cost import Cost, Stage, dearest_first, sharing
 from study.experiments import git, read_experiments
 from study.plan import Group, Sweep
 from study.trie import Order
@@ -132,7 +132,7 @@ class Runner:
         groups = dearest_first([group for group in groups if group[1]], self.cost)
         if not groups:
             return self.outcome
-        total, seconds = sum(len(orders) for _, orders in groups), self.cost.without(before).total()
+        total, seconds = sum(len(orders) for _, orders in groups), self.cost.total()
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -140,8 +140,9 @@ class Runner:
         self.total = total
         with self.bar, warm() as self.variables, ThreadPoolExecutor(self.jobs) as pool:
             try:
-                if not before:
-                    self._share()
+                for number, (order, wanted) in enumerate(sharing(self.sweep, before)):
+                    self._share(order, wanted, number)
+                self.bar.update(round(self.cost.shared))
                 for future in [pool.submit(self._group, group) for group in groups]:
                     future.result()
             except BaseException:
@@ -175,13 +176,12 @@ class Runner:
         finally:
             self.clones.put(clone)
 
-    def _share(self) -> None:
-        """Make encoder and data of the longest order; where that fails, each experiment will say so of itself."""
-        order, clone = self.sweep.longest, self.clones.get()
-        wanted = [stage.of_dvc for stage in shared_stages(self.sweep.params[order])]
-        self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *wanted], clone, self.place / "shared.log")
+    def _share(self, order: Order, wanted: list[Stage], number: int) -> None:
+        """Make encoder and data that an order needs; where that fails, each experiment will say so of itself."""
+        clone, log = self.clones.get(), self.place / f"{self.sweep.prefix}shared-{number}.log"
+        names = [stage.of_dvc for stage in wanted]
+        self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *names], clone, log)
         self.clones.put(clone)
-        self.bar.update(round(self.cost.shared))
 
     def _run(self, words: list[str], clone: Path, log: Path) -> tuple[int, set[str], set[str], str]:
         """`dvc exp run` there: its exit status, the stages that ran and that were taken over, the last that it said."""
@@ -199,16 +199,19 @@ class Runner:
                 start_new_session=True,  # Ctrl-C comes to the sweep alone, which ends its experiments itself
             )
             self.running.add(process)
-            assert process.stdout
-            for line in process.stdout:
-                file.write(line)
-                file.flush()
-                ran.update(RAN.findall(line))
-                ran.difference_update(FAILED.findall(line))
-                taken.update(TAKEN.findall(line))
-                last = line.strip() or last
-            code = process.wait()
-        self.running.discard(process)
+            try:
+                assert process.stdout
+                for line in process.stdout:
+                    file.write(line)
+                    file.flush()
+                    ran.update(RAN.findall(line))
+                    ran.difference_update(FAILED.findall(line))
+                    taken.update(TAKEN.findall(line))
+                    last = line.strip() or last
+                code = process.wait()
+            finally:
+                if process.poll() is not None:
+                    self.running.discard(process)
         return code, ran, taken, last
 
     def _experiment(self, order: Order, seed: int, clone: Path) -> None:

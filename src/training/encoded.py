@@ -78,6 +78,13 @@ class Encoded:
         assert ids.bounds is not None
         return np.diff(ids.bounds if ids.outer is None else ids.bounds[ids.outer])
 
+    def padded_to(self, multiple: int) -> np.ndarray:
+        """Tokens a row, where each of its sequences is padded to a multiple of so many."""
+        bounds = self.columns["input_ids"].bounds
+        assert bounds is not None
+        whole = multiple * ((len(bounds) - 1) // max(1, len(self)))
+        return -(-self.lengths // whole) * whole
+
     @property
     def vocabulary(self) -> np.ndarray:
         """The distinct token numbers of all rows, sorted."""

@@ -26,8 +26,8 @@ class Recording(NamedTuple):
 class Recorded:
     """A pass forward and backward that is recorded when a shape of batch comes for the second time, then played back.
 
-    Gradients are added up in tensors that stay, under the same addresses, from step to step. A pass of which a shape
-    depends on the batch's values (picked tokens) cannot be recorded, and is never.
+    Gradients are added up in tensors that stay, under the same addresses, from step to step. A pass in which a shape
+    depends on the batch's values (picked tokens) cannot be recorded, and never is.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], run: Pass):
@@ -38,12 +38,12 @@ class Recorded:
         self.used: dict[str, list[nn.Parameter]] = {}  # by task; others keep no gradient, and are not decayed
         self.seen: Counter[Any] = Counter()
         self.recordings: dict[Any, Recording] = {}
-        self.pool = torch.cuda.graph_pool_handle()
+        self.pool: Any = None
 
     def __call__(self, task: str, batch: Batch, divisor: float) -> torch.Tensor:
         shape = (task, *((name, values.shape) for name, values in batch.items()))
         self.seen[shape] += 1
-        dividing = torch.tensor(divisor, device=batch["input_ids"].device)
+        dividing = torch.full((), float(divisor), device=batch["input_ids"].device)  # the host does not wait for it
         if task not in self.used:
             return self._first(task, batch, dividing)
         self._give_gradients(self.used[task])
@@ -78,10 +78,10 @@ class Recorded:
 
     def _record(self, task: str, batch: Batch, divisor: torch.Tensor) -> Recording:
         """Nothing is computed; activations of all graphs lie in the same memory, for one is played at a time."""
+        self.pool = self.pool or torch.cuda.graph_pool_handle()
         inputs = {name: values.clone() for name, values in batch.items()}
         divided = divisor.clone()
         graph = torch.cuda.CUDAGraph()
-        torch.cuda.empty_cache()  # what the passes before held, the graphs may have
         with torch.cuda.graph(graph, pool=self.pool):
             loss = self.run(task, inputs, divided)
         return Recording(graph, inputs, divided, loss)

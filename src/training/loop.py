@@ -215,10 +215,11 @@ def train(
                 accelerator.backward(loss * processes)  # DDP divides by them
             return loss.detach()
 
-        # Activations that are computed anew need the state of the random numbers, which a graph cannot read.
-        on_one_gpu = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
-        recorded = settings.cuda_graphs and on_one_gpu and not settings.gradient_checkpointing
+        recorded = settings.cuda_graphs and recordable(accelerator, settings)
         run = Recorded(model.parameters(), one_pass) if recorded else one_pass
+        # Of the tokens that a batch is padded to, so that shapes come again; batches with picked tokens have no graph.
+        multiples = {task: WIDTH if recorded and "picked" not in d.train.columns else 1 for task, d in data.items()}
+        padded = {task: d.train.padded_to(multiples[task]) for task, d in data.items()}
         log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
         best, seen, start = Best(settings.keep), 0, time.perf_counter()
         running = torch.zeros((), device=accelerator.device)
@@ -243,14 +244,13 @@ def train(
         for step, task in enumerate(bar, start=done + 1):
             encoded, rows = data[task].train, next(batches[task])
             terms = max(1, int(encoded.weights[rows].sum()))
-            parts = token_batches(encoded.lengths[rows], settings.micro_batch_tokens, processes=processes)
+            parts = token_batches(padded[task][rows], settings.micro_batch_tokens, processes=processes)
             for part in parts:
                 mine = rows[part[process::processes]]
                 # Where a process has none of the part, a row of another's stands in and counts for nothing: weights
                 # that are shared out (FSDP) are put together in every pass, by all processes.
                 divisor, mine = (terms, mine) if len(mine) else (math.inf, rows[part[:1]])
-                multiple = WIDTH if recorded else 1
-                batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device, multiple)
+                batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device, multiples[task])
                 # Gradients are exchanged once a step, after the last part.
                 with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
                     running += run(task, batch, divisor)
@@ -287,6 +287,15 @@ def train(
         rate = (seen - before) / seconds
         accelerator.print(f"{name}: trained in {seconds:.1f} s, {rate:,.0f} tokens/s with validation")
     return model, scores, flags
+
+
+def recordable(accelerator: Accelerator, settings: Settings) -> bool:
+    """Whether passes can be recorded as CUDA graphs: on one GPU, and with activations that are not computed anew.
+
+    For those the state of the random numbers is read, which cannot be done in a graph.
+    """
+    alone = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
+    return alone and not settings.gradient_checkpointing
 
 
 def train_soundly(

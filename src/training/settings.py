@@ -38,8 +38,8 @@ class Settings:
     gradient_checkpointing: bool
     """Compute each layer's activations anew in the backward pass: less memory, a third more time."""
     cuda_graphs: bool
-    """On one GPU, record the passes of every shape of batch and play them back: short batches train several times as
-    fast, and a few activations more are held. Not with gradient checkpointing."""
+    """On one GPU, record the passes of shapes of batch that come again, and play them back: short batches train several
+    times as fast. Their activations keep memory of their own. Not with gradient checkpointing."""
     threads: int | None
     """Of the CPU, in each process; null takes all cores. The sums of float32, hence the bytes, depend on it."""
     evaluations: int
