@@ -4,6 +4,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,13 @@ def test_padding_goes_to_a_multiple_but_not_beyond_the_longest_row(tokens):
     assert int(batch["attention_mask"].sum()) == rows.lengths[short]
     assert rows.tensors([short], 1, multiple=64)["input_ids"].shape == (1, longest)
     assert torch.equal(rows.tensors([short], 1)["input_ids"][0], batch["input_ids"][0, : rows.lengths[short]])
+
+
+def test_rows_are_counted_by_what_their_sequences_are_padded_to(tokens):
+    one, several = tags(20, tokens).train, choices(20, tokens).train
+    assert np.array_equal(one.padded_to(4), np.ceil(one.lengths / 4) * 4)
+    assert set(several.padded_to(4) % 12) == {0} and (several.padded_to(4) >= several.lengths).all()
+    assert np.array_equal(several.padded_to(1), several.lengths)  # so that nothing changes where nothing is padded
 
 
 class Replayed(Recorded):

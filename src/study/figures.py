@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.patches import Patch
 
 from study import heat
 from study.drawing import LETTER, Figure, canvas, panel, style
@@ -132,7 +133,7 @@ def variance(study: Mapping[str, Any]) -> Figure | None:
                     )
                     plot.text(1.03, row, text, va="center", size=7)
             plot.legend(
-                [plot.bar([0], [0], **filling(part)) for part in parts],
+                [Patch(**filling(part)) for part in parts],
                 [PARTS[part] for part in parts],
                 loc="lower left",
                 bbox_to_anchor=(-0.01, 1.0),
@@ -182,7 +183,7 @@ def bar(plot: Axes, row: int, shares: Mapping[str, float | None], parts: Sequenc
 
 
 def filling(part: str) -> dict[str, Any]:
-    return {"color": LIGHT[part], "hatch": HATCHES.get(part), "edgecolor": PAPER, "linewidth": 0.8}
+    return {"facecolor": LIGHT[part], "hatch": HATCHES.get(part), "edgecolor": PAPER, "linewidth": 0.8}
 
 
 def trajectories(study: Mapping[str, Any], names: Names) -> Figure | None:

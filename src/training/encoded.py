@@ -83,7 +83,7 @@ class Encoded:
         bounds = self.columns["input_ids"].bounds
         assert bounds is not None
         whole = multiple * ((len(bounds) - 1) // max(1, len(self)))
-        return -(-self.lengths // whole) * whole
+        return self.lengths if multiple == 1 else -(-self.lengths // whole) * whole
 
     @property
     def vocabulary(self) -> np.ndarray:
