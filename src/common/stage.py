@@ -27,6 +27,7 @@ PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
 # Where stopped trainings lie (modeling/resume.py), and what says otherwise.
 STATES, STATES_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
 RUNNING = Path(".dvc/tmp/running")
+SLEEPING = ("OMP_WAIT_POLICY", "passive")
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 # What the system says of what it cannot give, in whatever error of a library, and what can be done.
 CURES = {
@@ -36,6 +37,10 @@ CURES = {
     "Read-only file system": "make the place writable",
     "Permission denied": "make the place writable for you",
 }
+
+# Threads of OpenMP that wait in loops for one that has no core, because another program has it, make training ten times
+# slower. To be said before torch is imported.
+os.environ.setdefault(*SLEEPING)
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.

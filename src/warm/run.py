@@ -50,6 +50,7 @@ def warm() -> Iterator[dict[str, str]]:
 
 def import_libraries() -> None:
     """What stages import that takes long; nothing of it starts a thread or touches a GPU."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in common/stage.py
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     gc.disable()
     import accelerate.tracking  # noqa: F401
