@@ -95,7 +95,7 @@ def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
     known = (
         "all stages measured here before"
         if not cost.reckoned
-        else (f"{cost.measured} stages as measured here before, {cost.reckoned} reckoned from their tokens")
+        else f"of the stages {cost.measured} as measured here before, {cost.reckoned} reckoned from their tokens"
     )
     left = " left" if done else ""
     print(f"processor time about {spoken(cost.total())}{left}: {known}")

@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from common.errors import InputError
 from common.times import work
 from laboratory import TINY, Project, clone
 from study.cost import START, Speed, Stage, on_the_clock, reckon, sharing, stages
+from study.experiments import made
 from study.plan import Sweep
 from sweep import seeds
 
@@ -104,6 +106,23 @@ def test_encoder_and_data_are_made_once_before_the_experiments(plan):
     assert {"encoder", "data@mnli", "encode@squad", "data@mnli+squad", "data@null", "encode_xtreme@tatoeba"} < set(made)
     there = {stage.of_dvc for _, wanted in sharing(plan, {(("mnli", "squad"), 2)}) for stage in wanted}
     assert there == {"data@mnli+squad", "encode@mnli+squad", "data@null", "encode@null"}
+
+
+def test_what_the_working_tree_holds_is_not_made_again(plan, tmp_path):
+    params = plan.params[("mnli", "squad")]
+    stages = {
+        "encoder": ({"encoder": params["encoder"]}, "models/encoder"),
+        "data@mnli": ({"mixtures.mnli.data": {"mnli": "another"}}, "data/intermediate/mnli"),
+        "data@squad": ({"mixtures.squad.data": params["mixtures"]["squad"]["data"]}, "data/intermediate/squad"),
+    }
+    lock = {
+        name: {"cmd": "", "params": {"params.yaml": used}, "outs": [{"path": out, "md5": "0"}]}
+        for name, (used, out) in stages.items()
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
+    for out in ("models/encoder", "data/intermediate/mnli"):
+        (tmp_path / out).mkdir(parents=True)
+    assert made(plan.params.values(), tmp_path) == {"encoder"}
 
 
 @pytest.mark.parametrize(

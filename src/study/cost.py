@@ -10,6 +10,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from statistics import median
 from typing import Any
 
 from common.errors import InputError
+from common.stage import write_json
 from common.times import FILE, VARIABLE, work
 from planning.order import FROZEN, keys
-from study.experiments import read_yaml
+from study.experiments import made, read_yaml
 from study.plan import Group, Sweep
 from study.trie import Order
 
@@ -31,6 +33,7 @@ START = 0.5  # seconds until a stage that was started warm trains
 PLAIN = 1.5  # seconds of a stage that does not train
 STAGE = 0.8  # seconds that DVC and the start of a stage take around every one that runs
 EXPERIMENT = 6.0  # seconds of an experiment in which nothing runs
+KEPT, HOUR = Path(".dvc/tmp/speed.json"), 3600  # what was measured within the last hour is not measured again
 CALIBRATE = Path(__file__).parent / "calibrate.py"
 
 
@@ -108,7 +111,7 @@ class Speed:
     def __init__(self, root: Path):
         self.root = root
         self.weights = 0  # of the encoder, where it was calibrated
-        self.calibrations: dict[str, float] = {}
+        self.calibrations: dict[str, dict[str, float]] = {}
         self.known: dict[str, list[float]] = defaultdict(list)
         path = Path(os.environ.get(VARIABLE, root / FILE))
         if path.is_file():
@@ -127,16 +130,20 @@ class Speed:
     def calibrated(self, params: dict[str, Any]) -> float:
         """The tokens a second of these parameters' encoder, measured now."""
         spec = json.dumps({"encoder": params["encoder"], "training": params["training"]})
+        kept = self.root / KEPT
+        if kept.is_file() and time.time() - kept.stat().st_mtime < HOUR:
+            self.calibrations |= json.loads(kept.read_text(encoding="utf-8"))
         if spec not in self.calibrations:
             print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
             command = [sys.executable, str(CALIBRATE)]
             done = subprocess.run(command, cwd=self.root, input=spec, capture_output=True, text=True)
             if done.returncode:
                 raise InputError(f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}")
-            facts = json.loads(done.stdout.splitlines()[-1])
-            self.calibrations[spec] = facts["tokens_per_s"]
-            self.weights = facts["weights"]
-        return self.calibrations[spec]
+            self.calibrations[spec] = json.loads(done.stdout.splitlines()[-1])
+            if kept.parent.is_dir():
+                write_json(self.calibrations, kept)
+        self.weights = int(self.calibrations[spec]["weights"])
+        return self.calibrations[spec]["tokens_per_s"]
 
 
 def tokens(stage: Stage, params: dict[str, Any]) -> float:
@@ -182,6 +189,10 @@ def reckon(sweep: Sweep, done: Set[tuple[Order, int]] = frozenset()) -> Cost:
     """The cost of what is left of a sweep, every stage counted with the experiment that comes to it first."""
     speed = Speed(sweep.root)
     seen = {stage.key for order, seed in done for stage in stages(sweep, order, seed)}
+    there = made(sweep.params.values(), sweep.root)
+    seen |= {
+        stage.key for order in sweep.orders for stage in shared_stages(sweep.params[order]) if stage.of_dvc in there
+    }
     measured = reckoned = 0
 
     def seconds(wanted: Iterable[Stage], order: Order) -> float:

@@ -85,8 +85,25 @@ def _made_of(params: dict[str, Any], stages: dict[str, Any]) -> bool:
     """Whether what bears on the scores last ran with these parameters: a run that fails leaves older scores."""
     groups = {"intermediate": "chain", "data": "mixtures", "target": "benchmark"}
     names = [f"{stage}@{key}" for stage, group in groups.items() for key in params[group]]
-    told = [stages.get(name, {}).get("params", {}).get("params.yaml") for name in ["encoder", *names, "score"]]
-    return all(used is not None and all(_value(params, key) == value for key, value in used.items()) for used in told)
+    return all(_with(params, stages.get(name, {})) for name in ["encoder", *names, "score"])
+
+
+def _with(params: dict[str, Any], stage: dict[str, Any]) -> bool:
+    """Whether dvc.lock says that the stage ran with these parameters."""
+    used = stage.get("params", {}).get("params.yaml")
+    return used is not None and all(_value(params, key) == value for key, value in used.items())
+
+
+def made(several: Iterable[dict[str, Any]], root: Path = Path()) -> set[str]:
+    """The stages whose outputs lie in the working tree and were made with one of these parameters, by dvc.lock."""
+    lock = root / "dvc.lock"
+    stages = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
+    return {
+        name
+        for name, stage in stages.items()
+        if all((root / out["path"]).exists() for out in stage["outs"])
+        and any(_with(params, stage) for params in several)
+    }
 
 
 def _value(params: Any, dotted: str) -> Any:

@@ -161,7 +161,8 @@ def effects(study: Mapping[str, Any]) -> Section:
     if carry:
         files = [figures.heat_maps("carry_over", carry.caption, heat.carry_over(study))]
     without = [name for name, drawn in (("positions", forest), ("carry-over", carry)) if not drawn]
-    said = [f"The orders do not determine effects of {' and '.join(without)}."] if without else []
+    of = "The scores that are not missing" if study["design"]["missing"] else "The orders"
+    said = [f"{of} do not determine effects of {' and '.join(without)}."] if without else []
     if blocks:
         models = dict.fromkeys(study["positions"][target]["model"] for target in tables.columns(study))
         said = [f"Fits are {'; or '.join(models)}.", *said, chance(study)]

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dvc.utils.hydra import compose_and_dump
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from common.errors import InputError
@@ -76,9 +78,17 @@ class Sweep:
             out = Path(folder) / "params.yaml"
             for order in tqdm(self.orders, "composing", unit="order", disable=len(self.orders) < 20):
                 sets = self.arguments(order, self.seeds[0])[1::2]
-                compose_and_dump(
-                    out, str((self.root / "conf").resolve()), None, "config", str((self.root / "src").resolve()), sets
-                )
+                try:
+                    compose_and_dump(
+                        out,
+                        str((self.root / "conf").resolve()),
+                        None,
+                        "config",
+                        str((self.root / "src").resolve()),
+                        sets,
+                    )
+                except (HydraException, OmegaConfBaseException) as error:
+                    raise InputError(f"-S {' -S '.join(sets)}: {str(error).strip().splitlines()[0]}") from None
                 found[order] = read_yaml(out.read_text(encoding="utf-8"))
         return found
 

@@ -178,10 +178,13 @@ class Runner:
 
     def _share(self, order: Order, wanted: list[Stage], number: int) -> None:
         """Make encoder and data that an order needs; where that fails, each experiment will say so of itself."""
-        clone, log = self.clones.get(), self.place / f"{self.sweep.prefix}shared-{number}.log"
+        clone, log = self.clones.get(), self._log(f"{self.sweep.prefix}shared-{number}")
         names = [stage.of_dvc for stage in wanted]
         self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *names], clone, log)
         self.clones.put(clone)
+
+    def _log(self, name: str) -> Path:
+        return self.place / f"{name.replace('/', '_')}.log"
 
     def _run(self, words: list[str], clone: Path, log: Path) -> tuple[int, set[str], set[str], str]:
         """`dvc exp run` there: its exit status, the stages that ran and that were taken over, the last that it said."""
@@ -216,7 +219,7 @@ class Runner:
 
     def _experiment(self, order: Order, seed: int, clone: Path) -> None:
         name = self.sweep.name(order, seed)
-        log = self.place / f"{name.replace('/', '_')}.log"
+        log = self._log(name)
         code, ran, taken, last = self._run(["-n", name, *self.sweep.arguments(order, seed)], clone, log)
         if self.stop.is_set():
             return

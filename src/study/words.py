@@ -157,7 +157,10 @@ def holes(study: Mapping[str, Any]) -> str:
     cells, flagged = study["design"]["cells"], [run for run in study.get("runs") or [] if run["flags"]]
     parts = []
     if lost := cells["expected"] - cells["present"]:
-        parts.append(f"{lost} of {cells['expected']} scores (one an order, seed and target) {be(lost)} missing.")
+        parts.append(
+            f"{lost} of {cells['expected']} scores (one an order, seed and target) {be(lost)} missing: comparisons of "
+            "orders are of the seeds that have a score of each, means in the table of scores of all that are there."
+        )
     if others := study.get("left_out"):
         seeds = [str(seed) for seed in sorted({run["seed"] for run in others})]
         parts.append(
