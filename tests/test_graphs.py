@@ -44,7 +44,7 @@ class Replayed(Recorded):
             return super()._record(task, batch, divisor)
         inputs, divided, loss = {name: values.clone() for name, values in batch.items()}, divisor.clone(), divisor * 0
         graph = SimpleNamespace(replay=lambda: loss.copy_(self.run(task, inputs, divided)))
-        return Recording(graph, inputs, divided, loss)
+        return Recording(graph, inputs, divided, loss)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
