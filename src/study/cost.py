@@ -112,6 +112,9 @@ class Speed:
         self.root = root
         self.weights = 0  # of the encoder, where it was calibrated
         self.calibrations: dict[str, dict[str, float]] = {}
+        kept = root / KEPT
+        if kept.is_file() and time.time() - kept.stat().st_mtime < HOUR:
+            self.calibrations = json.loads(kept.read_text(encoding="utf-8"))
         self.known: dict[str, list[float]] = defaultdict(list)
         path = Path(os.environ.get(VARIABLE, root / FILE))
         if path.is_file():
@@ -130,9 +133,6 @@ class Speed:
     def calibrated(self, params: dict[str, Any]) -> float:
         """The tokens a second of these parameters' encoder, measured now."""
         spec = json.dumps({"encoder": params["encoder"], "training": params["training"]})
-        kept = self.root / KEPT
-        if kept.is_file() and time.time() - kept.stat().st_mtime < HOUR:
-            self.calibrations |= json.loads(kept.read_text(encoding="utf-8"))
         if spec not in self.calibrations:
             print("measuring the speed of training on this machine, half a minute ...", file=sys.stderr)
             command = [sys.executable, str(CALIBRATE)]
@@ -140,7 +140,7 @@ class Speed:
             if done.returncode:
                 raise InputError(f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}")
             self.calibrations[spec] = json.loads(done.stdout.splitlines()[-1])
-            if kept.parent.is_dir():
+            if (kept := self.root / KEPT).parent.is_dir():
                 write_json(self.calibrations, kept)
         self.weights = int(self.calibrations[spec]["weights"])
         return self.calibrations[spec]["tokens_per_s"]

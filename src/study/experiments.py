@@ -18,6 +18,7 @@ SCRIPTS = ["world", "encoder", "data", "encode", "xtreme", "encode_xtreme", "int
 FOLDERS = ["common", "encoders", "encoding", "kinds", "modeling", "scoring", "sources", "training"]
 CODE = ("dvc.yaml", *(f"src/{name}.py" for name in SCRIPTS), *(f"src/{name}" for name in FOLDERS))
 FILES = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
+LOCK = "dvc.lock"
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,16 @@ def code_of(commit: str, root: Path = Path()) -> str:
 
 def read_workspace(root: Path = Path()) -> Experiment | None:
     """What the files of the working tree say; None where a score is yet to be made of the parameters that lie there."""
-    paths = [root / name for name in (*FILES, "dvc.lock")]
-    if not all(path.is_file() for path in paths):
+    paths = [root / name for name in FILES]
+    if not (root / LOCK).is_file() or not all(path.is_file() for path in paths):
         return None
-    *texts, lock = (path.read_text(encoding="utf-8") for path in paths)
-    found = Experiment(NOW, "", "", *_parsed(texts))
-    stages = YAML(typ="safe").load(lock)["stages"]  # of YAML 1.2, where `no` is a text
-    return found if _made_of(found.params, stages) else None
+    found = Experiment(NOW, "", "", *_parsed([path.read_text(encoding="utf-8") for path in paths]))
+    return found if _made_of(found.params, _locked(root)) else None
+
+
+def _locked(root: Path) -> dict[str, Any]:
+    """The stages of dvc.lock."""
+    return YAML(typ="safe").load(root / LOCK)["stages"]  # type: ignore[no-any-return]  # YAML 1.2, where `no` is a text
 
 
 def _made_of(params: dict[str, Any], stages: dict[str, Any]) -> bool:
@@ -96,11 +100,9 @@ def _with(params: dict[str, Any], stage: dict[str, Any]) -> bool:
 
 def made(several: Iterable[dict[str, Any]], root: Path = Path()) -> set[str]:
     """The stages whose outputs lie in the working tree and were made with one of these parameters, by dvc.lock."""
-    lock = root / "dvc.lock"
-    stages = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"] if lock.is_file() else {}
     return {
         name
-        for name, stage in stages.items()
+        for name, stage in (_locked(root) if (root / LOCK).is_file() else {}).items()
         if all((root / out["path"]).exists() for out in stage["outs"])
         and any(_with(params, stage) for params in several)
     }
