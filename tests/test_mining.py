@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from common.errors import InputError
 from common.tables import schema, write_table
-from conftest import encoded
+from conftest import encoded, reset_accelerate
 from encoding.folder import encode_folder
 from kinds.mining import SHORTLIST, Kind, best_threshold, margin_pairs, neighbours
 
@@ -191,6 +192,24 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, tokens, tmp_path):
     (tmp_path / "validation-qaa.tsv").write_text("source-3\ttarget-0\n")
     answers, facts = kind.predict(accelerator, encoder, test, tmp_path, tmp_path / "encoded", "qaa", 64)
     assert answers == [] and facts["threshold"] is None and facts["dev_f1"] == 0.0
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_no_layer_is_computed_above_the_one_that_is_read(encoder, tokens, precision):
+    table = corpora(("source", "a-1", "the cat"), ("source", "a-2", "Anna sees the dog ."))
+    numbers = encoded("mining", table, False, OPTIONS, tokens)
+    computed: list[int] = []
+    reset_accelerate()
+    for number, layer in enumerate(whole := encoder.encoder.layer):
+        layer.register_forward_hook(lambda *_, number=number: computed.append(number))
+    embed = partial(Kind(OPTIONS).embedder.embed, Accelerator(mixed_precision=precision), encoder, numbers, 64)
+    every = embed([0, 1, 2])
+    assert computed == [0, 1] and encoder.encoder.layer is whole
+    for state in (0, 1, 2):
+        computed.clear()
+        assert torch.equal(embed([state])[0], every[state])
+        assert computed == [0, 1][: max(1, state)]
+    reset_accelerate()  # other tests' Accelerators are in float32
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "4", True])

@@ -146,6 +146,8 @@ def test_dvc_lock_is_written_as_dvc_writes_it(dvc_files, first, second):
         dump(data, again)
         texts.append((text.getvalue(), again.getvalue()))
     assert texts[0] == texts[1]
+    for text in texts[0]:
+        assert repr(dvc_files.parse(text, "dvc.lock")) == repr(dvc_files._parse(text, "dvc.lock"))
 
 
 def test_dvc_reads_with_fewer_steps_what_it_reads(dvc_files, tmp_path):
@@ -162,6 +164,31 @@ def test_dvc_reads_with_fewer_steps_what_it_reads(dvc_files, tmp_path):
             )
             assert read == expected and list(read) == list(expected)
             read.clear()
+
+
+def test_git_tracks_of_a_stage_what_dvc_says(dvc_files, tmp_path, monkeypatch):
+    """Code and files without a cache, but neither outputs nor what lies in them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/a.py").write_text("")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n"
+        "  one: {cmd: 'mkdir out; echo a > out/a', deps: [code], outs: [out]}\n"
+        "  two: {cmd: 'cp out/a b', deps: [out/a, code/a.py], outs: [b: {cache: false}]}\n"
+        "  three: {cmd: 'cp b c', deps: [b, out], outs: [c]}\n"
+    )
+    dvc = str(Path(sys.executable).parent / "dvc")
+    for command in (["git", "init", "--quiet"], [dvc, "init", "--quiet"], [dvc, "repro", "--quiet"]):
+        subprocess.run(command, check=True)
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        found = {
+            stage.name: (dvc_files.stage_files(stage), dvc_files._stage_files(stage)) for stage in repo.index.stages
+        }
+    assert all(ours == theirs for ours, theirs in found.values())
+    files = {name: set(ours) - {"dvc.yaml", "dvc.lock"} for name, (ours, _) in found.items()}
+    assert files == {"one": {"code"}, "two": {str(Path("code/a.py")), "b"}, "three": {"b"}}
 
 
 def test_a_pipeline_started_warm_leaves_the_same_files(tmp_path, warm_stages):

@@ -6,6 +6,7 @@ had finished stands there, and the stages that it had finished within an experim
 """
 
 import fcntl
+import itertools
 import os
 import queue
 import re
@@ -140,8 +141,7 @@ class Runner:
         self.total = total
         with self.bar, warm() as self.variables, ThreadPoolExecutor(self.jobs) as pool:
             try:
-                for number, (order, wanted) in enumerate(sharing(self.sweep, before)):
-                    self._share(order, wanted, number)
+                self._share(list(sharing(self.sweep, before)), pool)
                 self.bar.update(round(self.cost.shared))
                 for future in [pool.submit(self._group, group) for group in groups]:
                     future.result()
@@ -176,12 +176,29 @@ class Runner:
         finally:
             self.clones.put(clone)
 
-    def _share(self, order: Order, wanted: list[Stage], number: int) -> None:
-        """Make encoder and data that an order needs; where that fails, each experiment will say so of itself."""
-        clone, log = self.clones.get(), self._log(f"{self.sweep.prefix}shared-{number}")
-        names = [stage.of_dvc for stage in wanted]
-        self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *names], clone, log)
-        self.clones.put(clone)
+    def _share(self, shared: list[tuple[Order, list[Stage]]], pool: ThreadPoolExecutor) -> None:
+        """Make encoder and data that orders need: at the same time; then, from both, the data as numbers of tokens.
+
+        Where that fails, each experiment will say so of itself.
+        """
+        apart = [
+            (order, [stage for stage in wanted if stage.script in scripts])
+            for scripts in (("encoder.py",), ("data.py", "xtreme.py"))
+            for order, wanted in shared
+        ]
+        names = (f"{self.sweep.prefix}shared-{number}" for number in itertools.count())
+        for part in (apart, shared) if self.jobs > 1 else (shared,):
+            futures = [pool.submit(self._make, *made, next(names)) for made in part if made[1]]
+            for future in futures:
+                future.result()
+
+    def _make(self, order: Order, wanted: list[Stage], name: str) -> None:
+        clone, stages = self.clones.get(), [stage.of_dvc for stage in wanted]
+        try:
+            if not self.stop.is_set():
+                self._run([*self.sweep.arguments(order, self.sweep.seeds[0]), *stages], clone, self._log(name))
+        finally:
+            self.clones.put(clone)
 
     def _log(self, name: str) -> Path:
         return self.place / f"{name.replace('/', '_')}.log"

@@ -1,11 +1,13 @@
 """Sentence vectors: a pooled hidden state, for the kinds of task that read the encoder without training it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel
@@ -53,7 +55,11 @@ class Embedder:
         """
         vectors = torch.empty(len(layers), 0, encoder.config.hidden_size)
         batches = token_batches(encoded.lengths, tokens, level=True)
-        with predicting(accelerator, encoder) as forward, fitting("prediction_tokens", tokens):
+        with (
+            no_further_than(encoder, max(layers)),
+            predicting(accelerator, encoder) as forward,
+            fitting("prediction_tokens", tokens),
+        ):
             for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
                 batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
                 inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
@@ -68,3 +74,21 @@ class Embedder:
                     pooled = states[:, 0] if self.pooling == "first" else (states * mask).sum(1) / mask.sum(1)
                     vectors[place, places] = functional.normalize(pooled, dim=-1).cpu()
         return vectors
+
+
+@contextlib.contextmanager
+def no_further_than(encoder: PreTrainedModel, state: int) -> Iterator[None]:
+    """Within the block the encoder ends with this hidden state: of 24 layers, ten need not be computed for the 14th.
+
+    For BERT's family and its layers in `encoder.layer`; others, which may do something after the last, stay whole.
+    """
+    stack = getattr(encoder, "encoder", None)
+    layers = getattr(stack, "layer", None)
+    if stack is None or not isinstance(layers, nn.ModuleList):
+        yield
+        return
+    stack.layer = layers[: max(1, state)]
+    try:
+        yield
+    finally:
+        stack.layer = layers

@@ -1,36 +1,56 @@
-"""DVC's YAML files, read once and written by the stage.
+"""What DVC does around every stage, with less of it: its YAML files, and what Git is to track.
 
-Around every stage DVC reads params.yaml about six times and writes all of dvc.lock anew by the parser that keeps
-comments, of which that file has none: half of what DVC takes here. What is read and written is the same, to the byte
-(tests/test_warm.py).
+Around every stage DVC reads params.yaml about six times, writes all of dvc.lock anew by the parser that keeps comments,
+of which that file has none, and collects all stages twice to see which files are outputs: most of what DVC takes here.
+What is read, written and tracked is the same (tests/test_warm.py).
 """
 
 import io
+import marshal
+from collections.abc import Callable
 from copy import deepcopy
-from functools import lru_cache
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from dvc.dependency import param
+from dvc.stage import utils
+from dvc.utils import strictyaml
 from dvc.utils.serialize import _yaml
 
 _parse, _parse_for_update, _dump = _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump
 _look_up = param.read_param_file
+_stage_files = utils._get_stage_files
 
 
 def hasten() -> None:
     """Put the functions below in the place of DVC's, in this process."""
     _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump = parse, parse_for_update, dump
+    strictyaml.parse_yaml = parse
     param.read_param_file = values_of
+    utils._get_stage_files = stage_files
 
 
-@lru_cache(maxsize=8)
-def _parsed(text: str, path: str) -> Any:
-    return _parse(text, path)
+_copies: dict[str, Callable[[], Any]] = {}  # what gives a copy of what a text holds
+
+
+def _remember(text: str, data: Any) -> None:
+    if len(_copies) == 16:  # dvc.lock is a new text after every stage
+        del _copies[next(iter(_copies))]
+    try:
+        _copies[text] = partial(marshal.loads, marshal.dumps(data))  # twenty times as fast as deepcopy
+    except ValueError:  # a date is in it
+        _copies[text] = partial(deepcopy, data)
 
 
 def parse(text: str, path: str, typ: str = "safe") -> Any:
     """What a text holds; a copy, for DVC changes what it gets."""
-    return deepcopy(_parsed(text, path)) if typ == "safe" else _parse(text, path, typ)
+    if typ != "safe":
+        return _parse(text, path, typ)
+    if text not in _copies:
+        _remember(text, _parse(text, path))
+    return _copies[text]()
 
 
 def parse_for_update(text: str, path: str) -> Any:
@@ -52,19 +72,46 @@ def values_of(fs: Any, path: str, key_paths: list[str] | None = None, flatten: b
     return deepcopy(_found[key])
 
 
-_written: dict[str, str] = {}  # the lines of stages in dvc.lock, by what they hold
+_written: dict[str, tuple[str, Any]] = {}  # of stages in dvc.lock: their lines, and what is read from these
 
 
 def dump(data: Any, stream: TextIO) -> Any:
     """Write data as DVC does; of dvc.lock, only the stages that were not written so before."""
     if list(data) != ["schema", "stages"] or not data["stages"]:
         return _dump(data, stream)
-    _dump({"schema": data["schema"]}, stream)
-    stream.write("stages:\n")
+    head = io.StringIO()
+    _dump({"schema": data["schema"]}, head)
+    lines, stages = [head.getvalue(), "stages:\n"], {}
     for name, stage in data["stages"].items():
         told = repr((name, stage))
         if told not in _written:
             alone = io.StringIO()
             _dump({"stages": {name: stage}}, alone)
-            _written[told] = alone.getvalue().partition("\n")[2]
-        stream.write(_written[told])
+            _written[told] = alone.getvalue().partition("\n")[2], _parse(alone.getvalue(), "dvc.lock")["stages"]
+        lines.append(_written[told][0])
+        stages |= _written[told][1]
+    stream.write("".join(lines))
+    _remember("".join(lines), _parse(lines[0], "dvc.lock") | {"stages": stages})
+
+
+_outputs: dict[str, set[str]] = {}  # that DVC caches, by repository
+
+
+def stage_files(stage: Any) -> list[str]:
+    """What Git is to track of a stage; which files are outputs stays the same as long as a command runs."""
+    repo = stage.repo
+    if repo.root_dir not in _outputs:
+        _outputs[repo.root_dir] = {out.fs_path for out in repo.index.outs if out.use_cache}
+    outputs = _outputs[repo.root_dir]
+
+    def is_output(path: Path) -> bool:
+        return not outputs.isdisjoint(map(str, (path, *path.parents)))
+
+    before = repo.__dict__.pop("dvcfs", None)
+    repo.__dict__["dvcfs"] = SimpleNamespace(from_os_path=lambda path: Path(path).absolute(), isdvc=is_output)
+    try:
+        return _stage_files(stage)
+    finally:
+        del repo.__dict__["dvcfs"]
+        if before:
+            repo.__dict__["dvcfs"] = before
