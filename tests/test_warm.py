@@ -146,8 +146,8 @@ def test_dvc_lock_is_written_as_dvc_writes_it(dvc_files, first, second):
         dump(data, again)
         texts.append((text.getvalue(), again.getvalue()))
     assert texts[0] == texts[1]
-    for text in texts[0]:
-        assert repr(dvc_files.parse(text, "dvc.lock")) == repr(dvc_files._parse(text, "dvc.lock"))
+    for written in texts[0]:
+        assert repr(dvc_files.parse(written, "dvc.lock")) == repr(dvc_files._parse(written, "dvc.lock"))
 
 
 def test_dvc_reads_with_fewer_steps_what_it_reads(dvc_files, tmp_path):

@@ -81,7 +81,8 @@ def dump(data: Any, stream: TextIO) -> Any:
         return _dump(data, stream)
     head = io.StringIO()
     _dump({"schema": data["schema"]}, head)
-    lines, stages = [head.getvalue(), "stages:\n"], {}
+    lines = [head.getvalue(), "stages:\n"]
+    stages: dict[str, Any] = {}
     for name, stage in data["stages"].items():
         told = repr((name, stage))
         if told not in _written:
