@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import run
 from bench.pipeline import shares
 from bench.rows import LENGTHS, LIMITS, make_rows
 
@@ -43,6 +44,44 @@ def test_an_experiment_is_shared_out_by_what_its_stages_print():
     timed = [(float(line[:4]), line[4:].lstrip()) for line in lines.splitlines()]
     found = shares(timed)
     assert found == {"compute": pytest.approx(6.5 + 3.4 + 0.3), "data": 1.5, "stages": 3}
+
+
+def test_a_benchmark_that_is_stopped_keeps_its_rounds(monkeypatch, tmp_path, capsys):
+    def processes(_):
+        found = {"one process": [], "two processes": []}
+        for one, two in ((100, 150), (100, 190), (50, 80)):
+            found["one process"].append({"tokens_per_s": one})
+            found["two processes"].append({"tokens_per_s": two})
+            yield found
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "processes", processes)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--parts", "processes"])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.main()
+    kept = json.loads(Path("bench.json").read_text())
+    assert kept["ratios"] == {"two_processes_vs_one": 1.6}  # of 1.5, 1.9 and 1.6; the medians' would be 1.5
+    assert len(kept["measurements"]["processes"]["two processes"]) == 3
+    said = capsys.readouterr().out
+    assert "two processes                            150 tokens/s" in said and said.rstrip().endswith("1.60")
+
+
+def test_the_table_of_a_width():
+    def measured(*rates: int) -> list[dict[str, float]]:
+        return [{"tokens_per_s": rate, "peak_bytes": 2**30, "cpu": 2.0, "wall": 1.0} for rate in rates]
+
+    found = {
+        "trainer max length": measured(100, 200, 100),
+        "train bf16": measured(500, 600, 700),
+        "limit bf16": measured(3000, 3600, 3300),
+        "limit float32": measured(900, 1000, 1100),
+    }
+    ratios, lines = run.of_training(found, "12 x 768, nli rows", "_768")
+    assert ratios == {"train_vs_trainer_max_length_768": 5.0, "memory_vs_trainer_768": 1.0}
+    assert lines[0] == "12 x 768, nli rows" and len(lines) == 3
+    # Three passes to the limit's one: backward is twice forward.
+    assert lines[2].split("  ")[-3:] == [" 55% of the limit", "1.00 GiB", "2.00 cores"]
 
 
 @pytest.mark.slow

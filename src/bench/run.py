@@ -4,9 +4,11 @@
 
 Every way is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median of the
 rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their lengths.
+bench.json is written after every round: a benchmark that is stopped keeps the rounds that it had.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -14,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -116,15 +118,18 @@ def work(
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[str, Any]]]:
-    """Every way of training and predicting at one width, in turns."""
+Found = dict[str, list[dict[str, Any]]]  # measurements by way, one a round
+
+
+def training(arguments: argparse.Namespace, width: int) -> Iterator[Found]:
+    """Every way of training and predicting at one width, in turns; what was measured after every round."""
     gpu = torch.cuda.is_available()
     ways = [
         *((TRAIN + (GPU if gpu else [])) if "training" in arguments.parts else []),
         *(PREDICT if "prediction" in arguments.parts else []),
         *LIMIT,
     ]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name, *_ in ways}
+    found: Found = {name: [] for name, *_ in ways}
     workers = {name: Worker(name) for name in found}
     for worker in workers.values():
         worker.answer()
@@ -143,27 +148,27 @@ def training(arguments: argparse.Namespace, width: int) -> dict[str, list[dict[s
     for turn in range(arguments.rounds):
         for way in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
             found[way[0]].append(ask(*way, seed=turn).answer())
+        yield found
     for worker in workers.values():
         worker.end()
-    return found
 
 
-def processes(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+def processes(arguments: argparse.Namespace) -> Iterator[Found]:
     """Training at width 384 in one process, and in two by launch/gpus.yaml; on a CPU with one thread each."""
     several = ("accelerate", "launch", "--config_file", str(Path(__file__).parents[2] / "launch/gpus.yaml"))
     where = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    found: dict[str, list[dict[str, Any]]] = {"one process": [], "two processes": []}
+    found: Found = {"one process": [], "two processes": []}
     for turn in range(arguments.rounds):
         for (name, results), launch in zip(found.items(), ((), several), strict=True):
             spec = {"way": "ours", "precision": "bf16", "steps": 16, "width": 384, "seed": turn}
             spec |= {"rows": arguments.rows, "tokenizer": arguments.tokenizer}
             print(f"{name}, round {turn + 1}", file=sys.stderr)
             results.append(work(spec, where, launch=launch))
-    return found
+        yield found
 
 
-def mining(arguments: argparse.Namespace) -> tuple[str, dict[int, list[dict[str, Any]]]]:
-    """With faiss on the fastest of its BLAS kernels, and ours: the kernel, and the measurements by width."""
+def mining(arguments: argparse.Namespace) -> Iterator[Found]:
+    """With faiss on the fastest of its BLAS kernels, which every measurement names, and ours; by width."""
     times = {}
     for kernel in tqdm(KERNELS, "faiss kernels", unit="kernel"):
         spec = {"way": "mine", "width": 384, "queries": 512, "seed": 0, "faiss only": True}
@@ -172,12 +177,13 @@ def mining(arguments: argparse.Namespace) -> tuple[str, dict[int, list[dict[str,
         except subprocess.TimeoutExpired:
             continue
     best = min(times, key=lambda kernel: times[kernel])
-    found: dict[int, list[dict[str, Any]]] = {384: [], 1024: []}
+    found: Found = {"384": [], "1024": []}
+    named = {"faiss_kernel": best or "chosen by OpenBLAS"}
     for turn in range(arguments.rounds):
         for width, results in tqdm(found.items(), f"mining, round {turn + 1}", unit="width"):
-            spec = {"way": "mine", "width": width, "queries": arguments.queries, "seed": turn}
-            results.append(work(spec, {"OPENBLAS_CORETYPE": best}))
-    return best, found
+            spec = {"way": "mine", "width": int(width), "queries": arguments.queries, "seed": turn}
+            results.append(work(spec, {"OPENBLAS_CORETYPE": best}) | named)
+        yield found
 
 
 def machine() -> dict[str, Any]:
@@ -192,12 +198,67 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "gpu": gpu, **versions}
 
 
-def median(values: list[float]) -> float:
-    return float(statistics.median(values))
+def medians(found: Found, value: Callable[[dict[str, Any]], float]) -> dict[str, float]:
+    """Of a value of the measurements, by way."""
+    return {way: statistics.median(map(value, results)) for way, results in found.items() if results}
+
+
+def ratio(found: Found, one: str, other: str, value: str = "tokens_per_s") -> float:
+    """The median of the rounds' own ratios."""
+    return statistics.median(a[value] / b[value] for a, b in zip(found[one], found[other], strict=True))
 
 
 def row(name: str, rate: float, unit: str, *more: str) -> str:
     return f"{name:<34} {rate:>9,.0f} {unit:<9} " + "  ".join(more)
+
+
+def of_training(found: Found, title: str, tail: str) -> tuple[dict[str, float], list[str]]:
+    """Ratios and lines of the ways of training and predicting at one width."""
+    rates, lines = medians(found, lambda one: one["tokens_per_s"]), [title]
+    memory, cores = medians(found, lambda one: one["peak_bytes"]), medians(found, lambda one: one["cpu"] / one["wall"])
+    ratios = {name + tail: ratio(found, *ways) for name, ways in RATIOS.items() if set(ways) <= set(found)}
+    if "train bf16" in found:
+        ratios["memory_vs_trainer" + tail] = ratio(found, "train bf16", "trainer max length", "peak_bytes")
+    for name, way, precision, _ in TRAIN + GPU + PREDICT:
+        if name in found:
+            limit = rates["limit bf16" if precision == "bf16" else "limit float32"]
+            share = rates[name] / limit * (1 if way in ("padded", "predict") else 3)  # backward is twice forward
+            more = f"{share:4.0%} of the limit", f"{memory[name] / 2**30:.2f} GiB", f"{cores[name]:.2f} cores"
+            lines.append(row(name, rates[name], "tokens/s", *more))
+    return ratios, lines
+
+
+def of_processes(found: Found) -> tuple[dict[str, float], list[str]]:
+    rates = medians(found, lambda one: one["tokens_per_s"])
+    lines = [row(name, rate, "tokens/s", "bf16") for name, rate in rates.items()]
+    return {"two_processes_vs_one": ratio(found, "two processes", "one process")}, lines
+
+
+def of_mining(found: Found) -> tuple[dict[str, float], list[str]]:
+    faster = medians(found, lambda one: one["seconds_faiss"] / one["wall"])
+    rates, memory = medians(found, lambda one: one["tokens_per_s"]), medians(found, lambda one: one["peak_bytes"])
+    same = {width: min(one["same"] for one in results) for width, results in found.items()}
+    lines = [
+        row(
+            f"mining at width {width}",
+            rate,
+            "queries/s",
+            f"faiss's four for {same[width]:.2%}",
+            f"{memory[width] / 2**30:.2f} GiB with faiss's (kernel {found[width][0]['faiss_kernel']})",
+        )
+        for width, rate in rates.items()
+    ]
+    return {"mine_vs_faiss" + ("" if width == "384" else f"_{width}"): value for width, value in faster.items()}, lines
+
+
+def of_pipeline(seconds: dict[str, float]) -> tuple[dict[str, float], list[str]]:
+    rest = seconds["wall"] - seconds["compute"] - seconds["data"]
+    line = (
+        f"make repro of the last commit, packages at hand: {seconds['wall']:.0f} s, of them "
+        f"{seconds['compute']:.0f} s training and prediction, {seconds['data']:.0f} s data, "
+        f"{rest:.0f} s the rest of {seconds['stages']:.0f} stages"
+    )
+    return {"overhead": rest / seconds["wall"]}, [line]
 
 
 def main() -> None:
@@ -211,62 +272,28 @@ def main() -> None:
     arguments = parser.parse_args()
     facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
     facts |= {"real_rows": bool(arguments.tokenizer), "ratios": {}, "measurements": {}}
-    lines = []
-    for width in arguments.widths if {"training", "prediction"} & set(arguments.parts) else ():
-        found = facts["measurements"][f"12x{width}"] = training(arguments, width)
-        tail = "" if width == 384 else f"_{width}"
-        rates = {name: median([r["tokens_per_s"] for r in results]) for name, results in found.items()}
-        for ratio, (one, other) in RATIOS.items():
-            if one not in found:
-                continue
-            pairs = zip(found[one], found[other], strict=True)
-            facts["ratios"][ratio + tail] = round(median([a["tokens_per_s"] / b["tokens_per_s"] for a, b in pairs]), 2)
-        if "train bf16" in found:
-            pairs = zip(found["train bf16"], found["trainer max length"], strict=True)
-            less = median([a["peak_bytes"] / b["peak_bytes"] for a, b in pairs])
-            facts["ratios"]["memory_vs_trainer" + tail] = round(less, 2)
-        lines.append(f"12 x {width}, {arguments.rows} rows")
-        for name, way, kind, _ in TRAIN + GPU + PREDICT:
-            if not (results := found.get(name)):
-                continue
-            alone = rates["limit bf16" if kind == "bf16" else "limit float32"]
-            share = rates[name] / alone * (1 if way in ("padded", "predict") else 3)  # backward is twice forward
-            memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB"
-            cores = f"{median([r['cpu'] / r['wall'] for r in results]):.2f} cores"
-            lines.append(row(name, rates[name], "tokens/s", f"{share:4.0%} of the limit", memory, cores))
-    if "processes" in arguments.parts:
-        found = facts["measurements"]["processes"] = processes(arguments)
-        pairs = zip(found["two processes"], found["one process"], strict=True)
-        facts["ratios"]["two_processes_vs_one"] = round(
-            median([a["tokens_per_s"] / b["tokens_per_s"] for a, b in pairs]), 2
-        )
-        lines += [
-            row(name, median([r["tokens_per_s"] for r in results]), "tokens/s", "bf16")
-            for name, results in found.items()
-        ]
-    if "mining" in arguments.parts:
-        kernel, results_of = mining(arguments)
-        facts["faiss_kernel"] = kernel or "chosen by OpenBLAS"
-        facts["measurements"]["mining"] = results_of
-        for width, results in results_of.items():
-            faster = round(median([r["seconds_faiss"] / r["wall"] for r in results]), 2)
-            facts["ratios"]["mine_vs_faiss" + ("" if width == 384 else f"_{width}")] = faster
-            same = min(r["same"] for r in results)
-            speed = median([r["tokens_per_s"] for r in results])
-            memory = f"{median([r['peak_bytes'] for r in results]) / 2**30:.2f} GiB with faiss's"
-            lines.append(row(f"mining at width {width}", speed, "queries/s", f"faiss's four for {same:.2%}", memory))
-    if "pipeline" in arguments.parts:
-        seconds = facts["measurements"]["pipeline"] = experiment()
-        rest = seconds["wall"] - seconds["compute"] - seconds["data"]
-        facts["ratios"]["overhead"] = round(rest / seconds["wall"], 2)
-        lines.append(
-            f"make repro of the last commit, packages at hand: {seconds['wall']:.0f} s, of them "
-            f"{seconds['compute']:.0f} s training and prediction, {seconds['data']:.0f} s data, "
-            f"{rest:.0f} s the rest of {seconds['stages']:.0f} stages"
-        )
-    OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print("\n".join([f"{facts['machine']}", *lines, ""]))
-    print("\n".join(f"{name:<34} {value:5.2f}" for name, value in facts["ratios"].items()))
+    table: dict[str, list[str]] = {}
+
+    def keep(part: str, measured: Any, ratios: dict[str, float], lines: list[str]) -> None:
+        facts["measurements"][part], table[part] = measured, lines
+        facts["ratios"] |= {name: round(value, 2) for name, value in ratios.items()}
+        OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+    try:
+        for width in arguments.widths if {"training", "prediction"} & set(arguments.parts) else ():
+            title, tail = f"12 x {width}, {arguments.rows} rows", "" if width == 384 else f"_{width}"
+            for found in training(arguments, width):
+                keep(f"12x{width}", found, *of_training(found, title, tail))
+        for found in processes(arguments) if "processes" in arguments.parts else ():
+            keep("processes", found, *of_processes(found))
+        for found in mining(arguments) if "mining" in arguments.parts else ():
+            keep("mining", found, *of_mining(found))
+        if "pipeline" in arguments.parts:
+            seconds = experiment()
+            keep("pipeline", seconds, *of_pipeline(seconds))
+    finally:  # whatever there is of it
+        print("\n".join([f"{facts['machine']}", *itertools.chain(*table.values()), ""]))
+        print("\n".join(f"{name:<34} {value:5.2f}" for name, value in facts["ratios"].items()))
 
 
 if __name__ == "__main__":
