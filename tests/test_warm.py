@@ -186,7 +186,10 @@ def test_git_tracks_of_a_stage_what_dvc_says(dvc_files, tmp_path, monkeypatch):
         found = {
             stage.name: (dvc_files.stage_files(stage), dvc_files._stage_files(stage)) for stage in repo.index.stages
         }
-    assert all(ours == theirs for ours, theirs in found.values())
+        (tmp_path / "sub").mkdir()
+        monkeypatch.chdir("sub")
+        below = [(dvc_files.stage_files(stage), dvc_files._stage_files(stage)) for stage in repo.index.stages]
+    assert all(ours == theirs for ours, theirs in [*found.values(), *below])
     files = {name: set(ours) - {"dvc.yaml", "dvc.lock"} for name, (ours, _) in found.items()}
     assert files == {"one": {"code"}, "two": {str(Path("code/a.py")), "b"}, "three": {"b"}}
 

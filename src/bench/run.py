@@ -27,6 +27,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.pipeline import experiment
+from common.stage import write_json
 
 WORK = Path(__file__).parent / "work.py"
 QUIET = {"TQDM_DISABLE": "1"}
@@ -200,7 +201,7 @@ def machine() -> dict[str, Any]:
 
 def medians(found: Found, value: Callable[[dict[str, Any]], float]) -> dict[str, float]:
     """Of a value of the measurements, by way."""
-    return {way: statistics.median(map(value, results)) for way, results in found.items() if results}
+    return {way: statistics.median(map(value, results)) for way, results in found.items()}
 
 
 def ratio(found: Found, one: str, other: str, value: str = "tokens_per_s") -> float:
@@ -277,7 +278,7 @@ def main() -> None:
     def keep(part: str, measured: Any, ratios: dict[str, float], lines: list[str]) -> None:
         facts["measurements"][part], table[part] = measured, lines
         facts["ratios"] |= {name: round(value, 2) for name, value in ratios.items()}
-        OUT.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_json(facts, OUT)
 
     try:
         for width in arguments.widths if {"training", "prediction"} & set(arguments.parts) else ():

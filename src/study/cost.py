@@ -232,7 +232,7 @@ def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:
 
 
 def on_the_clock(sweep: Sweep, cost: Cost, jobs: int) -> float:
-    """Seconds that the sweep takes with so many jobs: what is shared first, then groups as jobs get free."""
+    """Seconds that the sweep takes with so many jobs: what is shared, as by one job, then groups as jobs get free."""
     free = [cost.shared] * jobs
     for group in dearest_first(sweep.groups, cost):
         heapq.heappush(free, heapq.heappop(free) + cost.of_group(group))

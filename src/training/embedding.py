@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from common.errors import InputError
 from training.encoded import Encoded, token_batches
@@ -80,13 +81,14 @@ class Embedder:
 def no_further_than(encoder: PreTrainedModel, state: int) -> Iterator[None]:
     """Within the block the encoder ends with this hidden state: of 24 layers, ten need not be computed for the 14th.
 
-    For BERT's family and its layers in `encoder.layer`; others, which may do something after the last, stay whole.
+    Where it is layers in `encoder.layer` and nothing after them, as XLM-R and BERT; others stay whole.
     """
-    stack = getattr(encoder, "encoder", None)
+    stack = getattr(encoder, "encoder", nn.Module())
     layers = getattr(stack, "layer", None)
-    if stack is None or not isinstance(layers, nn.ModuleList):
+    if not isinstance(layers, nn.ModuleList) or [*stack.children()] != [layers] or hasattr(encoder, "LayerNorm"):
         yield
         return
+    maybe_install_capturing_hooks(encoder)  # which transformers does once, in the first pass: of all layers
     stack.layer = layers[: max(1, state)]
     try:
         yield

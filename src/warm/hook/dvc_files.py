@@ -36,19 +36,21 @@ _copies: dict[str, Callable[[], Any]] = {}  # what gives a copy of what a text h
 
 
 def _remember(text: str, data: Any) -> None:
-    if len(_copies) == 16:  # dvc.lock is a new text after every stage
-        del _copies[next(iter(_copies))]
     try:
-        _copies[text] = partial(marshal.loads, marshal.dumps(data))  # twenty times as fast as deepcopy
+        _copies[text] = partial(marshal.loads, marshal.dumps(data))  # a few times as fast as deepcopy
     except ValueError:  # a date is in it
         _copies[text] = partial(deepcopy, data)
+    if len(_copies) > 16:  # dvc.lock is a new text after every stage
+        del _copies[next(iter(_copies))]
 
 
 def parse(text: str, path: str, typ: str = "safe") -> Any:
     """What a text holds; a copy, for DVC changes what it gets."""
     if typ != "safe":
         return _parse(text, path, typ)
-    if text not in _copies:
+    if text in _copies:
+        _copies[text] = _copies.pop(text)  # as the latest
+    else:
         _remember(text, _parse(text, path))
     return _copies[text]()
 
@@ -109,7 +111,7 @@ def stage_files(stage: Any) -> list[str]:
         return not outputs.isdisjoint(map(str, (path, *path.parents)))
 
     before = repo.__dict__.pop("dvcfs", None)
-    repo.__dict__["dvcfs"] = SimpleNamespace(from_os_path=lambda path: Path(path).absolute(), isdvc=is_output)
+    repo.__dict__["dvcfs"] = SimpleNamespace(from_os_path=lambda path: Path(repo.fs.abspath(path)), isdvc=is_output)
     try:
         return _stage_files(stage)
     finally:
