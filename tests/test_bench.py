@@ -48,7 +48,7 @@ def test_an_experiment_is_shared_out_by_what_its_stages_print():
 
 def test_a_benchmark_that_is_stopped_keeps_its_rounds(monkeypatch, tmp_path, capsys):
     def processes(_):
-        found = {"one process": [], "two processes": []}
+        found: dict[str, list[dict[str, int]]] = {"one process": [], "two processes": []}
         for one, two in ((100, 150), (100, 190), (50, 80)):
             found["one process"].append({"tokens_per_s": one})
             found["two processes"].append({"tokens_per_s": two})
