@@ -74,7 +74,7 @@ sweep: setup ## all orders of three tasks and their controls, three seeds (SWEEP
 report: setup ## all experiments compared: statistics, figures and the page report/index.html, and open it
 	python src/compare.py --open
 
-# The encoder as it is, without any training, at all test rows. BUCC's files are yours (README, Targets); without them
+# The encoder as it is, without any training, at all test rows. BUCC's files are yours (docs/own-data.md); without them
 # TARGETS=tatoeba.
 SCALE ?= large
 TARGETS ?= bucc,tatoeba
@@ -85,7 +85,7 @@ anchors: setup ## Tatoeba and BUCC without any training, beside the numbers publ
 	python src/anchors.py
 
 .PHONY: bench
-bench: setup ## speed and memory beside transformers' Trainer and faiss (half an hour; OPTIONS=--help)
+bench: setup ## speed and memory beside transformers' Trainer and faiss (an hour and more; OPTIONS=--help)
 	python src/bench/run.py $(OPTIONS)
 
 .PHONY: bench-scale

@@ -38,7 +38,7 @@ from study.trie import Order
 from warm.run import warm
 
 PLACE = Path(".dvc/tmp/sweep")
-SOURCE = ("src", "conf", "dvc.yaml", ".dvc/config")
+SOURCE = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
 TAKEN = re.compile(r"Stage '([^']+)' (?:didn't change, skipping|is cached - skipping run, checking out outputs)")
