@@ -32,6 +32,7 @@ FILLED = {
 NAMED = {
     "dvc exp run -S": "an option",
     ". .venv/bin/activate": "the tests run in it",
+    "pre-commit install": "it changes the hooks of Git",
     "rm dvc.lock": "test_sharing does it where it helps",
 }
 # Commands that do nothing lasting, or so in a clone, and are quick: run as they stand.
