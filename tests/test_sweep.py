@@ -167,15 +167,15 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
     assert straight.run("git", "status", "--porcelain") == ""
 
     rng = random.Random(0)
-    for _ in range(3):
+    for _ in range(5):
         process = subprocess.Popen(
-            command("--jobs", "1"),
+            command("--jobs", "2"),
             cwd=killed.folder,
             env=killed.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(rng.uniform(10, 40))
+        time.sleep(rng.uniform(5, 35))
         process.send_signal(signal.SIGKILL)
         process.wait()
     killed.run(*command("--jobs", "1"))

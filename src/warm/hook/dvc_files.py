@@ -6,10 +6,7 @@ What is read, written and tracked is the same (tests/test_warm.py).
 """
 
 import io
-import marshal
-from collections.abc import Callable
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TextIO
@@ -32,27 +29,21 @@ def hasten() -> None:
     utils._get_stage_files = stage_files
 
 
-_copies: dict[str, Callable[[], Any]] = {}  # what gives a copy of what a text holds
+_data: dict[str, Any] = {}  # what a text holds
 
 
 def _remember(text: str, data: Any) -> None:
-    try:
-        _copies[text] = partial(marshal.loads, marshal.dumps(data))  # a few times as fast as deepcopy
-    except ValueError:  # a date is in it
-        _copies[text] = partial(deepcopy, data)
-    if len(_copies) > 16:  # dvc.lock is a new text after every stage
-        del _copies[next(iter(_copies))]
+    _data[text] = data
+    if len(_data) > 16:  # dvc.lock is a new text after every stage
+        del _data[next(iter(_data))]
 
 
 def parse(text: str, path: str, typ: str = "safe") -> Any:
     """What a text holds; a copy, for DVC changes what it gets."""
     if typ != "safe":
         return _parse(text, path, typ)
-    if text in _copies:
-        _copies[text] = _copies.pop(text)  # as the latest
-    else:
-        _remember(text, _parse(text, path))
-    return _copies[text]()
+    _remember(text, _data.pop(text) if text in _data else _parse(text, path))  # as the latest
+    return deepcopy(_data[text])
 
 
 def parse_for_update(text: str, path: str) -> Any:
