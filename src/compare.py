@@ -11,12 +11,13 @@ import os
 import signal
 import webbrowser
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
 from common.stage import run, write_json
+from planning.order import FROZEN
 from score import COLUMNS
 from study.experiments import NOW, Experiment, code_of, read_experiments, read_workspace
 
@@ -79,7 +80,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
         "experiments": len(runs),
-        "settings": described(runs[0].params),
+        "settings": described(runs),
         "languages": by_language(runs),
         "retention": retention(runs),
         "trajectory": trajectories(runs),
@@ -130,20 +131,33 @@ def leaks(runs: Sequence[Experiment]) -> dict[str, list[str]]:
     return {target: list(tasks) for target, tasks in found.items()}
 
 
-def described(params: dict[str, Any]) -> dict[str, Any]:
+def described(runs: Sequence[Experiment]) -> dict[str, Any]:
     """What a reader wants to know of the settings that all experiments share."""
+    params = runs[0].params
     encoder, training = params["encoder"], params["training"]
+    mixtures = [mixture for one in runs for mixture in one.params["mixtures"].values()]
+    steps = {task: mixture["data"][task]["sample"] for mixture in mixtures for task in mixture["tasks"]}
+    tuned = {name: block for name, block in params["benchmark"].items() if block["task"]["kind"] not in FROZEN}
+    targets = {name: block["data"]["sample"] for name, block in tuned.items()}
     name = encoder.get("path") or f"{encoder['layers']} x {encoder['hidden_size']}, pretrained on the generated world"
     return {
         "encoder": name,
         "data": {"world": "the generated world", "hub": "the hub's"}[params["source"]],
-        "rows a task": params["sample"]["train"] or "all",
+        "rows a step": rows(steps),
+        "rows a target": rows(targets),
         "test rows a language": params["sample"]["test"] or "all",
         "passes of a step": training["epochs"],
         "examples a batch": training["batch_size"],
         "peak learning rate of a step": training["learning_rate"],
         "precision": "float32" if training["mixed_precision"] == "no" else training["mixed_precision"],
     }
+
+
+def rows(samples: Mapping[str, dict[str, Any]]) -> Any:
+    """How many training rows there are at most: one number where it is the same for all."""
+    counts = {name: sample["train"] or "all" for name, sample in samples.items()}
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return listed if len(set(counts.values())) > 1 else next(iter(counts.values()), 0)
 
 
 def sources(runs: Sequence[Experiment]) -> list[tuple[str, Path]]:

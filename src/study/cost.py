@@ -140,8 +140,8 @@ class Speed:
             if done.returncode:
                 raise InputError(f"the speed of training cannot be measured: {done.stderr.strip().splitlines()[-1]}")
             self.calibrations[spec] = json.loads(done.stdout.splitlines()[-1])
-            if (kept := self.root / KEPT).parent.is_dir():
-                write_json(self.calibrations, kept)
+            if (self.root / ".dvc").is_dir():
+                write_json(self.calibrations, self.root / KEPT)
         self.weights = int(self.calibrations[spec]["weights"])
         return self.calibrations[spec]["tokens_per_s"]
 

@@ -111,7 +111,7 @@ def best(study: Mapping[str, Any], names: Names) -> str:
     text = f"The order that English validation chooses is {names.order(entry['order'])}"
     if entry["test"]["mean"] is not None:
         top = next(e for e in ranked(study) if not e["control"])
-        highest = f"; the highest of an order, {BEST} below, is that of {names.order(top['steps'])}"
+        highest = f" (the highest of an order, {BEST} below, is that of {names.order(top['steps'])})"
         beaten = entry["test"]["mean"] < top["scores"][columns(study)[0]]["mean"]
         text += f", with {mean} on the test" + (highest if beaten else ", the highest of an order")
     single = entry["single"]
