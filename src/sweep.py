@@ -14,16 +14,18 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 from common.errors import InputError
 from common.stage import run
+from study.anova import LEVEL
 from study.contrasts import determined
 from study.cost import Cost, on_the_clock, reckon, spoken
 from study.designs import CONTROLS, DESIGNS
 from study.plan import Sweep
 from study.runner import Runner, alone, done_before, refuse_uncommitted
-from study.trie import Order, draw
+from study.trie import Order, draw, symmetries
 
 WANTED = ("baseline", "single", "joint", "null")
 TOLD = {
@@ -84,7 +86,7 @@ def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
         if len(orders) > 30:
             print(f"  ... {len(orders) - 30} more")
     print(f"\n{draw(sweep.orders)}\n")
-    for told in told_apart([order for order in proper if len(order) > 1]):
+    for told in told_apart([order for order in proper if len(order) > 1], len(sweep.seeds)):
         print(told)
     experiments = len(sweep.orders) * len(sweep.seeds)
     print(
@@ -105,8 +107,8 @@ def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
         print(f"disk {size / 2**20:,.0f} MiB for {sweep.trainings} checkpoints of {cost.checkpoint / 2**20:,.1f} MiB")
 
 
-def told_apart(orders: list[Order]) -> Iterator[str]:
-    """What the orders of the design will tell of positions and neighbours, where they are permutations of one set."""
+def told_apart(orders: list[Order], seeds: int) -> Iterator[str]:
+    """What the orders of the design will tell, where they are permutations of one set: positions, neighbours, and p."""
     sets = Counter(frozenset(order) for order in orders)
     if len(sets) > 1:
         largest = max(sets.values())
@@ -121,6 +123,21 @@ def told_apart(orders: list[Order]) -> Iterator[str]:
         yield (
             f"these orders determine the effects of being first and last for {found['positions']} of {tasks} tasks, "
             f"and of {found['pairs']} of {tasks * (tasks - 1)} ordered neighbours{apart}"
+        )
+        yield from too_few(orders, seeds)
+
+
+def too_few(orders: list[Order], seeds: int) -> Iterator[str]:
+    """Where the permutation test of the order cannot show anything, and how many seeds would do.
+
+    Exchanging the same branches in all seeds renames the orders, so that those of one seed do not count.
+    """
+    ways = symmetries(orders)  # of two orders or more at least 2: what lies below the deepest fork looks alike
+    if len(orders) > 1 and ways ** (seeds - 1) * LEVEL < 1:
+        enough = next(n for n in count(2) if ways ** (n - 1) * LEVEL >= 1)
+        yield (
+            f"{len(orders)} orders with {seeds} seed{'' if seeds == 1 else 's'} cannot show that the order matters: "
+            f"p is 1/{ways ** (seeds - 1)} at the least; {enough} seeds can"
         )
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from laboratory import TINY, Project, clone
 from study.cost import START, Speed, Stage, on_the_clock, reckon, sharing, stages
 from study.experiments import made
 from study.plan import Sweep
-from sweep import seeds
+from sweep import seeds, told_apart
 
 ROOT = Path(__file__).parent.parent
 WANTED = ("baseline", "single", "joint", "null")
@@ -124,6 +125,14 @@ def test_what_the_working_tree_holds_is_not_made_again(plan, tmp_path):
     for out in ("models/encoder", "data/intermediate/mnli"):
         (tmp_path / out).mkdir(parents=True)
     assert made(plan.params.values(), tmp_path) == {"encoder"}
+
+
+def test_a_plan_says_where_the_test_of_the_order_cannot_show_anything():
+    pair: list[tuple[str, ...]] = [("a", "b"), ("b", "a")]
+    said = "2 orders with 3 seeds cannot show that the order matters: p is 1/4 at the least; 6 seeds can"
+    assert said in [*told_apart(pair, 3)] and len([*told_apart(pair, 6)]) == 1
+    assert len([*told_apart([*permutations("abc")], 2)]) == 1
+    assert [*told_apart([*permutations("abc")], 1)][-1].endswith("p is 1/1 at the least; 2 seeds can")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from scipy.linalg import orth
 
 from study.cells import steps
 
+LEVEL = 0.05  # p at which a test is said to show something
 Keys = dict[tuple[int, tuple[str, ...]], np.ndarray]
 
 

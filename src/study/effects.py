@@ -12,11 +12,11 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from common.stage import tidy
-from study.anova import Keys, branch_keys, components, family_wise, order_means, order_test, tail
+from study.anova import LEVEL, Keys, branch_keys, components, family_wise, order_means, order_test, tail
 from study.cells import ALL, Cells, among, read_cells, steps, t_interval
 from study.contrasts import positions, recency
 
-POWER, LEVEL, POINTS = 0.8, 0.05, 0.5
+POWER, POINTS = 0.8, 0.5
 INTERVALS = "t over seeds; in positions and recency, the variance over seeds is pooled over like contrasts"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import factorial
 from typing import Any
 
+from study.anova import LEVEL
 from study.booktabs import Cell, Row, Table
 from study.looks import (
     Names,
@@ -163,7 +164,7 @@ def variance(study: Mapping[str, Any]) -> Table:
         shown = [Cell(percent(entry["shares_of_mean"].get(part))) for part in parts]
         p = Cell(bare_p(entry["p"]))
         adjusted = entry["p_family_wise"]
-        marked = adjusted is not None and adjusted <= 0.05
+        marked = adjusted is not None and adjusted <= LEVEL
         family = Cell(bare_p(adjusted), mark="*" if marked else "", style="strong" if marked else "")
         rows.append((target, [*shown, p, family]))
         records.append(

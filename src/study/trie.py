@@ -4,8 +4,10 @@ An order is a tuple of steps, () the baseline. Training an order trains every no
 several orders have is trained once (for one seed): a node of the trie is one training.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from math import factorial, prod
 from typing import TypeAlias
 
 Order: TypeAlias = tuple[str, ...]
@@ -36,6 +38,11 @@ def branches(orders: Iterable[Order]) -> list[list[Order]]:
     return [list(group) for _, group in groupby(depth_first(orders), key=lambda order: order[:1])]
 
 
+def symmetries(orders: Iterable[Order]) -> int:
+    """How many ways there are to exchange whole branches that look alike: of a seed's runs, what a test may permute."""
+    return _symmetries(_trie(orders))[0]
+
+
 def draw(orders: Iterable[Order], lines: int = 60) -> str:
     """The trie as text, orders marked by a dot, steps without a fork on one line; below it what sharing saves.
 
@@ -63,6 +70,14 @@ def _below(node: Node, path: Order) -> Iterator[Order]:
     for step, child in node.items():
         yield (*path, step)
         yield from _below(child, (*path, step))
+
+
+def _symmetries(node: Node) -> tuple[int, str]:
+    """With the node's shape, which is the same text for the same shape."""
+    below = [_symmetries(child) for child in node.values()]
+    shapes = sorted(shape for _, shape in below)
+    alike = prod(factorial(count) for count in Counter(shapes).values())
+    return alike * prod(number for number, _ in below), "".join(shapes).join("()")
 
 
 def _drawn(node: Node, above: Order, marked: Iterable[Order], indent: str) -> Iterator[str]:

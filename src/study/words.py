@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from study.anova import LEVEL
 from study.looks import Names, between, beyond_zero, count, half_width, listed, number, p_value, percent, signed
 from study.tables import BEST, columns, ranked
-
-LEVEL = 0.05
 
 
 def answer(study: Mapping[str, Any], names: Names) -> tuple[str, list[str]]:
