@@ -25,12 +25,11 @@ repro: setup ## run the default experiment (dvc exp run, stages started warm) an
 	python src/warm/run.py dvc exp run
 	python src/compare.py --table
 
-# Two at a time, with a thread each: more would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile
+# Two at a time, with a thread each: more would wait for each other. In the order of tests/conftest.py.
+PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: test
 test: setup check ## all checks and all tests, the slow ones too
-	$(PYTEST) -m 'not slow'
-	$(PYTEST) -m slow
+	$(PYTEST)
 
 .PHONY: fast
 fast: setup ## the fast tests only

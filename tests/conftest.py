@@ -53,6 +53,14 @@ def reset_accelerate() -> None:
     GradientState._reset_state()
 
 
+LONGEST = ("test_experiments", "test_sweep", "test_sharing", "test_loop", "test_faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first: at the end, of two processes one would wait for the other's."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
 os.environ["TQDM_DISABLE"] = "1"  # progress bars would bury what a failure prints
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 

@@ -12,14 +12,20 @@ import yaml
 from dvc.utils.hydra import compose_and_dump
 
 ROOT = Path(__file__).parent.parent
+SCALE = yaml.safe_load((ROOT / "conf/scale/mini.yaml").read_text(encoding="utf-8"))
+SMALL = {"sample": {"train": 64, "validation": 16, "test": 12}, "training": {"epochs": 1}}
+OWN = [(f"{group}.{name}.", own) for group in ("tasks", "xtreme") for name, own in SCALE[group].items()]
 TINY = [
     "encoder.steps=20",
     "encoder.documents=500",
     "encoder.facts=500",
-    "sample.train=64",
-    "sample.validation=16",
-    "sample.test=12",
-    "training.epochs=1",
+    *(  # of the scale, and of the tasks and targets that have a number of their own
+        f"{place}{block}.{key}={value}"
+        for place, given in [("", SMALL), *OWN]
+        for block, values in SMALL.items()
+        for key, value in values.items()
+        if key in given.get(block, {})
+    ),
     "targets=[xnli,udpos,xquad,tatoeba]",
 ]
 

@@ -48,10 +48,11 @@ def test_an_experiment_is_shared_out_by_what_its_stages_print():
 
 def test_a_benchmark_that_is_stopped_keeps_its_rounds(monkeypatch, tmp_path, capsys):
     def processes(_):
-        found: dict[str, list[dict[str, int]]] = {"one process": [], "two processes": []}
-        for one, two in ((100, 150), (100, 190), (50, 80)):
-            found["one process"].append({"tokens_per_s": one})
-            found["two processes"].append({"tokens_per_s": two})
+        names = [f"{count} {name}" for count in ("one process", "two processes") for name, _ in run.PRECISIONS]
+        found: dict[str, list[dict[str, int]]] = {name: [] for name in names}
+        for rates in ((100, 100, 150, 120), (100, 100, 190, 120), (50, 50, 80, 60)):
+            for name, rate in zip(names, rates, strict=True):
+                found[name].append({"tokens_per_s": rate})
             yield found
         raise KeyboardInterrupt
 
@@ -61,10 +62,11 @@ def test_a_benchmark_that_is_stopped_keeps_its_rounds(monkeypatch, tmp_path, cap
     with pytest.raises(KeyboardInterrupt):
         run.main()
     kept = json.loads(Path("bench.json").read_text())
-    assert kept["ratios"] == {"two_processes_vs_one": 1.6}  # of 1.5, 1.9 and 1.6; the medians' would be 1.5
-    assert len(kept["measurements"]["processes"]["two processes"]) == 3
+    # Of 1.5, 1.9 and 1.6; the medians' would be 1.5.
+    assert kept["ratios"] == {"two_processes_float32_vs_one": 1.6, "two_processes_bf16_vs_one": 1.2}
+    assert len(kept["measurements"]["processes"]["two processes bf16"]) == 3
     said = capsys.readouterr().out
-    assert "two processes                            150 tokens/s" in said and said.rstrip().endswith("1.60")
+    assert "two processes float32                    150 tokens/s" in said and said.rstrip().endswith("1.20")
 
 
 def test_the_table_of_a_width():

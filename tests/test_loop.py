@@ -253,11 +253,12 @@ def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder,
     ("file", "keep", "precision"),
     [("gpus", "last", "no"), ("gpus", "last", "bf16"), ("fsdp", "best", "no"), ("fsdp", "last", "bf16")],
 )
-def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_folder, tmp_path):
+def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_folder, tmp_path, monkeypatch):
     """The same global batch over gloo, each process with the whole model or with half of it: equal to rounding."""
-    for processes in (1, 2):
-        done = start(processes, file, toy_folder, tmp_path / str(processes), keep, precision)
-        assert done.returncode == 0, done.stderr[-3000:]
+    monkeypatch.setenv("STILTWALK_RESUME", str(tmp_path / "states"))
+    process(str(toy_folder), str(tmp_path / "1"), keep, precision)
+    done = start(file, toy_folder, tmp_path / "2", keep, precision)
+    assert done.returncode == 0, done.stderr[-3000:]
     one, two = (torch.load(tmp_path / str(n), weights_only=True) for n in (1, 2))
     assert (one.pop("ways"), two.pop("ways")) == ("NO", "FSDP" if file == "fsdp" else "MULTI_CPU")
     assert one.keys() == two.keys()
@@ -273,24 +274,52 @@ def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_fo
 @pytest.mark.parametrize("file", ["gpus", "fsdp"])
 def test_two_processes_of_which_one_is_told_to_end_go_on_to_the_same_bytes(file, toy_folder, tmp_path):
     whole, parts = ["best", "no", "0.1"], tmp_path / "parts"
-    assert start(2, file, toy_folder, tmp_path / "whole", *whole).returncode == 0
-    done = start(2, file, toy_folder, parts, *whole, "7")
+    assert start(file, toy_folder, tmp_path / "whole", *whole).returncode == 0
+    done = start(file, toy_folder, parts, *whole, "7")
     assert done.returncode and "toy: told to end; the same command goes on after step 7" in done.stdout
     assert not parts.exists()
-    done = start(2, file, toy_folder, parts, *whole)
+    done = start(file, toy_folder, parts, *whole)
     assert done.returncode == 0 and "toy: goes on after step 7 of" in done.stdout, done.stderr[-3000:]
     ended, unbroken = (torch.load(path, weights_only=True) for path in (parts, tmp_path / "whole"))
     assert ended.keys() == unbroken.keys()
     assert all(torch.equal(value, ended[name]) for name, value in unbroken.items() if name != "ways")
 
 
-def start(processes: int, file: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """What stands at this file's end, in one process or, as launch/ says, in two."""
+def process(folder: str, out: str, keep: str, precision: str, dropout: str = "0", stop: str = "0") -> None:
+    """Train two tasks and write weights, logits and encoder; the second process is told to end after step `stop`."""
+    loaded, toy_tokens = load_encoder(Path(folder), dropout=float(dropout)), Tokens(Path(folder))
+    toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40, "keep": keep, "mixed_precision": precision})
+    both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
+    resume, calls = Resume("toy", [keep, precision, dropout], (), []), itertools.count(1)
+    due = resume.due
+
+    def told(accelerator, *more):
+        if next(calls) == int(stop) and accelerator.process_index:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return due(accelerator, *more)
+
+    setattr(resume, "due", told)  # noqa: B010
+    if os.environ.get("ACCELERATE_USE_FSDP"):  # Accelerate lets GPUs alone have it; torch has it on a CPU too
+        PartialState(True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+    with accelerating(toy_settings, tasks=2) as accelerator:
+        trained, *_ = train(accelerator, loaded, both, toy_settings, 7, "toy", resume)
+        logits = logits_of(accelerator, trained, "nli", both["nli"].train, toy_settings)
+        facts = {"ways": accelerator.distributed_type.value, "logits": torch.tensor(np.array(logits))}
+        weights = accelerator.get_state_dict(trained)
+        if accelerator.is_main_process:
+            torch.save({**weights, **facts}, out)
+            save_checkpoint(trained.encoder, part_of(weights, "encoder"), Path(folder), Path(f"{out}-encoder"))
+
+    resume.remove()
+
+
+def start(file: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in two processes, as launch/ says."""
     folder = Path(str(arguments[1])).parent
     environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     environment |= {"STILTWALK_TIMES": str(folder / "none"), "STILTWALK_RESUME": str(folder / "states")}
-    if processes == 2:
-        environment["STILTWALK_LAUNCH"] = f"launch/{file}.yaml"
+    environment |= {"STILTWALK_LAUNCH": f"launch/{file}.yaml"}
     command = [sys.executable, __file__, *map(str, arguments)]
     root = Path(__file__).parent.parent
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root, timeout=120)
@@ -427,39 +456,6 @@ def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, mon
         fit(encoder, {"nli": nli(8, tokens)}, batch_size=2)
 
 
-if __name__ == "__main__":  # what `start` starts
-    from training.launch import launch
-
-    def process(folder: str, out: str, keep: str, precision: str, dropout: str = "0", stop: str = "0") -> None:
-        loaded, toy_tokens = load_encoder(Path(folder), dropout=float(dropout)), Tokens(Path(folder))
-        toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40, "keep": keep, "mixed_precision": precision})
-        both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
-        resume, calls = Resume("toy", [keep, precision, dropout], (), []), itertools.count(1)
-        due = resume.due
-
-        def told(accelerator, *more):
-            if next(calls) == int(stop) and accelerator.process_index:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return due(accelerator, *more)
-
-        setattr(resume, "due", told)  # noqa: B010
-        if os.environ.get("ACCELERATE_USE_FSDP"):  # Accelerate lets GPUs alone have it; torch has it on a CPU too
-            PartialState(True)
-            PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
-        with accelerating(toy_settings, tasks=2) as accelerator:
-            trained, *_ = train(accelerator, loaded, both, toy_settings, 7, "toy", resume)
-            logits = logits_of(accelerator, trained, "nli", both["nli"].train, toy_settings)
-            facts = {"ways": accelerator.distributed_type.value, "logits": torch.tensor(np.array(logits))}
-            weights = accelerator.get_state_dict(trained)
-            if accelerator.is_main_process:
-                torch.save({**weights, **facts}, out)
-                save_checkpoint(trained.encoder, part_of(weights, "encoder"), Path(folder), Path(f"{out}-encoder"))
-
-        resume.remove()
-
-    launch(lambda: process(*sys.argv[1:]))
-
-
 @pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])
 def test_choices_and_masked_words_are_learnt(encoder, tokens, rows, measure, chance):
     _, scores = fit(encoder, {"toy": rows(160, tokens)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
@@ -519,3 +515,9 @@ def test_a_word_without_a_row_is_an_error_and_not_another_word(encoder):
         with pytest.raises(IndexError):
             encoder(torch.tensor([[0, 6, 2]]))
     assert encoder(torch.tensor([[0, 6, 2]])).last_hidden_state.shape == (1, 3, 32)
+
+
+if __name__ == "__main__":  # what `start` starts
+    from training.launch import launch
+
+    launch(lambda: process(*sys.argv[1:]))

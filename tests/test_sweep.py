@@ -184,7 +184,7 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        time.sleep(rng.uniform(5, 35))
+        time.sleep(rng.uniform(4, 16))
         process.send_signal(signal.SIGKILL)
         process.wait()
     killed.run(*command("--jobs", "1"))

@@ -45,10 +45,9 @@ PREDICT = [
     ("predict float32", "predict", "no", 160),  # as many rows as a language of XNLI's test
     ("predict bf16", "predict", "bf16", 160),
 ]
+PRECISIONS = (("float32", "no"), ("bf16", "bf16"))
 NO_GRAPHS = "without graphs"
-GPU = [
-    (f"train {name} {NO_GRAPHS}", "ours", precision, 16) for name, precision in (("float32", "no"), ("bf16", "bf16"))
-]
+GPU = [(f"train {name} {NO_GRAPHS}", "ours", precision, 16) for name, precision in PRECISIONS]
 LIMIT = [("limit float32", "limit", "no", 0), ("limit bf16", "limit", "bf16", 0)]
 RATIOS = {
     "train_vs_trainer_max_length": ("train bf16", "trainer max length"),
@@ -155,16 +154,24 @@ def training(arguments: argparse.Namespace, width: int) -> Iterator[Found]:
 
 
 def processes(arguments: argparse.Namespace) -> Iterator[Found]:
-    """Training at width 384 in one process, and in two by launch/gpus.yaml; on a CPU with one thread each."""
+    """Training at width 384 in one process, and in two by launch/gpus.yaml; on a CPU with one thread each.
+
+    As many steps that what is done once, before the first and after the last, weighs little, as in a real training.
+    """
     several = ("accelerate", "launch", "--config_file", str(Path(__file__).parents[2] / "launch/gpus.yaml"))
     where = {} if torch.cuda.is_available() else {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    found: Found = {"one process": [], "two processes": []}
+    ways = [
+        (count, launch, *way)
+        for way in PRECISIONS
+        for count, launch in (("one process", ()), ("two processes", several))
+    ]
+    found: Found = {f"{count} {name}": [] for count, _, name, _ in ways}
     for turn in range(arguments.rounds):
-        for (name, results), launch in zip(found.items(), ((), several), strict=True):
-            spec = {"way": "ours", "precision": "bf16", "steps": 16, "width": 384, "seed": turn}
+        for count, launch, name, precision in tqdm(ways, f"processes, round {turn + 1}", unit="way"):
+            steps = 16 if arguments.rows == "qa" else 64
+            spec = {"way": "ours", "precision": precision, "steps": steps, "width": 384, "seed": turn}
             spec |= {"rows": arguments.rows, "tokenizer": arguments.tokenizer}
-            print(f"{name}, round {turn + 1}", file=sys.stderr)
-            results.append(work(spec, where, launch=launch))
+            found[f"{count} {name}"].append(work(spec, where, launch=launch))
         yield found
 
 
@@ -229,10 +236,11 @@ def of_training(found: Found, title: str, tail: str) -> tuple[dict[str, float], 
     return ratios, lines
 
 
-def of_processes(found: Found) -> tuple[dict[str, float], list[str]]:
+def of_processes(found: Found, rows: str) -> tuple[dict[str, float], list[str]]:
     rates = medians(found, lambda one: one["tokens_per_s"])
-    lines = [row(name, rate, "tokens/s", "bf16") for name, rate in rates.items()]
-    return {"two_processes_vs_one": ratio(found, "two processes", "one process")}, lines
+    lines = [f"several processes, {rows} rows", *(row(name, rate, "tokens/s") for name, rate in rates.items())]
+    names = {f"two_processes_{name}_vs_one": (f"two processes {name}", f"one process {name}") for name, _ in PRECISIONS}
+    return {name: ratio(found, *ways) for name, ways in names.items()}, lines
 
 
 def of_mining(found: Found) -> tuple[dict[str, float], list[str]]:
@@ -286,7 +294,7 @@ def main() -> None:
             for found in training(arguments, width):
                 keep(f"12x{width}", found, *of_training(found, title, tail))
         for found in processes(arguments) if "processes" in arguments.parts else ():
-            keep("processes", found, *of_processes(found))
+            keep("processes", found, *of_processes(found, arguments.rows))
         for found in mining(arguments) if "mining" in arguments.parts else ():
             keep("mining", found, *of_mining(found))
         if "pipeline" in arguments.parts:
