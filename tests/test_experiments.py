@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -24,10 +25,14 @@ def project(tmp_path_factory, warm_stages):
 
 def test_orders_share_the_steps_of_their_common_prefixes(project):
     steps = ["mnli", "squad", "mnli+squad"]
-    orders = [",".join(order) for order in permutations(steps)]
-    trained = [len(ran(project.experiment(f"order=[{order}]", "targets=[]"), "intermediate@")) for order in orders]
-    assert sum(trained) == 15, trained  # 3 + 6 + 6 distinct prefixes, not 6 x 3
-    assert ran(project.experiment(f"order=[{orders[0]}]", "targets=[]"), "intermediate@") == []
+    orders = list(permutations(steps))
+
+    def trained(order: Sequence[str]) -> list[str]:
+        last = f"intermediate@3-{order[-1]}"
+        return ran(project.experiment(f"order=[{','.join(order)}]", stage=last), "intermediate@")
+
+    assert [len(trained(order)) for order in orders] == [3, 2, 3, 2, 3, 2]  # 3 + 6 + 6 distinct prefixes, not 6 x 3
+    assert trained(orders[0]) == []
 
 
 def test_an_order_is_scored_compared_and_plotted(project):

@@ -42,6 +42,7 @@ def stage(tmp_path: Path, warm_stages):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["ok", "three", "said", "raise"])
 def test_a_stage_says_and_ends_alike(stage, word):
     warmly, plainly = stage(word, True), stage(word, False)
@@ -52,6 +53,7 @@ def test_a_stage_says_and_ends_alike(stage, word):
     assert warmly.stderr.splitlines()[-1] == plainly.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_stage_ends_with_the_process_that_waits_for_it(tmp_path, warm_stages):
     (tmp_path / "target.py").write_text(STAGE)
     command = [sys.executable, "target.py", "sleep"]
@@ -69,6 +71,7 @@ def test_a_stage_ends_with_the_process_that_waits_for_it(tmp_path, warm_stages):
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.slow
 def test_without_the_server_a_stage_starts_by_itself(tmp_path):
     (tmp_path / "target.py").write_text(STAGE)
     with warm() as variables:
@@ -80,6 +83,7 @@ def test_without_the_server_a_stage_starts_by_itself(tmp_path):
     assert done.returncode == 0 and ", false, " in done.stdout
 
 
+@pytest.mark.slow
 def test_a_server_whose_command_is_killed_while_it_imports_ends():
     code = "from warm.run import warm\nwith warm() as found: print(flush=True); input()"
     with subprocess.Popen(
@@ -129,7 +133,7 @@ def dvc_files():
     sys.path.remove(str(HOOK))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(first=STAGES, second=STAGES)
 def test_dvc_lock_is_written_as_dvc_writes_it(dvc_files, first, second):
     """Stages, and then others into the same file, some of them anew."""
@@ -194,6 +198,7 @@ def test_git_tracks_of_a_stage_what_dvc_says(dvc_files, tmp_path, monkeypatch):
     assert files == {"one": {"code"}, "two": {str(Path("code/a.py")), "b"}, "three": {"b"}}
 
 
+@pytest.mark.slow
 def test_a_pipeline_started_warm_leaves_the_same_files(tmp_path, warm_stages):
     locks = []
     for name, more in (("plain", {}), ("warm", warm_stages)):
