@@ -510,7 +510,7 @@ def test_training_on_touched_rows_is_training_on_all(encoder, tokens, keep, monk
 
 
 def test_a_word_without_a_row_is_an_error_and_not_another_word(encoder):
-    with on_touched_rows(encoder, [], [Encoded(record_batch({"input_ids": [[0, 5, 2]]}))], False):
+    with on_touched_rows(encoder, [], [Encoded(record_batch({"input_ids": [[0, 5, 2]]}))]):
         assert encoder(torch.tensor([[0, 5, 2]])).last_hidden_state.shape == (1, 3, 32)
         with pytest.raises(IndexError):
             encoder(torch.tensor([[0, 6, 2]]))

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import DVCLiveTracker
 from accelerate.utils import (
@@ -28,8 +27,6 @@ from accelerate.utils import (
 )
 from dvclive import Live
 from torch import nn
-from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import bf16_compress_hook
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
@@ -198,9 +195,8 @@ def train(
     if settings.gradient_checkpointing:
         encoder.activation_checkpointing_enable()
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
-    sparse = accelerator.num_processes > 1 and accelerator.device.type == "cpu"  # NCCL exchanges no sparse gradients
     # FSDP shares out the whole embedding with the other weights.
-    rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts, sparse)
+    rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
     with rows_alone as touched, fitting("micro_batch_tokens", settings.micro_batch_tokens), resume or nullcontext():
         model = MultiTaskModel(encoder, heads)
         optimizer, scheduler = make_optimizer(model, settings, len(plan))
@@ -210,8 +206,6 @@ def train(
 
         process, processes = accelerator.process_index, accelerator.num_processes
         rounded = accelerator.mixed_precision == "bf16" and not accelerator.is_fsdp2  # which rounds by itself
-        if rounded and isinstance(wrapped, DistributedDataParallel):
-            wrapped.register_comm_hook(None, exchange_rounded)
 
         def one_pass(task: str, batch: dict[str, torch.Tensor], divisor: Any) -> torch.Tensor:
             """Adds up the gradients of a part of a step; returns its share of the step's mean loss."""
@@ -260,8 +254,6 @@ def train(
                 # Gradients are exchanged once a step, after the last part.
                 with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
                     running += run(task, batch, divisor)
-            if touched:
-                touched.gather_gradient()
             accelerator.clip_grad_norm_(weights, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad()
@@ -295,17 +287,6 @@ def train(
         rate = (seen - before) / seconds
         accelerator.print(f"{name}: trained in {seconds:.1f} s, {rate:,.0f} tokens/s with validation")
     return model, scores, flags
-
-
-def exchange_rounded(group: Any, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
-    """The mean of the processes' gradients by torch's hook for bfloat16, in half the bytes; of sparse ones as they are.
-
-    (Under its own name DDP would refuse that hook where there is no NCCL. gloo can add bfloat16 as well.)
-    """
-    if not bucket.buffer().is_sparse:
-        return bf16_compress_hook(group, bucket)
-    shared = bucket.buffer() / dist.get_world_size()
-    return dist.all_reduce(shared, async_op=True).get_future().then(lambda done: done.value()[0])
 
 
 def recordable(accelerator: Accelerator, settings: Settings) -> bool:

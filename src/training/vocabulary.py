@@ -15,31 +15,26 @@ from transformers import PreTrainedModel
 from training.encoded import Encoded
 
 
-class TouchedRows(nn.Embedding):
+class TouchedRows(nn.Module):
     """In the place of a word embedding: some of its rows, under the ids that they have there."""
 
     places: torch.Tensor
     kept: torch.Tensor
 
-    def __init__(self, whole: nn.Embedding, ids: np.ndarray, sparse: bool):
-        """ids: distinct token ids, sorted. sparse: the gradient is of the rows of a batch until `gather_gradient`."""
+    def __init__(self, whole: nn.Embedding, ids: np.ndarray):
+        """ids: distinct token ids, sorted."""
+        super().__init__()
         rows = torch.from_numpy(ids)
+        self.weight = nn.Parameter(whole.weight.detach()[rows].clone())
         # An id that is not among them has a place that is not there, and fails.
         places = torch.full((len(whole.weight),), len(ids))
         places[rows] = torch.arange(len(ids))
-        padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
-        weight = whole.weight.detach()[rows].clone()
-        super().__init__(len(rows), whole.embedding_dim, padding, sparse=sparse, _weight=weight)
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("kept", torch.ones((), dtype=torch.float64))
+        self.padding = None if whole.padding_idx is None else int(places[whole.padding_idx])
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return super().forward(self.places[input_ids])
-
-    def gather_gradient(self) -> None:
-        """Give all rows a gradient, zero where the batch had none; to be called before the optimizer's step."""
-        if self.sparse and self.weight.grad is not None:
-            self.weight.grad = self.weight.grad.to_dense()
+        return nn.functional.embedding(self.places[input_ids], self.weight, padding_idx=self.padding)
 
     def decay(self, learning_rate: float, weight_decay: float) -> None:
         """What AdamW does to a row without gradient in one step; to be called once a step."""
@@ -55,12 +50,11 @@ class TouchedRows(nn.Embedding):
 
 @contextlib.contextmanager
 def on_touched_rows(
-    encoder: PreTrainedModel, heads: Iterable[nn.Module], data: Iterable[Encoded], sparse: bool
+    encoder: PreTrainedModel, heads: Iterable[nn.Module], data: Iterable[Encoded]
 ) -> Iterator[TouchedRows | None]:
     """Within the block the encoder has the rows alone that occur in `data`; after it all, as if all had been trained.
 
-    sparse: so that several processes exchange the gradients of a batch's rows alone. None, and nothing changed, where
-    the embedding is not trained or a head reads all of it.
+    None, and nothing changed, where the embedding is not trained or a head reads all of it.
     """
     whole = encoder.get_input_embeddings()
     assert isinstance(whole, nn.Embedding)
@@ -68,7 +62,7 @@ def on_touched_rows(
         yield None
         return
     special = [encoder.config.pad_token_id] if whole.padding_idx is None else [whole.padding_idx]
-    rows = TouchedRows(whole, np.unique(np.concatenate([special, *(encoded.vocabulary for encoded in data)])), sparse)
+    rows = TouchedRows(whole, np.unique(np.concatenate([special, *(encoded.vocabulary for encoded in data)])))
     encoder.set_input_embeddings(rows)
     try:
         yield rows
