@@ -48,20 +48,20 @@ class Replayed(Recorded):
         return Recording(graph, inputs, divided, loss)  # type: ignore[arg-type]
 
 
-ROWS, PRECISIONS, ATTENTIONS = (nli, tags, choices, texts), ("no", "bf16", "fp16"), ("sdpa", "eager")
-ON_CPU = [
+FAST = [
     (nli, "no", "eager"),
     (nli, "bf16", "sdpa"),
     (tags, "no", "sdpa"),
     (choices, "no", "eager"),
     (texts, "no", "sdpa"),
 ]
+CASES = [
+    pytest.param(*case, marks=ON_GPU if case[1] == "fp16" else () if case in FAST else pytest.mark.slow)
+    for case in product((nli, tags, choices, texts), ("no", "bf16", "fp16"), ("sdpa", "eager"))
+]
 
 
-@pytest.mark.parametrize(
-    ("rows", "precision", "attention"),
-    [pytest.param(*case, marks=() if case in ON_CPU else ON_GPU) for case in product(ROWS, PRECISIONS, ATTENTIONS)],
-)
+@pytest.mark.parametrize(("rows", "precision", "attention"), CASES)
 def test_it_is_the_training_that_is_launched_kernel_by_kernel(
     toy_folder, tokens, monkeypatch, rows, precision, attention
 ):

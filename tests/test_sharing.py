@@ -145,12 +145,9 @@ def test_a_colleague_has_every_experiment_and_trains_only_what_is_new(
         assert found == json.loads(laboratory.run(*difference))
         assert "tasks.tatoeba.score" in found["metrics/summary.json"]
 
-        colleague.run("dvc", "exp", "apply", "mnli")
-        assert "not in cache" not in colleague.run("dvc", "data", "status")
-        if storage is folder:  # what is trained then is not the storage's
-            said = colleague.experiment("order=[mnli,squad]", TARGETS)
-            assert ran(said, "intermediate@") == ["intermediate@2-squad"]
-            assert ran(said, "data@") == ["data@squad"] and ran(said, "xtreme@") == ran(said, "encoder") == []
+        said = colleague.experiment("order=[mnli,squad]", TARGETS)
+        assert ran(said, "intermediate@") == ["intermediate@2-squad"]
+        assert ran(said, "data@") == ["data@squad"] and ran(said, "xtreme@") == ran(said, "encoder") == []
 
 
 def test_a_run_can_fetch_no_more_than_it_needs(laboratory: Project, tmp_path: Path):

@@ -133,7 +133,7 @@ def dvc_files():
     sys.path.remove(str(HOOK))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(first=STAGES, second=STAGES)
 def test_dvc_lock_is_written_as_dvc_writes_it(dvc_files, first, second):
     """Stages, and then others into the same file, some of them anew."""
