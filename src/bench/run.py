@@ -223,7 +223,9 @@ def row(name: str, rate: float, unit: str, *more: str) -> str:
 def of_training(found: Found, title: str, tail: str) -> tuple[dict[str, float], list[str]]:
     """Ratios and lines of the ways of training and predicting at one width."""
     rates, lines = medians(found, lambda one: one["tokens_per_s"]), [title]
-    memory, cores = medians(found, lambda one: one["peak_bytes"]), medians(found, lambda one: one["cpu"] / one["wall"])
+    whole = {way: results for way, results in found.items() if not way.startswith("limit")}
+    memory = medians(whole, lambda one: one["peak_bytes"])
+    cores = medians(whole, lambda one: one["cpu"] / one["wall"])
     ratios = {name + tail: ratio(found, *ways) for name, ways in RATIOS.items() if set(ways) <= set(found)}
     if "train bf16" in found:
         ratios["memory_vs_trainer" + tail] = ratio(found, "train bf16", "trainer max length", "peak_bytes")
