@@ -86,9 +86,17 @@ def test_the_table_of_a_width():
     assert lines[2].split("  ")[-3:] == [" 55% of the limit", "1.00 GiB", "2.00 cores"]
 
 
+@pytest.mark.parametrize(
+    ("status", "said"), [(-9, "killed by signal 9, as where memory runs out"), (1, "OSError: full")]
+)
+def test_a_way_that_dies_says_of_what(status, said):
+    with pytest.raises(SystemExit, match=f"error: ours failed: {said}$"):
+        run.fail("ours", "" if status < 0 else "Traceback\nOSError: full\n", status)
+
+
 @pytest.mark.slow
 def test_every_way_is_measured_on_the_same_rows():
-    ways = ("ours", "trainer max length", "trainer by length", "padded", "predict")
+    ways = ("ours", "trainer max length", "trainer by length", "padded", "predict", "limit")
     spec = {"precision": "no", "steps": 2, "width": 96, "rows": "nli", "tokenizer": None, "seed": 0}
     done = subprocess.run(
         [sys.executable, str(WORK)],
@@ -101,7 +109,12 @@ def test_every_way_is_measured_on_the_same_rows():
     ready, *found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]
     assert ready == {"ready": True}
     seen = dict(zip(ways, found, strict=True))
-    assert all(one["tokens_per_s"] > 0 and one["peak_bytes"] > 2**28 for one in found)
+    limit = seen.pop("limit")
+    assert all(one["tokens_per_s"] > 0 and one["peak_bytes"] > 2**28 for one in seen.values())
+    table = {"train bf16": "ours", "trainer max length": "trainer max length", "padded float32": "padded"}
+    of_ways = {name: [seen[way]] for name, way in table.items()} | {name: [limit] for name, *_ in run.LIMIT}
+    ratios, lines = run.of_training(of_ways, "12 x 96", "_96")
+    assert ratios["train_vs_trainer_max_length_96"] > 1 and len(lines) == 4
     assert seen["padded"]["tokens"] == seen["predict"]["tokens"] == make_rows("nli", 11_000).lengths[:64].sum()
     # 64 rows each, other ones for every way: the sum of their lengths is near 64 times the mean.
     for way in ("ours", "trainer max length", "trainer by length"):

@@ -224,6 +224,12 @@ def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_p
         Settings.read(block["training"])
 
 
+def test_no_checkpoint_is_chosen_by_the_validation_that_holds_xquads_test(tmp_path):
+    params = compose(tmp_path / "params.yaml", "scale=base", "order=[squad,mnli+squad2,mnli+qqp]", "targets=[xnli]")
+    kept = {mixture: block["training"]["keep"] for mixture, block in params["mixtures"].items()}
+    assert kept == {"squad": "last", "mnli+squad2": "last", "mnli+qqp": "best"}
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

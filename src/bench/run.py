@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -64,12 +65,18 @@ PARTS = ("training", "prediction", "processes", "mining", "pipeline")
 KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenBLAS choose
 
 
-def fail(way: str, said: str) -> NoReturn:
-    sys.exit(f"error: {way} failed: {said.strip().splitlines()[-1]}")
+def fail(way: str, said: str, status: int) -> NoReturn:
+    """status: the exit status, less than zero where a signal ended the process."""
+    killed = f"killed by signal {-status}" + (", as where memory runs out" if status == -signal.SIGKILL else "")
+    last = said.strip().splitlines()[-1:]
+    sys.exit(f"error: {way} failed: {killed if status < 0 else ''.join(last) or f'exit status {status}'}")
 
 
 class Worker:
-    """A process of its own that measures one way as often as it is asked; its first answer is that it is ready."""
+    """A process of its own that measures one way as often as it is asked; its first answer is that it is ready.
+
+    For GPUs, whose kernels take long to load. On a CPU several of them would keep more memory than there is.
+    """
 
     def __init__(self, way: str):
         self.way, self.said = way, tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -92,7 +99,11 @@ class Worker:
             if line.startswith('{"'):
                 return json.loads(line)
         self.said.seek(0)
-        fail(self.way, self.said.read())
+        fail(self.way, self.said.read(), self.process.wait())
+
+    def measure(self, spec: dict[str, Any]) -> dict[str, Any]:
+        self.ask(spec)
+        return self.answer()
 
     def end(self) -> None:
         self.process.communicate()
@@ -114,7 +125,7 @@ def work(
         timeout=timeout,
     )
     if done.returncode:
-        fail(spec["way"], done.stderr)
+        fail(spec["way"], done.stderr, done.returncode)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -130,24 +141,26 @@ def training(arguments: argparse.Namespace, width: int) -> Iterator[Found]:
         *LIMIT,
     ]
     found: Found = {name: [] for name, *_ in ways}
-    workers = {name: Worker(name) for name in found}
+    workers = {name: Worker(name) for name in found} if gpu else {}
     for worker in workers.values():
         worker.answer()
     smaller = max(1, width // 384) * (4 if arguments.rows == "qa" else 1)
 
-    def ask(name: str, way: str, precision: str, steps: int, seed: int) -> Worker:
+    def spec(name: str, way: str, precision: str, steps: int, seed: int) -> dict[str, Any]:
         graphs = way == "ours" and not name.endswith(NO_GRAPHS)
         steps = max(2, steps * ((16 if graphs else 2) if gpu else 1) // smaller)
-        spec = {"way": way, "precision": precision, "steps": steps, "graphs": graphs, "seed": seed}
-        workers[name].ask(spec | {"width": width, "rows": arguments.rows, "tokenizer": arguments.tokenizer})
-        return workers[name]
+        told = {"way": way, "precision": precision, "steps": steps, "graphs": graphs, "seed": seed}
+        return told | {"width": width, "rows": arguments.rows, "tokenizer": arguments.tokenizer}
 
     if gpu:  # kernels are loaded when they are first called for: tens of seconds, which all ways may spend at once
-        for worker in [ask(*way, seed=arguments.rounds) for way in ways]:
+        for way in ways:
+            workers[way[0]].ask(spec(*way, seed=arguments.rounds))
+        for worker in workers.values():
             worker.answer()
     for turn in range(arguments.rounds):
         for way in tqdm(ways, f"width {width}, round {turn + 1}", unit="way"):
-            found[way[0]].append(ask(*way, seed=turn).answer())
+            told, measure = spec(*way, seed=turn), workers[way[0]].measure if gpu else work
+            found[way[0]].append(measure(told))
         yield found
     for worker in workers.values():
         worker.end()

@@ -134,12 +134,15 @@ def resolve_final(order: Any, _root_: DictConfig) -> str:
 def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
     """`mixtures`: for every distinct mixture of the order what its data and its training read.
 
-    A task's own hyper-parameters hold where it is trained alone; a joint step takes the scale's.
+    A task's own hyper-parameters hold where it is trained alone; a joint step takes the scale's, but no checkpoint is
+    chosen by the validation of a task that keeps its last.
     """
     blocks = {}
     for mixture in dict.fromkeys(_order(order, _root_)):
         records = {task: _plain(_root_.tasks[task]) for task in mixture.split("+")}
-        own = next(iter(records.values())).get("training", {}) if len(records) == 1 else {}
+        trainings = [record.get("training", {}) for record in records.values()]
+        last = {"keep": "last"} if any(own.get("keep") == "last" for own in trainings) else {}
+        own = trainings[0] if len(trainings) == 1 else last
         sources = {_source(record, _root_) for record in records.values()}
         _check_world(list(records), _root_)
         files = [folder for task, record in records.items() for folder in _own_files(task, record, _root_)]
