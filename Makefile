@@ -84,7 +84,7 @@ anchors: setup ## Tatoeba and BUCC without any training, beside the numbers publ
 	python src/anchors.py
 
 .PHONY: bench
-bench: setup ## speed and memory beside transformers' Trainer and faiss (an hour and more; OPTIONS=--help)
+bench: setup ## speed and memory beside transformers' Trainer and faiss (hours; OPTIONS=--help)
 	python src/bench/run.py $(OPTIONS)
 
 .PHONY: bench-scale

@@ -67,9 +67,11 @@ KERNELS = ("", "Haswell", "SkylakeX", "Zen")  # OPENBLAS_CORETYPE; "" lets OpenB
 
 def fail(way: str, said: str, status: int) -> NoReturn:
     """status: the exit status, less than zero where a signal ended the process."""
-    killed = f"killed by signal {-status}" + (", as where memory runs out" if status == -signal.SIGKILL else "")
-    last = said.strip().splitlines()[-1:]
-    sys.exit(f"error: {way} failed: {killed if status < 0 else ''.join(last) or f'exit status {status}'}")
+    if status < 0:
+        why = f"killed by signal {-status}" + (", as where memory runs out" if status == -signal.SIGKILL else "")
+    else:
+        why = (said.strip().splitlines() or [f"exit status {status}"])[-1]
+    sys.exit(f"error: {way} failed: {why}")
 
 
 class Worker:
@@ -236,17 +238,16 @@ def row(name: str, rate: float, unit: str, *more: str) -> str:
 def of_training(found: Found, title: str, tail: str) -> tuple[dict[str, float], list[str]]:
     """Ratios and lines of the ways of training and predicting at one width."""
     rates, lines = medians(found, lambda one: one["tokens_per_s"]), [title]
-    whole = {way: results for way, results in found.items() if not way.startswith("limit")}
-    memory = medians(whole, lambda one: one["peak_bytes"])
-    cores = medians(whole, lambda one: one["cpu"] / one["wall"])
     ratios = {name + tail: ratio(found, *ways) for name, ways in RATIOS.items() if set(ways) <= set(found)}
     if "train bf16" in found:
         ratios["memory_vs_trainer" + tail] = ratio(found, "train bf16", "trainer max length", "peak_bytes")
     for name, way, precision, _ in TRAIN + GPU + PREDICT:
-        if name in found:
+        if results := found.get(name):
             limit = rates["limit bf16" if precision == "bf16" else "limit float32"]
             share = rates[name] / limit * (1 if way in ("padded", "predict") else 3)  # backward is twice forward
-            more = f"{share:4.0%} of the limit", f"{memory[name] / 2**30:.2f} GiB", f"{cores[name]:.2f} cores"
+            memory = statistics.median(one["peak_bytes"] for one in results)
+            cores = statistics.median(one["cpu"] / one["wall"] for one in results)
+            more = f"{share:4.0%} of the limit", f"{memory / 2**30:.2f} GiB", f"{cores:.2f} cores"
             lines.append(row(name, rates[name], "tokens/s", *more))
     return ratios, lines
 
