@@ -30,7 +30,8 @@ def main() -> None:
         for language, score in ours.items():
             print(f"{language:10}{score:8.1f}{published[target].get(language, float('nan')):11.1f}")
         both = [language for language in ours if language in published[target]]
-        print(f"{'mean':10}{mean(ours.values()):8.1f}{mean(published[target][name] for name in both):11.1f}")
+        theirs = mean(published[target][name] for name in both) if both else float("nan")
+        print(f"{'mean':10}{mean(ours.values()):8.1f}{theirs:11.1f}")
 
 
 def by_language(target: str) -> tuple[dict[str, float], int]:

@@ -7,6 +7,7 @@ and only the largest group is analysed: metrics/order_effects.json, and report/ 
 """
 
 import argparse
+import json
 import os
 import signal
 import webbrowser
@@ -19,10 +20,11 @@ from common.errors import InputError
 from common.stage import run, write_json
 from planning.order import FROZEN
 from score import COLUMNS
-from study.experiments import NOW, Experiment, code_of, read_experiments, read_workspace
+from study.experiments import NOW, Experiment, code_of, read_experiments, read_workspace, unfinished
 
 SHOWN = 5  # settings in which experiments differ, at most
 SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
+SOURCES = Path("data/sources")
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -41,23 +43,25 @@ def main(arguments: argparse.Namespace) -> None:
             raise InputError(f"there is no experiment of a sweep with --name {arguments.name}; `make show` shows all")
         raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
     groups = alike(experiments)
-    for known, members in groups:
-        usual = groups[0][0]
-        differing = [f"{name}={value}" for name, value in known.items() if usual.get(name, value) != value]
-        if differing:
+    for group in groups:
+        if differing := groups[0].differences(group):
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
-        print_table(sorted(members, key=lambda one: (one.name != NOW, one.order, one.seed)))
+        print_table(sorted(group.members, key=lambda one: (one.name != NOW, one.order, one.seed)))
     print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
-        known, members = max(groups, key=lambda group: len(group[1]))
-        page = analyse(members, arguments.tasks.split(",") if arguments.tasks else [])
+        group = max(groups, key=lambda group: len(group.members))
+        apart = len(experiments) - len(group.members)
+        page = analyse(group.members, arguments.tasks.split(",") if arguments.tasks else [], apart)
         if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
             print(f"there is no browser here: {page.resolve().as_uri()}")
 
 
-def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
-    """The page on experiments that differ in order and seed alone, with statistics and figures; None without orders."""
+def analyse(members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0) -> Path | None:
+    """The page on experiments that differ in order and seed alone, with statistics and figures; None without orders.
+
+    apart: how many others there are.
+    """
     from study.effects import order_effects
     from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
     from study.notes import notes
@@ -71,7 +75,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
     if len(tasks) < 2:
         print("\nno order to compare with its reverse yet: python src/sweep.py plan --tasks mnli,squad --seeds 3")
         return None
-    known = kinds(runs[0])
+    known = kinds(runs)
     if wrong := [task for task in tasks if task not in known]:
         raise InputError(f"--tasks names {wrong[0]!r}, which no experiment here knows: {', '.join(known)}")
     scores, validation = tables(runs)
@@ -80,6 +84,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
         "experiments": len(runs),
+        "unfinished": unfinished(members),
         "settings": described(runs),
         "languages": by_language(runs),
         "retention": retention(runs),
@@ -87,12 +92,15 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str]) -> Path | None:
         "runs": [named(one) | {"flags": flags(one)} for one in runs],
         "left_out": [named(one) for one in others],
         "replaced": [named(one) for one in replaced],
+        "apart": apart,
         "leaks": leaks(runs),
         "versions": versions(runs),
         "notes": notes(sources(runs)),
     }
     write_json(study, EFFECTS)
     write_report(study, REPORT)
+    if so_far := study["unfinished"]:
+        print(f"\n{so_far['finished']} of {so_far['of']} experiments of the sweep have finished: this is no result yet")
     whole = study["variance"]["targets"]["all"]
     if whole["p"] is not None:
         share = whole["shares_of_mean"]["order"]
@@ -133,7 +141,7 @@ def leaks(runs: Sequence[Experiment]) -> dict[str, list[str]]:
 
 def described(runs: Sequence[Experiment]) -> dict[str, Any]:
     """What a reader wants to know of the settings that all experiments share."""
-    params = runs[0].params
+    params = max(runs, key=lambda one: len(one.order)).params  # a baseline uses nothing of what is set for steps
     encoder, training = params["encoder"], params["training"]
     mixtures = [mixture for one in runs for mixture in one.params["mixtures"].values()]
     steps = {task: mixture["data"][task]["sample"] for mixture in mixtures for task in mixture["tasks"]}
@@ -160,14 +168,20 @@ def rows(samples: Mapping[str, dict[str, Any]]) -> Any:
     return listed if len(set(counts.values())) > 1 else next(iter(counts.values()), 0)
 
 
-def sources(runs: Sequence[Experiment]) -> list[tuple[str, Path]]:
-    """The SOURCE.json of every task and target, where it lies in the working tree."""
-    found: dict[str, Path] = {}
+def sources(runs: Sequence[Experiment]) -> dict[str, dict[str, Any]]:
+    """What was read of every task and target, where it lies in the working tree."""
+    found: dict[str, dict[str, Any]] = {}
     for one in runs:
-        for mixture, block in one.params["mixtures"].items():
-            found |= {task: Path("data/intermediate", mixture, task, "SOURCE.json") for task in block["tasks"]}
-        found |= {target: Path("data/xtreme", target, "SOURCE.json") for target in one.params["benchmark"]}
-    return [(name, path) for name, path in found.items() if path.is_file()]
+        for mixture in one.params["mixtures"]:
+            found |= read_json(SOURCES / "intermediate" / f"{mixture}.json")
+        for target in one.params["benchmark"]:
+            if source := read_json(SOURCES / "xtreme" / f"{target}.json"):
+                found[target] = source
+    return found
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def print_table(experiments: Sequence[Experiment]) -> None:

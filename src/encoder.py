@@ -17,7 +17,7 @@ def main() -> None:
     resume = Resume("encoder", params, (f"encoders/{source}.py", f"sources/{source}"), [WORLD])
     with whole_folder(Path("models/encoder")) as folder:
         facts = builder.build(folder, params | {"world": world}, params["seed"], resume)
-        write_json(facts, folder / "SOURCE.json")
+    write_json(facts, Path("data/sources/encoder.json"))
     resume.remove()
     print("encoder: " + ", ".join(f"{name} {value}" for name, value in facts.items()))
 

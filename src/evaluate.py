@@ -14,7 +14,7 @@ from typing import Any
 
 from common.errors import InputError
 from common.stage import run
-from scoring.aggregate import group_scores, score_task
+from scoring.aggregate import group_scores, incomplete, score_task
 from scoring.tasks import TASKS
 
 
@@ -30,6 +30,8 @@ def main(labels: Path, predictions: Path, with_languages: bool) -> None:
         if len(present) == 2:
             scored = score_task(name, labels / name, predictions / name)
             scores[name] = scored.score
+            if line := incomplete(scored):
+                print(line, file=sys.stderr)
             report[name] = scored.averages | ({"languages": scored.languages} if with_languages else {})
     for path in sorted(predictions.iterdir()):
         if path.is_dir() and path.name not in TASKS:

@@ -24,6 +24,7 @@ from training.encoded import Encoded
 from training.kept import keep_task
 from training.launch import launch
 from training.loop import CODE, Data, accelerating, recording, seed_of, train_soundly
+from training.memory import fitting
 from training.model import part_of
 from training.settings import Settings
 
@@ -56,7 +57,7 @@ def main(key: str) -> None:
             pairs = {"seen": data[task].train, "unseen": data[task].validation}
             around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, Path(step["layers"]))
             load = partial(lambda injected: injected, encoder)
-        with around:
+        with fitting("prediction_tokens", settings), around:
             seeds = partial(seed_of, seed, step["prefix"])
             model, scores, wrong = train_soundly(accelerator, load, data, settings, seeds, key, resume)
         flags = wrong.get("flags", {})

@@ -26,6 +26,7 @@ from training.encoded import Encoded
 from training.kept import HEAD, OPTIONS, ROWS
 from training.launch import launch
 from training.loop import accelerating, predict
+from training.memory import fitting
 from training.model import MultiTaskModel
 from training.settings import Settings
 
@@ -36,7 +37,7 @@ def main(key: str) -> None:
     encoder = load_encoder(Path(probe["checkpoint"]), settings.dropout, settings.attention)
     before = Path(probe["before"])
     found = json.loads(before.read_text(encoding="utf-8")) if before.suffix == ".json" else {}
-    with accelerating(settings) as accelerator:
+    with accelerating(settings) as accelerator, fitting("prediction_tokens", settings):
         encoder.to(accelerator.device)  # type: ignore[arg-type]
         kept = retained(accelerator, encoder, Path(probe["kept"]), settings)
         layers = retrieved(accelerator, encoder, probe["task"], settings) if probe["task"] else []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from common.stage import read_params, run_stage, whole_folder, write_csv, write_json
-from scoring.aggregate import TaskScores, group_scores, score_task
+from scoring.aggregate import TaskScores, group_scores, incomplete, score_task
 from scoring.retention import retention_matrix, retention_measures
 
 COLUMNS = ("score", "english", "non_english", "gap")
@@ -48,6 +48,8 @@ def main() -> None:
     more = {name: found for name, found in (("retention", retained), ("flags", flags)) if found}
     write_json({**groups, "tasks": tasks, **more}, Path("metrics/summary.json"))
     print_summary(order, tasks, groups, flags)
+    for line in filter(None, map(incomplete, scores.values())):
+        print(line)
 
 
 def columns(scored: TaskScores) -> dict[str, float | None]:

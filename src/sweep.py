@@ -25,7 +25,7 @@ from study.cost import Cost, on_the_clock, reckon, spoken
 from study.designs import CONTROLS, DESIGNS
 from study.plan import Sweep
 from study.runner import Runner, alone, done_before, refuse_uncommitted
-from study.trie import Order, draw, symmetries
+from study.trie import Order, distinct, draw
 
 WANTED = ("baseline", "single", "joint", "null")
 TOLD = {
@@ -128,16 +128,13 @@ def told_apart(orders: list[Order], seeds: int) -> Iterator[str]:
 
 
 def too_few(orders: list[Order], seeds: int) -> Iterator[str]:
-    """Where the permutation test of the order cannot show anything, and how many seeds would do.
-
-    Exchanging the same branches in all seeds renames the orders, so that those of one seed do not count.
-    """
-    ways = symmetries(orders)  # of two orders or more at least 2: what lies below the deepest fork looks alike
-    if len(orders) > 1 and ways ** (seeds - 1) * LEVEL < 1:
-        enough = next(n for n in count(2) if ways ** (n - 1) * LEVEL >= 1)
+    """Where the permutation test of the order cannot show anything, and how many seeds would do."""
+    if len(orders) > 1 and distinct(orders, seeds) * LEVEL < 1:
+        # Of two orders or more at least 2 to the seeds: what lies below the deepest fork looks alike.
+        enough = next(n for n in count(2) if distinct(orders, n) * LEVEL >= 1)
         yield (
             f"{len(orders)} orders with {seeds} seed{'' if seeds == 1 else 's'} cannot show that the order matters: "
-            f"p is 1/{ways ** (seeds - 1)} at the least; {enough} seeds can"
+            f"p is 1/{distinct(orders, seeds)} at the least; {enough} seeds can"
         )
 
 

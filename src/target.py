@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from common.stage import read_params, whole_folder, write_json
@@ -23,6 +24,7 @@ from modeling.resume import Resume
 from training.encoded import Encoded
 from training.launch import launch
 from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly
+from training.memory import fitting
 from training.settings import Settings
 
 
@@ -58,24 +60,30 @@ def main(target: str) -> None:
 
         start = time.perf_counter()
         found: dict[str, list[Any]] = {}
-        bar = tqdm(tests.items(), f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
-        for language, test in bar:
-            if frozen:
-                found[language], more = kind.predict(
-                    accelerator, encoder, test, rows, encoded, language, settings.prediction_tokens
-                )
-                facts |= {language: more} if more else {}
-            else:
-                numbers = Encoded.read(encoded / f"test-{language}.arrow")
-                found[language] = predict(accelerator, model, target, kind, numbers, test, settings)
+        languages = list(tests)
+        if frozen:  # one process computes a language alone
+            languages = languages[accelerator.process_index :: accelerator.num_processes]
+        bar = tqdm(languages, f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
+        with fitting("prediction_tokens", settings):
+            for language in bar:
+                if frozen:
+                    own = partial(kind.predict, accelerator, encoder, tests[language], rows, encoded, language)
+                    found[language], more = resume.once(language, partial(own, settings.prediction_tokens))
+                    facts |= {language: more} if more else {}
+                else:
+                    numbers = Encoded.read(encoded / f"test-{language}.arrow")
+                    found[language] = predict(accelerator, model, target, kind, numbers, tests[language], settings)
+        if frozen:
+            for others, more in gather_object([(found, facts)]):
+                found, facts = found | others, facts | more
+            facts = {name: facts[name] for name in ("layer", *tests) if name in facts}
         seconds = time.perf_counter() - start
         if accelerator.is_main_process:
             write_json(facts, Path("metrics/targets") / f"{target}.json")
             with whole_folder(Path("predictions") / target) as folder:
-                for language, predictions in found.items():
-                    kind.write(predictions, tests[language], folder / f"test-{language}.{module.SUFFIX}")
-            if not frozen:
-                resume.remove()
+                for language, test in tests.items():
+                    kind.write(found[language], test, folder / f"test-{language}.{module.SUFFIX}")
+            resume.remove()
         accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
 
 

@@ -22,25 +22,33 @@ from common.tables import GOLD, write_table
 def main(target: str) -> None:
     record = read_params(f"benchmark.{target}.data") | {"world": read_world()}
     source, kind = import_module(f"sources.{record['source']}"), record["kind"]
-    origins: dict[str, dict] = {"test": {}}
     notes = {"notes": record["notes"]} if record.get("notes") else {}
     with whole_folder(Path("data/xtreme") / target) as folder, whole_folder(Path("data/labels") / target) as labels:
         if kind == "mining":
             origins = write_corpora(target, record, source, folder, labels)
-            write_json(origins | notes, folder / "SOURCE.json")
-            print(f"{target}: corpora in {len(record['languages'])} languages: {' '.join(record['languages'])}")
-            return
-        for split in () if kind == "retrieval" else ("train", "validation"):
-            table, origins[split] = source.read(target, record, split)
-            write_table(table, folder / f"{split}.parquet", kind)
-        for language in tqdm(record["languages"], desc=f"{target} tests", unit="language"):
-            table, origins["test"][language] = source.read(target, record, "test", language)
-            check_questions(table, kind, f"{target} test in {language}")
-            inputs, gold, suffix = split_gold(table, kind)
-            write_table(inputs, folder / f"test-{language}.parquet", kind, gold=False)
-            (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
-        write_json(origins | notes, folder / "SOURCE.json")
-    print(f"{target}: tests in {len(record['languages'])} languages: {' '.join(record['languages'])}")
+        else:
+            origins = write_rows(target, record, source, folder, labels)
+    write_json(origins | notes, Path("data/sources/xtreme") / f"{target}.json")
+    what = "corpora" if kind == "mining" else "tests"
+    print(f"{target}: {what} in {len(record['languages'])} languages: {' '.join(record['languages'])}")
+
+
+def write_rows(
+    target: str, record: dict[str, Any], source: ModuleType, folder: Path, labels: Path
+) -> dict[str, dict[str, Any]]:
+    """The English rows to tune on, and the tests of every language; the gold of the latter apart."""
+    kind = record["kind"]
+    origins: dict[str, dict[str, Any]] = {"test": {}}
+    for split in () if kind == "retrieval" else ("train", "validation"):
+        table, origins[split] = source.read(target, record, split)
+        write_table(table, folder / f"{split}.parquet", kind)
+    for language in tqdm(record["languages"], desc=f"{target} tests", unit="language"):
+        table, origins["test"][language] = source.read(target, record, "test", language)
+        check_questions(table, kind, f"{target} test in {language}")
+        inputs, gold, suffix = split_gold(table, kind)
+        write_table(inputs, folder / f"test-{language}.parquet", kind, gold=False)
+        (labels / f"test-{language}.{suffix}").write_text(gold, encoding="utf-8")
+    return origins
 
 
 def write_corpora(

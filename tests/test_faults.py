@@ -125,7 +125,10 @@ def test_a_batch_that_memory_is_too_small_for_names_what_halves_it(project: Proj
         assert done.returncode == ended and "Traceback" not in done.stderr, done.stderr[-2000:]
         assert (hashes(project) == before) == bool(ended)
         if ended:
-            assert "error: out of memory" in done.stderr and "-S training.micro_batch_tokens=2000000" in done.stderr
+            assert (
+                "error: out of memory" in done.stderr
+                and "-S ++tasks.mnli.training.micro_batch_tokens=2000000" in done.stderr
+            )
 
 
 def test_a_stage_ends_with_its_dvc_and_is_gone_on_with(project: Project):

@@ -272,6 +272,21 @@ def test_text_and_translated_pairs_come_from_one_config_a_language(tmp_path: Pat
     assert translated["label"].to_pylist() == ["entailment", "contradiction"] * 2
 
 
+@pytest.mark.slow
+def test_of_a_data_set_in_many_files_those_are_fetched_that_hold_the_rows(tmp_path: Path):
+    folder = tmp_path / "hub/datasets/wikimedia/wikipedia/20231101.de/train"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        texts = [f"{number} {i}" for i in range(3)]
+        pq.write_table(pa.table({"id": texts, "text": texts}), folder / f"000{number}.parquet")
+    facts = {"each": ["de"], "split": "train[2:5]"}
+    with mirror(tmp_path / "hub") as endpoint:
+        files = read_all(tmp_path / "home", endpoint, tmp_path / "out", [("tasks", "mlm", "train", "en", facts)])
+    text = pq.read_table(pa.BufferReader(files["mlm-train-en.parquet"]))["text"].to_pylist()
+    assert text == ["0 2", "1 0", "1 1"]
+    assert sorted({path.name for path in (tmp_path / "home").rglob("*.parquet")}) == ["0000.parquet", "0001.parquet"]
+
+
 BUILD = """
 import json, sys
 from pathlib import Path

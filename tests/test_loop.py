@@ -271,15 +271,15 @@ def test_two_processes_train_the_same_model_as_one(file, keep, precision, toy_fo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["gpus", "fsdp"])
-def test_two_processes_of_which_one_is_told_to_end_go_on_to_the_same_bytes(file, toy_folder, tmp_path):
+@pytest.mark.parametrize(("file", "step"), [("gpus", "12"), ("fsdp", "7"), ("fsdp", "12")])  # evaluated after 10
+def test_two_processes_of_which_one_is_told_to_end_go_on_to_the_same_bytes(file, step, toy_folder, tmp_path):
     whole, parts = ["best", "no", "0.1"], tmp_path / "parts"
     assert start(file, toy_folder, tmp_path / "whole", *whole).returncode == 0
-    done = start(file, toy_folder, parts, *whole, "7")
-    assert done.returncode and "toy: told to end; the same command goes on after step 7" in done.stdout
+    done = start(file, toy_folder, parts, *whole, step)
+    assert done.returncode and f"toy: told to end; the same command goes on after step {step}" in done.stdout
     assert not parts.exists()
     done = start(file, toy_folder, parts, *whole)
-    assert done.returncode == 0 and "toy: goes on after step 7 of" in done.stdout, done.stderr[-3000:]
+    assert done.returncode == 0 and f"toy: goes on after step {step} of" in done.stdout, done.stderr[-3000:]
     ended, unbroken = (torch.load(path, weights_only=True) for path in (parts, tmp_path / "whole"))
     assert ended.keys() == unbroken.keys()
     assert all(torch.equal(value, ended[name]) for name, value in unbroken.items() if name != "ways")
@@ -484,6 +484,35 @@ def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokens, settings, ste
     assert {task: plan.count(task) for task in data} == steps
     assert plan == plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
     assert plan != sorted(plan)
+
+
+def test_a_task_that_is_trained_alone_is_not_capped(tokens):
+    settings = Settings.read(BLOCK | {"sampler": "capped", "cap": 24})
+    alone = plan_steps({"a": nli(80, tokens)}, settings, np.random.default_rng(0))
+    assert len(alone) == 20
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("benchmark.panx.training", "++xtreme.panx.training.cap"),
+        ("mixtures.mnli.training", "++tasks.mnli.training.cap"),
+        ("mixtures.mnli+squad.training", "training.cap"),
+        ("probes.1-mnli.training", "training.cap"),
+    ],
+)
+def test_the_override_of_one_training_leaves_the_others_alone(where, said):
+    assert Settings.read(BLOCK, where).override("cap") == said
+
+
+def test_bf16_is_refused_where_the_processor_has_none(monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    settings, said = (
+        Settings.read(BLOCK | {"mixed_precision": "bf16"}),
+        r"mixed_precision is bf16, .*mixed_precision=no",
+    )
+    with pytest.raises(InputError, match=said), accelerating(settings):
+        pass
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
+from common.own import own_digest
 from sources import own
 
 SAMPLE = {"train": None, "validation": 2, "seed": 0}
@@ -18,6 +19,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "data/own/ccg"
     folder.mkdir(parents=True)
     return folder
+
+
+def test_other_rows_have_another_digest(folder: Path):
+    """It is a parameter of the data stage: experiments on other rows are told apart, and a sweep refuses to go on."""
+    file = folder / "train.tsv"
+    file.write_text("The\tNP/N\n")
+    first = own_digest("ccg")
+    file.write_text("The\tN/N\n")
+    second = own_digest("ccg")
+    file.rename(folder / "validation.tsv")
+    assert len({first, second, own_digest("ccg")}) == 3
 
 
 def test_sentences_of_tokens_and_tags(folder: Path):

@@ -21,6 +21,7 @@ from study.looks import Names
 from study.page import write_report
 from study.simulate import simulate
 from study.tables import measures, standing
+from study.words import answer
 
 THREE = ["mnli", "squad", "hellaswag"]
 NINE = ["anli_plus", "mnli", "qqp", "squad", "squad2", "hellaswag", "ccg", "cosmosqa", "commonsenseqa"]
@@ -249,6 +250,28 @@ def test_what_few_orders_cannot_tell_is_left_out(tmp_path, undrawn):
     assert "table-orders" in page and not re.search("table-(recency|agreement|tau)", page)
     page = written(three, tmp_path)
     assert "table-recency" in page and "Kendall's W and tau take 5 orders" in read(page) and "table-tau" not in page
+
+
+def test_a_sweep_under_way_and_one_too_small_to_show_anything_claim_nothing(tmp_path, undrawn):
+    orders = ["mnli,squad,hellaswag", "squad,mnli,hellaswag"]
+    study = a_study(orders=orders, controls=[""], languages=2) | {"unfinished": {"finished": 9, "of": 36}}
+    text = read(written(study, tmp_path))
+    assert "Whether order matters, these experiments cannot say yet." in text
+    assert "2 orders with 3 seeds cannot show that the order matters: p is 1/4 at the least." in text
+    assert "9 of 36 experiments of the sweep have finished" in text
+
+
+def test_one_test_answers_whether_order_matters(study):
+    """A target's own test, corrected for the number of targets alone, is not another way to the same headline."""
+    changed = json.loads(json.dumps(study))
+    changed["variance"]["targets"]["all"]["p"] = 0.2
+    targets = changed["design"]["targets"]
+    for target in targets:
+        changed["variance"]["targets"][target]["p_family_wise"] = 0.01
+    said, paragraphs = answer(changed, Names([THREE]))
+    assert said == f"No effect of order is shown over all {len(targets)} targets (p\u00a0=\u00a00.20)."
+    assert any("order matters for every one of them" in paragraph for paragraph in paragraphs)
+    assert any("which the luck of runs alone may give" in paragraph for paragraph in paragraphs)
 
 
 def test_forgetting_is_shown_where_it_is_not_backward_transfer_again():

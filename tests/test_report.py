@@ -1,18 +1,18 @@
 """What is told of a run: the report on one, the table of many."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import compare
+from common.stage import write_json
 from study.drawing import Figure
-from study.experiments import Experiment, code_of
-from study.gather import of_common_seeds, permuted, retention, settings, trajectories
+from study.experiments import PLACE, WANTED, Experiment, code_of, unfinished
+from study.gather import alike, of_common_seeds, permuted, retention, trajectories, used
 from study.notes import about
 
 
-def test_what_was_done_to_the_data_is_told(tmp_path: Path):
+def test_what_was_done_to_the_data_is_told():
     place = {"path": "a/b", "sha": "0123456789abcdef", "license": "mit", "rows_published": 9, "rows_read": 7}
     one = place | {"dropped": {"unlabelled": 2}, "reanchored": 1}
     source = {
@@ -20,9 +20,7 @@ def test_what_was_done_to_the_data_is_told(tmp_path: Path):
         "train": {"parts": [one, one], "rows_used": 5},
         "test": {"de": place | {"rows_published": 7, "rows_used": 4, "dropped": {}}},
     }
-    path = tmp_path / "SOURCE.json"
-    path.write_text(json.dumps(source))
-    assert about(path) == [
+    assert about(source) == [
         "- Old things among the new.",
         "- from a/b at 0123456789ab (mit)",
         "- rows read: 21",
@@ -33,30 +31,77 @@ def test_what_was_done_to_the_data_is_told(tmp_path: Path):
     ]
 
 
-def test_experiments_are_told_apart_by_what_they_used_only():
+def a_run(name: str, steps: list[str | None], **changes: Any) -> Experiment:
+    """Of one target; `changes` are of a task's own facts, as `++tasks.<task>.training.epochs=1` makes them."""
+    tasks = {task: {"kind": "pair"} for task in ("null", "mnli", "my-task", "qqp", "anli_plus")}
+    for task, facts in changes.items():
+        tasks[task.replace("_", "-")] |= facts
+    order = ["null" if step is None else step for step in steps]
     params = {
-        "order": [None, "mnli", "squad+qqp"],
+        "order": steps,
         "targets": ["udpos", "bucc"],
-        "tasks": {name: {"kind": "pair"} for name in ("null", "mnli", "qqp", "anli_plus")},
+        "tasks": tasks,
         "xtreme": {
-            "udpos": {"kind": "tagging", "notes": "old"},
-            "xnli": {"kind": "pair"},
+            "udpos": {"kind": "tagging", "notes": name},
+            "xnli": {"kind": "pair", "languages": [name]},
             "bucc2018": {"kind": "mining"},
         },
+        "mixtures": {step: {"tasks": {task: tasks[task] for task in step.split("+")}} for step in order},
+        "benchmark": {"udpos": {"data": {"kind": "tagging", "notes": name}}, "bucc2018": {"kind": "mining"}},
         "training": {"epochs": 3},
         "chain": {"1-null": {"init": "models/encoder"}},
         "source": "world",
         "seed": 42,
     }
-    assert {name: value for name, value in settings(params).items() if value is not None} == {
+    return Experiment(name, "", "", params, {}, {})
+
+
+def test_experiments_are_told_apart_by_what_they_used_only():
+    found = used(a_run("one", [None, "mnli", "my-task+qqp"]).params)
+    assert found == {
         "source": "world",
         "tasks.null.kind": "pair",
         "tasks.mnli.kind": "pair",
+        "tasks.my-task.kind": "pair",
         "tasks.qqp.kind": "pair",
         "xtreme.udpos.kind": "tagging",
         "xtreme.bucc2018.kind": "mining",
         "training.epochs": 3,
     }
+
+
+def test_a_setting_that_one_run_alone_has_tells_it_apart_and_a_run_of_both_groups_is_in_both():
+    epochs = {"training": {"epochs": 1}}
+    runs = [
+        a_run("default", ["mnli", "qqp"]),
+        a_run("baseline", [], mnli=epochs),
+        a_run("other order", ["qqp", "mnli"]),
+        a_run("fewer", ["mnli", "qqp"], mnli=epochs),
+        a_run("hyphen", ["my-task"]),
+        a_run("hyphen too", ["my-task"], my_task=epochs),
+    ]
+    groups = alike(runs)
+    assert [[one.name for one in group.members] for group in groups] == [
+        ["default", "baseline", "other order", "hyphen"],
+        ["baseline", "fewer", "hyphen too"],
+    ]
+    both = [f"tasks.{task}.training.epochs" for task in ("mnli", "my-task")]
+    assert [groups[0].differences(group) for group in groups] == [[], [f"{name}=1" for name in both]]
+    assert groups[1].differences(groups[0]) == [f"{name}=(not set)" for name in both]
+    # What follows from the settings by the code's own rules may differ where no setting does.
+    derived = a_run("derived", ["mnli"])
+    derived.params["mixtures"]["mnli"]["training"] = {"keep": "last"}
+    one, other = alike([runs[0], derived])
+    assert one.differences(other) == ["mixtures.mnli.training.keep=last"]
+
+
+def test_what_a_sweep_has_yet_to_run_is_told(tmp_path):
+    runs = [Experiment(name, "", commit, {}, {}, {}) for name, commit in (("a", "now"), ("b", "before"), ("x", "now"))]
+    assert unfinished(runs, tmp_path) is None
+    write_json({"commit": "now", "names": ["a", "b"]}, tmp_path / PLACE / WANTED)
+    assert unfinished(runs, tmp_path) == {"finished": 1, "of": 2}  # b is of another commit, and will run again
+    assert unfinished([*runs, Experiment("b", "", "now", {}, {}, {})], tmp_path) is None
+    assert unfinished(runs[1:], tmp_path) is None  # another sweep's experiments
 
 
 def experiment(order, seed, kept):
@@ -144,6 +189,10 @@ def test_targets_stand_in_xtremes_order_leaks_are_told_and_of_equal_runs_the_las
     (tmp_path / "metrics").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Figure, "write", lambda self, _: '<svg role="img" aria-label="ALT"></svg>')
+    compare.analyse([*runs, run("back-one", back, 50.0)], [])
+    joint = ("mnli+squad", "mnli"), ("mnli", "mnli+squad")
+    shown = compare.analyse([run(str(order), order, 50.0 + i) for i, order in enumerate(joint)], [])
+    assert shown and "mnli+squad → mnli" in re.sub("<[^>]*>", "", shown.read_text(encoding="utf-8"))
     compare.analyse([*runs, run("back-one", back, 50.0)], [])
     page = Path("report/index.html").read_text(encoding="utf-8")
     text = re.sub("<[^>]*>", "", page)

@@ -1,10 +1,12 @@
 """A training that is stopped and goes on ends as one that was not; one that went wrong is said to be wrong."""
 
 import copy
+import itertools
 import json
 import os
 import shutil
 import signal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -88,6 +90,23 @@ def test_a_state_is_saved_when_its_time_has_come(encoder, tokens, tmp_path, plac
     monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "often")
     with pytest.raises(InputError, match="STILTWALK_SAVE_MINUTES is 'often'"):
         minutes()
+
+
+def test_a_language_that_was_predicted_is_not_predicted_again(place, tmp_path, monkeypatch):
+    rows = tmp_path / "rows"
+    rows.write_text("some")
+    calls = itertools.count(1)
+
+    def mined(facts: int) -> Any:
+        return Resume("bucc2018", facts, (), [rows]).once("de", lambda: [[["s", "t"]], {"call": next(calls)}])
+
+    assert mined(1) == mined(1) == [[["s", "t"]], {"call": 1}]
+    assert mined(2)[1] == {"call": 2}  # of other parameters, and then of other rows
+    rows.write_text("others")
+    assert mined(2)[1] == {"call": 3}
+    Resume("bucc2018", 2, (), [rows]).remove()
+    monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "0")
+    assert [mined(2)[1], mined(2)[1]] == [{"call": 4}, {"call": 5}]
 
 
 def test_a_state_that_is_cut_off_is_named(encoder, tokens, tmp_path, place):

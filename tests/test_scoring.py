@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from scoring.aggregate import group_scores, score_task
+from scoring.aggregate import TaskScores, group_scores, incomplete, score_task
 from scoring.answers import mlqa, squad
 from scoring.metrics import chunk_f1, chunks, pair_f1, word_tag_scores
 from scoring.tasks import TASKS
@@ -150,6 +150,15 @@ def test_group_scores_only_where_complete() -> None:
     assert groups == {"classification": 90, "tagging": 90, "qa": 0, "retrieval": 90, "all_task": 60}
 
 
+def test_an_average_over_fewer_languages_is_told() -> None:
+    def told(*codes: str) -> str:
+        return incomplete(TaskScores(TASKS["pawsx"], {code: {"accuracy": 50.0} for code in codes}))
+
+    whole = TASKS["pawsx"].languages.split()
+    assert told(*whole[:-2]) == "pawsx: no average of XTREME's, which has 7 languages: ko zh are missing"
+    assert told(*whole) == told("en", "qaa") == ""
+
+
 @pytest.mark.parametrize("last", ["", "\n", "\n\n", "\r\n"])
 def test_line_ends_do_not_matter(tmp_path: Path, last: str) -> None:
     labels = write(tmp_path / "labels", en="NOUN\nVERB\n\nNOUN\n\n")
@@ -270,6 +279,7 @@ def test_evaluate_says_what_it_does_not_score(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == {"tatoeba": {"avg_accuracy": 50, "languages": {"fr": {"accuracy": 50}}}}
     assert done.stderr.splitlines() == [
         f"xnli: not scored, it is in {labels} only",
+        "tatoeba: no average of XTREME's, which has 36 languages: ar he vi id jv and 30 more are missing",
         f"{predictions}/XNLI: not scored, there is no such task",
     ]
 

@@ -10,6 +10,8 @@ import sys
 import time
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -17,9 +19,10 @@ import yaml
 from common.errors import InputError
 from common.times import work
 from laboratory import TINY, Project, clone
-from study.cost import START, Speed, Stage, on_the_clock, reckon, sharing, stages
+from study.cost import START, Speed, Stage, in_turn, on_the_clock, reckon, sharing, stages
 from study.experiments import made
 from study.plan import Sweep
+from study.runner import Runner
 from sweep import seeds, told_apart
 
 ROOT = Path(__file__).parent.parent
@@ -56,6 +59,25 @@ def test_groups_share_no_training(plan):
         for seed, orders in plan.groups
     ]
     assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
+
+
+def test_groups_run_seed_by_seed_and_the_dearest_of_a_seed_first(plan):
+    cost: Any = SimpleNamespace(of_group=lambda group: len(group[1]))
+    found = in_turn(plan.groups, cost)
+    assert [seed for seed, _ in found] == sorted(seed for seed, _ in plan.groups)
+    assert [len(orders) for seed, orders in found if seed == 2] == [2, 2, 1, 1, 1]
+    assert sorted(found) == sorted(plan.groups)
+
+
+@pytest.mark.parametrize(
+    ("devices", "jobs", "third"),
+    [("0,1,2,3,4,5,6,7", 4, "4,5"), ("0,1,2,3,4", 4, "2"), ("0,1", 4, "0"), ("5", 1, "5"), ("", 4, "")],
+)
+def test_jobs_share_the_gpus_out(plan, devices, jobs, third, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    cost: Any = None
+    found = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
+    assert found["CUDA_VISIBLE_DEVICES"] == third
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):

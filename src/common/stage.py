@@ -31,8 +31,8 @@ SLEEPING = ("OMP_WAIT_POLICY", "passive")
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 # What the system says of what it cannot give, in whatever error of a library, and what can be done.
 CURES = {
-    "allocate memory": "free some memory, or halve training.micro_batch_tokens and training.prediction_tokens",
-    "No space left": "free some space there (`dvc gc --workspace --all-experiments` removes what no experiment has)",
+    "allocate memory": "free some memory, or halve micro_batch_tokens or prediction_tokens (docs/trouble.md says how)",
+    "No space left": "free some space there (docs/trouble.md says how)",
     "Disk quota exceeded": "free some of your quota",
     "Read-only file system": "make the place writable",
     "Permission denied": "make the place writable for you",

@@ -177,8 +177,8 @@ def neighbours(
 
     queries, index: rows x width, in float32 on one device, where the search runs and its answer lies. Of equally near
     rows the lower one comes first, whatever the blocks. progress: what the bar says; none if empty. budget: bytes of a
-    block. shortlist: with 0 the search is exact; with more, so many rows are found by bfloat16 products, and the k
-    nearest of them by float32.
+    block. shortlist: with 0 the search is exact; with more, so many rows are found by bfloat16 products of rows less
+    their mean, and the k nearest of them by float32.
     """
     best = _nothing(queries, index, shortlist or k, shortlist > 0)
     for rows, columns, products in _blocks(queries, index, progress, budget, shortlist > 0):
@@ -203,7 +203,7 @@ def _blocks(
 ) -> Iterator[tuple[slice, slice, torch.Tensor]]:
     """Blocks of queries @ index.T with their rows and columns; each block overwrites the one before."""
     if coarse:
-        queries, index = queries.bfloat16(), index.bfloat16()
+        queries, index = queries.bfloat16(), _centred(index)
     most = max(1, budget // queries.element_size())
     height = max(1, min(len(queries), math.isqrt(most // 8)))  # wide: less to merge
     width = max(1, min(len(index), most // height))
@@ -215,6 +215,16 @@ def _blocks(
         products = buffer[: math.prod(shape)].view(shape)
         torch.mm(queries[rows], index[columns].T, out=products)
         yield rows, columns, products
+
+
+def _centred(index: torch.Tensor, rows: int = 1 << 16) -> torch.Tensor:
+    """The rows less their mean, in bfloat16: a query's products become less by one number, and their order stays.
+
+    The vectors of an encoder that was never tuned for it lie in one narrow cone (cosines of 0.99 in XLM-R), and
+    bfloat16, which has steps of 0.004 there, could not tell them apart.
+    """
+    mean = index.mean(0)
+    return torch.cat([(part - mean).bfloat16() for part in index.split(rows)])
 
 
 def _merge(best: Neighbours, rows: slice, products: torch.Tensor, first: int, coarse: bool) -> None:

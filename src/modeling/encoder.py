@@ -140,5 +140,5 @@ def save_checkpoint(
     encoder.config.dtype = dtype
     encoder.config.save_pretrained(folder)
     for path in start.iterdir():
-        if path.name not in ("config.json", "SOURCE.json") and path.suffix in (".json", ".txt", ".model"):
+        if path.name != "config.json" and path.suffix in (".json", ".txt", ".model"):
             shutil.copyfile(path, folder / path.name)

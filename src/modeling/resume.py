@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from accelerate.utils.other import load
 from safetensors.torch import load_file, save_file
 
 from common.errors import InputError
-from common.stage import STATES, STATES_VARIABLE, partial_of, whole_folder
+from common.stage import STATES, STATES_VARIABLE, partial_of, whole_folder, write_json
 
 EVERY = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
@@ -141,6 +141,16 @@ class Resume:
             raise InputError(
                 f"{self.folder} holds a state that cannot be read ({' '.join(str(error).split())[:200]}); remove it"
             ) from None
+
+    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """What is computed, as JSON: at once where the same work, stopped later on, had come so far."""
+        path = self.folder / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text(encoding="utf-8"))
+        found = compute()
+        if self.every:
+            write_json(found, path)
+        return found
 
     def curves(self, folder: Path) -> bool:
         """Lay what was recorded before into the recorder's folder; False where there is nothing."""

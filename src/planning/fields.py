@@ -5,7 +5,6 @@ A rule is what one value has to be (Is), a dictionary of rules for a mapping wit
 `checkpoints` are checked by planning/order.py, the hyper-parameters of a training by training/settings.py.
 """
 
-import dataclasses
 import difflib
 import re
 import unicodedata
@@ -101,7 +100,7 @@ REVISION = matching(r"\w[\w+.-]*(/\w[\w+.-]*)*", "a branch, tag or commit of the
 COUNT = null_or(whole())
 
 SAMPLE = {"train": COUNT, "validation": COUNT, "test": COUNT, "seed": SEED}
-TRAINING = dict.fromkeys((field.name for field in dataclasses.fields(Settings)), ANY)
+TRAINING = dict.fromkeys(Settings.keys(), ANY)
 VECTORS: dict[str, Rule] = {"depth": number(0, 1), "pooling": one_of("mean", "first"), "max_length": LENGTH}
 KINDS: dict[str, dict[str, Rule]] = {
     "pair": {"max_length": LENGTH},

@@ -31,6 +31,13 @@ class TaskScores:
         return mean(self.averages[f"avg_{name}"] for name in self.task.score)
 
     @cached_property
+    def lacking(self) -> list[str]:
+        """XTREME's languages that are not there, without which its averages are others; none in another world."""
+        known = self.task.languages.split()
+        there = {language for language in self.languages if language in known}
+        return [language for language in known if language not in there] if there - {"en"} else []
+
+    @cached_property
     def by_language(self) -> dict[str, float]:
         """The same number for each language."""
         return {
@@ -64,6 +71,17 @@ def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
         gold, predicted = task.read(labels / file, predictions / file)
         languages[language] = task.measure(gold, predicted, language)
     return TaskScores(task, languages)
+
+
+def incomplete(scored: TaskScores) -> str:
+    """A line on the languages that XTREME's averages have and these have not; empty where all are there."""
+    if not scored.lacking:
+        return ""
+    whole, named = len(scored.task.languages.split()), scored.lacking[:5]
+    more = f" and {len(scored.lacking) - 5} more" if scored.lacking[5:] else ""
+    return (
+        f"{scored.task.name}: no average of XTREME's, which has {whole} languages: {' '.join(named)}{more} are missing"
+    )
 
 
 def group_scores(scores: Mapping[str, float]) -> dict[str, float]:

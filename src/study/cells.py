@@ -53,6 +53,12 @@ class Cells:
         """The orders of one of the tasks alone."""
         return [name for name in self.names if name in self.tasks]
 
+    @property
+    def joint(self) -> str | None:
+        """The control that has all the tasks in one step."""
+        tasks = sorted("+".join(self.tasks).split("+"))
+        return next((name for name in self.names if "," not in name and sorted(name.split("+")) == tasks), None)
+
     def of_orders(self, target: str) -> pd.Series:
         """The scores of the orders proper that are there, by (order, seed)."""
         return among(self.scores[target], self.orders).dropna()

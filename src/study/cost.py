@@ -160,16 +160,16 @@ def tokens(stage: Stage, params: dict[str, Any]) -> float:
     else:
         mixture = params["mixtures"][params["chain"][stage.name]["mixture"]]
         blocks = [(mixture["data"][task], mixture["tasks"][task], mixture["training"]) for task in mixture["tasks"]]
-    return sum(_tokens(*block) for block in blocks)
+    return sum(_tokens(*block, joint=len(blocks) > 1) for block in blocks)
 
 
-def _tokens(data: dict[str, Any], task: dict[str, Any], training: dict[str, Any]) -> float:
+def _tokens(data: dict[str, Any], task: dict[str, Any], training: dict[str, Any], joint: bool = False) -> float:
     languages = len(data.get("languages", []))
     if task["kind"] in FROZEN:
         return 2 * languages * _size(data, "test") * 0.3 * task["max_length"] / 3
     length = FILLED[task["kind"]] * task["max_length"] * (len(task["labels"]) if task["kind"] == "choice" else 1)
     rows = _size(data, "train")
-    if training["sampler"] == "capped":
+    if training["sampler"] == "capped" and joint:
         rows = min(rows, training["cap"])
     predicted = training["evaluations"] * _size(data, "validation") + languages * _size(data, "test")
     return length * (rows * training["epochs"] + predicted / 3)
@@ -226,15 +226,19 @@ def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
     return weights.stat().st_size if read_yaml(params.read_text(encoding="utf-8"))["encoder"] == encoder else 0
 
 
-def dearest_first(groups: list[Group], cost: Cost) -> list[Group]:
-    """The groups so that those which take longest start first, and none is left over at the end."""
-    return sorted(groups, key=lambda group: -cost.of_group(group))
+def in_turn(groups: list[Group], cost: Cost) -> list[Group]:
+    """The groups seed by seed, so that a sweep under way has whole seeds and not some of the orders in each of them.
+
+    Of a seed those which take longest start first, so that none is left over at the end.
+    """
+    seeds = list(dict.fromkeys(seed for seed, _ in groups))
+    return sorted(groups, key=lambda group: (seeds.index(group[0]), -cost.of_group(group)))
 
 
 def on_the_clock(sweep: Sweep, cost: Cost, jobs: int) -> float:
     """Seconds that the sweep takes with so many jobs: what is shared, as by one job, then groups as jobs get free."""
     free = [cost.shared] * jobs
-    for group in dearest_first(sweep.groups, cost):
+    for group in in_turn(sweep.groups, cost):
         heapq.heappush(free, heapq.heappop(free) + cost.of_group(group))
     return max(free)
 

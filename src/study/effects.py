@@ -166,13 +166,14 @@ def concordance(means: pd.DataFrame) -> dict[str, Any]:
 
 
 def best(cells: Cells, target: str, noise: float, draws: int, rng: np.random.Generator) -> dict[str, Any]:
-    """The order that English validation chooses, its test score, and its gain over none and over the best single task.
+    """The order that English validation chooses, its test score, and its gains: over none, the best single task, and
+    all tasks in one step.
 
-    Both are chosen by the mean over seeds of the target's own validation or, without one, of that of all the tuned
-    targets (`chosen_on`); gains are paired by seed. Validation and test are of the same runs, so that the luck of runs
-    counts for the chosen order: `held_out_seed` chooses on the other seeds, for each seed, and is free of it. `range`
-    is the best less the worst order on the test itself, which is more than zero by selection alone: `by_chance` is
-    expected of as many equal orders.
+    Order and single task are chosen by the mean over seeds of the target's own validation or, without one, of that of
+    all the tuned targets (`chosen_on`); gains are paired by seed. Validation and test are of the same runs, so that the
+    luck of runs counts for the chosen order: `held_out_seed` chooses on the other seeds, for each seed, and is free of
+    it. `range` is the best less the worst order on the test itself, which is more than zero by selection alone:
+    `by_chance` is expected of as many equal orders.
     """
     own = [target] if target in cells.validation else list(cells.validation)
     criterion = cells.validation[own].mean(axis=1, skipna=False)
@@ -187,6 +188,7 @@ def best(cells: Cells, target: str, noise: float, draws: int, rng: np.random.Gen
         "gain_over_baseline": t_interval(gain(test, order, "")),
         "single": single,
         "gain_over_single": t_interval(gain(test, order, single)),
+        "gain_over_joint": t_interval(gain(test, order, cells.joint)),
         "held_out_seed": held_out(cells, criterion, test),
         "range": test_range(cells.of_orders(target), noise, draws, rng),
     }

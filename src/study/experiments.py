@@ -13,12 +13,14 @@ from ruamel.yaml import YAML
 from study.trie import Order
 
 NOW = "workspace"
-# What makes a score: the code of the stages, all else of src/ plans, compares and draws.
+# What makes a score: the code of the stages and their libraries; all else of src/ plans, compares and draws.
 SCRIPTS = ["world", "encoder", "data", "encode", "xtreme", "encode_xtreme", "intermediate", "probe", "target", "score"]
 FOLDERS = ["common", "encoders", "encoding", "kinds", "modeling", "scoring", "sources", "training"]
-CODE = ("dvc.yaml", *(f"src/{name}.py" for name in SCRIPTS), *(f"src/{name}" for name in FOLDERS))
+CODE = ("dvc.yaml", "requirements.lock", *(f"src/{name}.py" for name in SCRIPTS), *(f"src/{name}" for name in FOLDERS))
 FILES = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
+PLACE = Path(".dvc/tmp/sweep")
+WANTED = "wanted.json"  # there: the commit and the names of the experiments of the last sweep
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,16 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
         if all(text is not None for text in texts):
             found.append(Experiment(name, commit, baseline, *_parsed(texts)))
     return found
+
+
+def unfinished(experiments: Iterable[Experiment], root: Path = Path()) -> dict[str, int] | None:
+    """How many of the last sweep's experiments there are; None where it was none of these, or all of them are."""
+    path = root / PLACE / WANTED
+    if not path.is_file():
+        return None
+    sweep = json.loads(path.read_text(encoding="utf-8"))
+    finished = {one.name for one in experiments if one.baseline == sweep["commit"]} & set(sweep["names"])
+    return {"finished": len(finished), "of": len(sweep["names"])} if 0 < len(finished) < len(sweep["names"]) else None
 
 
 def code_of(commit: str, root: Path = Path()) -> str:

@@ -1,8 +1,8 @@
 """From experiments to the tables that statistics read: which compare orders, and what each one scored and kept."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
@@ -12,49 +12,102 @@ from scoring.retention import main_score, retention_matrix, retention_measures
 from study.experiments import Experiment
 from study.trie import Order
 
+ABSENT = "(not set)"
 TOLD = ("notes", "leaked_by")  # facts of a task that are told and change nothing
-# What is the same wherever only the order or the seed differs.
-SETTINGS = ("source", "checkpoints", "world", "encoder", "sample", "training", "kinds", "tasks", "xtreme")
+MADE_OF = ("source", "checkpoints", "world", "encoder", "mixtures", "benchmark")
+SET = ("source", "checkpoints", "world", "encoder", "sample", "training", "kinds", "tasks", "xtreme")
 MEASURES = ("average_accuracy", "backward_transfer", "forgetting", "forward_transfer")
 
 
-def settings(params: dict[str, Any]) -> dict[str, Any]:
-    """What an experiment's scores depend on besides order and seed, by dotted name; not what it does not use."""
-    used = {
-        "tasks": set(re.findall(r"\w+", str(["null" if step is None else step for step in params["order"]]))),
-        "xtreme": {"bucc2018" if target == "bucc" else target for target in params["targets"]},
-    }
-    found = {}
-    for group in SETTINGS:
-        for name, value in flat(params.get(group), group):
-            _, task, fact = [*name.split("."), "", ""][:3]
-            if group not in used or (task in used[group] and fact not in TOLD):
-                found[name] = value
+@dataclass
+class Group:
+    """Experiments that differ in order and seed alone."""
+
+    made_of: dict[str, Any]
+    """What their scores are made of, every mixture and target whole."""
+    set: dict[str, Any]
+    """What was set in conf/ or by -S for that, by dotted name."""
+    members: list[Experiment] = field(default_factory=list)
+
+    def differences(self, other: "Group") -> list[str]:
+        """Settings in which another group differs from this one, with its values; of what both use."""
+        for mine, others in ((self.set, other.set), (flat(self.made_of), flat(other.made_of))):
+            both = set(map(_block, mine)) & set(map(_block, others))
+            names = [name for name in dict.fromkeys([*others, *mine]) if _block(name) in both]
+            if found := [n for n in names if mine.get(n, ABSENT) != others.get(n, ABSENT)]:
+                return [f"{name}={others.get(name, ABSENT)}" for name in found]
+        return []
+
+
+def alike(experiments: Iterable[Experiment]) -> list[Group]:
+    """Experiments that differ in order and seed alone, group by group.
+
+    One that uses nothing in which groups differ, as the baseline where a task was changed, belongs to each of them.
+    """
+    groups: list[Group] = []
+    given = [(experiment, made_of(experiment.params)) for experiment in experiments]
+    for experiment, mine in given:
+        group = next((group for group in groups if _fits(group, mine)), None)
+        if group is None:
+            groups.append(group := Group({}, {}))
+        group.made_of |= mine
+        group.set |= {name: value for name, value in used(experiment.params).items() if name not in group.set}
+    for experiment, mine in given:
+        for group in groups:
+            if _fits(group, mine):
+                group.made_of |= mine
+                group.members.append(experiment)
+    return groups
+
+
+def _fits(group: Group, mine: dict[str, Any]) -> bool:
+    return all(group.made_of.get(name, value) == value for name, value in mine.items())
+
+
+def made_of(params: dict[str, Any]) -> dict[str, Any]:
+    """What an experiment's scores depend on besides order and seed; each mixture and target is one value."""
+    found: dict[str, Any] = {}
+    for group in MADE_OF:
+        value = params.get(group)
+        if group in ("mixtures", "benchmark"):
+            found |= {f"{group}.{name}": _without_told(block) for name, block in (value or {}).items()}
+        else:
+            found[group] = value
     return found
 
 
-def flat(value: Any, name: str) -> Iterable[tuple[str, Any]]:
+def used(params: dict[str, Any]) -> dict[str, Any]:
+    """What is set in conf/ and by -S, by dotted name; of tasks and targets those that the experiment uses."""
+    steps = ["null" if step is None else step for step in params["order"]]
+    names = {
+        "tasks": {task for step in steps for task in step.split("+")},
+        "xtreme": {"bucc2018" if target == "bucc" else target for target in params["targets"]},
+    }
+    told = {group: params[group] for group in SET if group in params}
+    for group, wanted in names.items():
+        told[group] = {name: _without_told(record) for name, record in params[group].items() if name in wanted}
+    return flat(told)
+
+
+def _without_told(block: Any) -> Any:
+    if not isinstance(block, dict):
+        return block
+    return {name: _without_told(value) for name, value in block.items() if name not in TOLD}
+
+
+def _block(name: str) -> str:
+    """What is compared only where both have it: a task, a target, a mixture."""
+    group, *rest = name.split(".")
+    return ".".join([group, *rest[:1]]) if group in ("tasks", "xtreme", "mixtures", "benchmark") else group
+
+
+def flat(value: dict[str, Any], above: str = "") -> dict[str, Any]:
     """The leaves of nested mappings under dotted names; a list is one."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield from flat(below, f"{name}.{key}")
-    else:
-        yield name, value
-
-
-def alike(experiments: Iterable[Experiment]) -> list[tuple[dict[str, Any], list[Experiment]]]:
-    """Experiments that differ in order and seed alone, group by group, with the settings that each group has."""
-    groups: list[tuple[dict[str, Any], list[Experiment]]] = []
-    for experiment in experiments:
-        mine = settings(experiment.params)
-        for known, members in groups:
-            if all(known.get(name, value) == value for name, value in mine.items()):
-                known |= mine
-                members.append(experiment)
-                break
-        else:
-            groups.append((mine, [experiment]))
-    return groups
+    found: dict[str, Any] = {}
+    for key, below in value.items():
+        name = f"{above}{key}"
+        found |= flat(below, f"{name}.") if isinstance(below, dict) else {name: below}
+    return found
 
 
 def permuted(experiments: Iterable[Experiment]) -> list[str]:
@@ -87,9 +140,18 @@ def tables(experiments: Sequence[Experiment]) -> tuple[pd.DataFrame, pd.DataFram
     )
 
 
-def kinds(experiment: Experiment) -> dict[str, str]:
-    """The kind of every task and target."""
-    return {name: record["kind"] for group in ("tasks", "xtreme") for name, record in experiment.params[group].items()}
+def kinds(experiments: Sequence[Experiment]) -> dict[str, str]:
+    """The kind of every target, task and step; a joint step is of its tasks' own, or `joint`, as no target is."""
+    found = {
+        name: record["kind"]
+        for experiment in experiments
+        for group in ("tasks", "xtreme")
+        for name, record in experiment.params[group].items()
+    }
+    for step in dict.fromkeys(step for experiment in experiments for step in experiment.order):
+        of_tasks = {found[task] for task in step.split("+")}
+        found[step] = of_tasks.pop() if len(of_tasks) == 1 else "joint"
+    return found
 
 
 def by_language(experiments: Sequence[Experiment]) -> dict[str, dict[str, dict[str, float]]]:

@@ -1,37 +1,23 @@
-"""What to know of the data that experiments were run on, from the SOURCE.json beside the rows of every task."""
+"""What to know of the data that experiments were run on, from what its stages wrote to data/sources."""
 
 import json
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from common.errors import InputError
 
-
-def notes(sources: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
+def notes(sources: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """The lines on each task's data, told once for all tasks of which they are the same: `names` and `lines`.
 
-    `sources` are names of tasks with their SOURCE.json. Raises InputError where one of them is not there.
+    sources: by task or target what the data stage wrote of it to data/sources.
     """
     told: dict[tuple[str, ...], list[str]] = {}
-    for name, path in sources:
-        told.setdefault(tuple(about(path)), []).append(name)
-    return [
-        {"names": list(dict.fromkeys(names)), "lines": [line.removeprefix("- ") for line in lines]}
-        for lines, names in told.items()
-    ]
+    for name, source in sources.items():
+        told.setdefault(tuple(about(source)), []).append(name)
+    return [{"names": names, "lines": [line.removeprefix("- ") for line in lines]} for lines, names in told.items()]
 
 
-def read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is not there; `dvc repro` makes it, `make fetch` gets it") from None
-
-
-def about(path: Path) -> list[str]:
-    """What a task's SOURCE.json says: where its rows are from, how many were left out or mended, what to know."""
-    source = read(path)
+def about(source: dict[str, Any]) -> list[str]:
+    """What is known of a task's data: where its rows are from, how many were left out or mended, what to know."""
     places = list(origins(source))
     lines = [f"- {note}" for note in source.get("notes", [])]
     named = dict.fromkeys(
@@ -56,7 +42,7 @@ def about(path: Path) -> list[str]:
 
 
 def origins(source: Any) -> Iterator[dict[str, Any]]:
-    """Every place that rows were read from, however deep it stands in a SOURCE.json."""
+    """Every place that rows were read from, however deep it stands."""
     if isinstance(source, dict):
         if "rows_read" in source or "rows_used" in source:
             yield {key: value for key, value in source.items() if key != "parts"}

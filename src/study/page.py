@@ -181,7 +181,7 @@ def chance(study: Mapping[str, Any]) -> str:
     clear = sum(map(beyond_zero, found))
     return (
         f"Of {len(found)} intervals {clear} do not hold zero; where order does nothing, about {len(found) / 20:.0f} "
-        "would not, by chance."
+        "would not, by chance. They depend on one another: the count is no test."
     )
 
 

@@ -28,16 +28,15 @@ from tqdm import tqdm
 
 from common.errors import InputError
 from common.own import FOLDER
-from common.stage import STATES, STATES_VARIABLE
+from common.stage import STATES, STATES_VARIABLE, write_json
 from common.times import FILE, VARIABLE
 from planning.order import keys
-from study.cost import Cost, Stage, dearest_first, sharing
-from study.experiments import git, read_experiments
+from study.cost import Cost, Stage, in_turn, sharing
+from study.experiments import PLACE, WANTED, git, read_experiments
 from study.plan import Group, Sweep
 from study.trie import Order
 from warm.run import warm
 
-PLACE = Path(".dvc/tmp/sweep")
 SOURCE = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
@@ -130,9 +129,12 @@ class Runner:
         before = done_before(self.sweep)
         self.outcome.done = len(before)
         groups = [(seed, [one for one in orders if (one, seed) not in before]) for seed, orders in self.sweep.groups]
-        groups = dearest_first([group for group in groups if group[1]], self.cost)
+        groups = in_turn([group for group in groups if group[1]], self.cost)
         if not groups:
             return self.outcome
+        names = [self.sweep.name(order, seed) for seed, orders in self.sweep.groups for order in orders]
+        commit = git("rev-parse", "HEAD", root=self.sweep.root).strip()
+        write_json({"commit": commit, "names": names}, self.place / WANTED)
         total, seconds = sum(len(orders) for _, orders in groups), self.cost.total()
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
@@ -259,16 +261,17 @@ class Runner:
             self.bar.set_postfix_str(f"{self.outcome.steps}{failed}")
 
     def _environment(self, clone: Path) -> dict[str, str]:
-        """One GPU a job where CUDA_VISIBLE_DEVICES names several; no more threads than there are cores."""
+        """An equal share of the GPUs that CUDA_VISIBLE_DEVICES names, and of the cores."""
         told = dict(os.environ) | self.variables
         told |= {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
         told[STATES_VARIABLE] = str((self.sweep.root / STATES).resolve())
         told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told.get('PATH', '')}"
-        devices = told.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        if len(devices) >= self.jobs > 1:
-            told["CUDA_VISIBLE_DEVICES"] = devices[int(clone.name)]
+        devices = [name for name in told.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        if self.jobs > 1 and devices:
+            share, number = max(1, len(devices) // self.jobs), int(clone.name)
+            told["CUDA_VISIBLE_DEVICES"] = ",".join(devices[number * share % len(devices) :][:share])
         if self.jobs > 1:
-            told.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
+            told.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // self.jobs)))
         return told
 
     def _fetch(self, name: str, clone: Path) -> None:

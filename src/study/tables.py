@@ -280,6 +280,7 @@ def best(study: Mapping[str, Any], names: Names) -> Table:
                     estimate(entry["gain_over_baseline"]),
                     estimate(entry["gain_over_single"]) if entry["single"] else Cell("–"),
                     word(names.order([entry["single"]]) if entry["single"] else "–"),
+                    estimate(entry["gain_over_joint"]),
                     Cell(signed(held["gain_over_baseline"]["mean"])),
                     Cell(signed(held["gain_over_single"]["mean"])),
                     Cell(number(span["difference"], 2), over_seeds(study, f"chance {number(span['by_chance'], 2)}")),
@@ -288,12 +289,12 @@ def best(study: Mapping[str, Any], names: Names) -> Table:
         )
         flat = {"target": target, "order": ",".join(chosen), "single": entry["single"]}
         flat |= {"chosen_on": ",".join(entry["chosen_on"]), "validation": entry["validation"]}
-        for name in ("test", "gain_over_baseline", "gain_over_single"):
+        for name in ("test", "gain_over_baseline", "gain_over_single", "gain_over_joint"):
             flat |= {f"{name}_{key}": value for key, value in entry[name].items()}
         flat |= {f"held_out_{name}": value["mean"] for name, value in held.items()}
         flat |= {"range": span["difference"], "range_by_chance": span["by_chance"]}
         records.append(flat)
-    head = ["target", "order", "test", "gain over none", "gain over single task", "single task"]
+    head = ["target", "order", "test", "gain over none", "gain over single task", "single task", "gain over one step"]
     head = [*head, "over none, other seeds", "over single, other seeds", "best − worst on the test"]
     found = Table("best", "", head, [("", rows)], records).trimmed()
     gained = any(name.startswith("gain") for name in found.head)

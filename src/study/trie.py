@@ -43,6 +43,14 @@ def symmetries(orders: Iterable[Order]) -> int:
     return _symmetries(_trie(orders))[0]
 
 
+def distinct(orders: Iterable[Order], seeds: int) -> int:
+    """How many permutations of so many seeds' runs a test can tell apart: its p is 1 over that at the least.
+
+    Exchanging the same branches in all seeds renames the orders, so that those of one seed do not count.
+    """
+    return symmetries(orders) ** (seeds - 1)
+
+
 def draw(orders: Iterable[Order], lines: int = 60) -> str:
     """The trie as text, orders marked by a dot, steps without a fork on one line; below it what sharing saves.
 

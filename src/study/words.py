@@ -6,13 +6,14 @@ from typing import Any
 from study.anova import LEVEL
 from study.looks import Names, between, beyond_zero, count, half_width, listed, number, p_value, percent, signed
 from study.tables import BEST, columns, ranked
+from study.trie import distinct
 
 
 def answer(study: Mapping[str, Any], names: Names) -> tuple[str, list[str]]:
     """The answer in one sentence, and the paragraphs that bear it out."""
-    untested = study["variance"]["targets"][columns(study)[0]]["p"] is None
-    why = lacking(study) + "." if untested else ""
+    why = lacking(study)
     parts = [
+        so_far(study),
         why[:1].upper() + why[1:],
         verdict_by_target(study),
         strength(study),
@@ -24,18 +25,21 @@ def answer(study: Mapping[str, Any], names: Names) -> tuple[str, list[str]]:
 
 
 def headline(study: Mapping[str, Any]) -> str:
+    """One test answers, that over all targets: one that asked each target as well would err more often than it says.
+
+    Where it cannot be made, the targets answer, corrected for their number.
+    """
     whole, targets = columns(study)[0], study["design"]["targets"]
     p = study["variance"]["targets"][whole]["p"]
     over = f"over all {len(targets)} targets" if len(targets) > 1 else f"for {whole}"
-    found = [f"{name}" for name in targets if significant(study, name)]
-    if p is None and not found:
+    found = [name for name in targets if significant(study, name)]
+    if (p is None and not found) or too_few(study):
         return "Whether order matters, these experiments cannot say yet."
-    if p is not None and p <= LEVEL:
+    if p is None:
+        return f"Order matters for {listed(found)}; {over} that is not tested: no seed has every target."
+    if p <= LEVEL:
         return f"Order matters {over} (p\u00a0{p_value(p)})."
-    shown = f"p\u00a0{p_value(p)}" if p is not None else "not tested: no seed has every target"
-    if found:
-        return f"Order matters for {listed(found)}; {over} that is not shown ({shown})."
-    return f"No effect of order is shown {over} ({shown})."
+    return f"No effect of order is shown {over} (p\u00a0{p_value(p)})."
 
 
 def significant(study: Mapping[str, Any], target: str) -> bool:
@@ -43,9 +47,36 @@ def significant(study: Mapping[str, Any], target: str) -> bool:
     return p is not None and p <= LEVEL
 
 
+def so_far(study: Mapping[str, Any]) -> str:
+    """That a sweep is under way, which runs seed by seed."""
+    sweep = study.get("unfinished")
+    if not sweep:
+        return ""
+    return (
+        f"{sweep['finished']} of {sweep['of']} experiments of the sweep have finished: what is to come may turn round "
+        "whatever is said here."
+    )
+
+
+def too_few(study: Mapping[str, Any]) -> bool:
+    """Whether no p of so few orders and seeds could be small enough to show anything."""
+    return permutations(study["design"]) * LEVEL < 1
+
+
+def permutations(design: Mapping[str, Any]) -> int:
+    return distinct(map(tuple, design["orders"]), len(design["seeds"]))
+
+
 def lacking(study: Mapping[str, Any]) -> str:
-    """Why nothing can be tested, and what to run."""
+    """Why nothing can be tested, and what to run; empty where it can be."""
     design = study["design"]
+    if study["variance"]["targets"][columns(study)[0]]["p"] is not None:
+        if not too_few(study):
+            return ""
+        return (
+            f"{count(len(design['orders']), 'order')} with {count(len(design['seeds']), 'seed')} cannot show that the "
+            f"order matters: p is 1/{permutations(design)} at the least."
+        )
     orders, seeds = len(design["orders"]), len(design["seeds"])
     reasons = []
     if orders < 2:
@@ -57,7 +88,7 @@ def lacking(study: Mapping[str, Any]) -> str:
             f"there {be(seeds)} {count(seeds, 'seed')}, and without repeats the luck of a run cannot be told from the "
             "order: run the same orders with two more seeds or so"
         )
-    return "; ".join(reasons) or "too many scores are missing, or they do not differ"
+    return ("; ".join(reasons) or "too many scores are missing, or they do not differ") + "."
 
 
 def be(value: int) -> str:
@@ -96,7 +127,12 @@ def strength(study: Mapping[str, Any]) -> str:
         f"seeds and {percent(share['run'])} between runs that neither explains"
     )
     spread = max(parts["order"], 0.0) ** 0.5
-    return f"{text}; orders differ by a standard deviation of about {number(spread, 2)} points."
+    text += f"; orders differ by a standard deviation of about {number(spread, 2)} points"
+    if entry["p"] is not None and entry["p"] > LEVEL:
+        text += (
+            ", which the luck of runs alone may give: estimates below zero count as zero, so that shares lean upward"
+        )
+    return f"{text}."
 
 
 def best(study: Mapping[str, Any], names: Names) -> str:
@@ -116,14 +152,11 @@ def best(study: Mapping[str, Any], names: Names) -> str:
     single = entry["single"]
     others = [("gain_over_baseline", "no intermediate training")]
     others += [("gain_over_single", f"the best single task ({names.order([single])})")] if single else []
+    others += [("gain_over_joint", "all of them in one step")]
     gains = [
         gain(entry[key], over, len(study["design"]["seeds"])) for key, over in others if entry[key]["mean"] is not None
     ]
-    text = (
-        f"{text}: {'; '.join(gains)}."
-        if gains
-        else f"{text}. Neither baseline nor single task was run to compare it with."
-    )
+    text = f"{text}: {'; '.join(gains)}." if gains else f"{text}. No control was run to compare it with."
     held = entry["held_out_seed"]["gain_over_baseline"]
     if held["mean"] is not None:
         text += (
@@ -145,7 +178,7 @@ def power(study: Mapping[str, Any]) -> str:
     if entry["difference"] is None:
         return ""
     return (
-        f"With {count(entry['seeds'], 'seed')}, a comparison of two orders shows a true difference of "
+        f"With {count(entry['seeds'], 'seed')}, a paired t test of two orders shows a true difference of "
         f"{number(entry['difference'], 2)} points four times in five; smaller ones are likely to be missed. "
         f"Half a point would take {entry['seeds_for_half_a_point']} seeds."
     )
@@ -158,7 +191,7 @@ def holes(study: Mapping[str, Any]) -> str:
     if lost := cells["expected"] - cells["present"]:
         parts.append(
             f"{lost} of {cells['expected']} scores (one an order, seed and target) {be(lost)} missing: comparisons of "
-            "orders are of the seeds that have a score of each, means in the table of scores of all that are there."
+            "orders are of the seeds that have a score of each, means in tables and figures of all that are there."
         )
     if others := study.get("left_out"):
         seeds = [str(seed) for seed in sorted({run["seed"] for run in others})]
@@ -170,6 +203,8 @@ def holes(study: Mapping[str, Any]) -> str:
         names = [run["name"] for run in earlier]
         told = listed(names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"])
         parts.append(f"Of runs of the same order and seed the last one counts; {told} {be(len(names))} left out.")
+    if apart := study.get("apart"):
+        parts.append(f"{count(apart, 'experiment')} with other settings {be(apart)} not looked at here.")
     if versions := study.get("versions"):
         told = listed([f"{version['experiments']} of {version['commit'][:7]}" for version in versions])
         parts.append(

@@ -15,7 +15,6 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from common.errors import InputError
 from training.encoded import Encoded, token_batches
-from training.memory import fitting
 from training.model import predicting
 
 POOLINGS = ("mean", "first")
@@ -56,11 +55,7 @@ class Embedder:
         """
         vectors = torch.empty(len(layers), 0, encoder.config.hidden_size)
         batches = token_batches(encoded.lengths, tokens, level=True)
-        with (
-            no_further_than(encoder, max(layers)),
-            predicting(accelerator, encoder) as forward,
-            fitting("prediction_tokens", tokens),
-        ):
+        with no_further_than(encoder, max(layers)), predicting(accelerator, encoder) as forward:
             for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
                 batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
                 inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}

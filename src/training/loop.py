@@ -84,10 +84,16 @@ def seed_of(seed: int, name: str, attempt: int = 0) -> int:
 @contextlib.contextmanager
 def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -> Iterator[Accelerator]:
     """An Accelerator for these settings, its process group ended with the block; `live` writes what is logged."""
-    if PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu":  # as Accelerator would
+    on_cpu = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu"  # as Accelerator would
+    if on_cpu:
         tune_processor()
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    if settings.mixed_precision == "bf16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise InputError(
+            f"params.yaml: {settings.where}.mixed_precision is bf16, which this processor has not: it would take many "
+            "times as long; -S training.mixed_precision=no"
+        )
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
@@ -149,9 +155,12 @@ def make_optimizer(
 
 
 def plan_steps(data: Mapping[str, Data], settings: Settings, generator: np.random.Generator) -> list[str]:
-    """The task of every optimizer step, shuffled: as many steps as there are batches in all epochs, shared out so."""
+    """The task of every optimizer step, shuffled: as many steps as there are batches in all epochs, shared out so.
+
+    A task that is trained alone has all its rows, whatever the sampler.
+    """
     rows = {task: len(d.train) for task, d in data.items()}
-    if settings.sampler == "capped":
+    if settings.sampler == "capped" and len(rows) > 1:
         rows = {task: min(count, settings.cap) for task, count in rows.items()}
     counts = {task: math.ceil(count * settings.epochs / settings.batch_size) for task, count in rows.items()}
     if settings.sampler in ("temperature", "uniform"):
@@ -197,7 +206,7 @@ def train(
     texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
     # FSDP shares out the whole embedding with the other weights.
     rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
-    with rows_alone as touched, fitting("micro_batch_tokens", settings.micro_batch_tokens), resume or nullcontext():
+    with rows_alone as touched, fitting("micro_batch_tokens", settings), resume or nullcontext():
         model = MultiTaskModel(encoder, heads)
         optimizer, scheduler = make_optimizer(model, settings, len(plan))
         wrapped, optimizer = accelerator.prepare(model, optimizer)
@@ -216,6 +225,11 @@ def train(
             return loss.detach()
 
         recorded = settings.cuda_graphs and recordable(accelerator, settings)
+        if settings.cuda_graphs and not recorded and accelerator.device.type == "cuda":
+            accelerator.print(
+                f"{name}: with several processes or gradient checkpointing no passes are recorded as CUDA graphs; one "
+                "GPU without it may be faster"
+            )
         run = Recorded(model.parameters(), one_pass) if recorded else one_pass
         # Of the tokens that a batch is padded to, so that shapes come again; batches with picked tokens have no graph.
         multiples = {task: WIDTH if recorded and "picked" not in d.train.columns else 1 for task, d in data.items()}
@@ -351,13 +365,20 @@ class Best:
             self.kept = scores, flags
         elif value > self.value:
             self.value, self.kept = value, (scores, flags)
-            self.weights = {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+            self.weights = {name: own(weight).detach().cpu().clone() for name, weight in model.state_dict().items()}
 
     def restore(self, model: nn.Module) -> tuple[Scores, Flags]:
         """Put the best weights into the model, where those are to be kept; the scores and flags of what is in it."""
         if self.wanted:
-            model.load_state_dict(self.weights)
+            with torch.no_grad():
+                for name, weight in model.state_dict().items():
+                    own(weight).copy_(self.weights[name])
         return self.kept
+
+
+def own(weight: Any) -> torch.Tensor:
+    """What of a weight lies in this process: a part where it is shared out (FSDP), else all of it."""
+    return weight.to_local() if hasattr(weight, "to_local") else weight
 
 
 @dataclass
@@ -373,14 +394,19 @@ class State:
     def save(self, resume: Resume, step: int, seen: int) -> None:
         facts = {"step": step, "seen": seen, "scheduler": self.scheduler.state_dict()}
         facts |= {"value": self.best.value, "kept": self.best.kept}
-        resume.save(self.accelerator, facts, {"running": self.running.cpu()}, self.best.weights)
+        mine, best = {"running": self.running.cpu()}, {f"best.{name}": w for name, w in self.best.weights.items()}
+        parted = self.accelerator.is_fsdp2
+        resume.save(self.accelerator, facts, mine | best if parted else mine, {} if parted else best)
 
     def load(self, resume: Resume) -> tuple[int, int]:
         """The steps that were done, and the tokens that were seen in them."""
-        facts, own, self.best.weights = resume.load(self.accelerator)
+        facts, mine, shared = resume.load(self.accelerator)
+        self.best.weights = {
+            name.removeprefix("best."): weight for name, weight in (mine | shared).items() if name.startswith("best.")
+        }
         self.scheduler.load_state_dict(facts["scheduler"])
         self.best.value, self.best.kept = facts["value"], tuple(facts["kept"])
-        self.running.copy_(own["running"])
+        self.running.copy_(mine["running"])
         return facts["step"], facts["seen"]
 
 
@@ -425,7 +451,7 @@ def logits_of(
     lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens, level=True)
     batches += batches[-1:] * (-len(batches) % accelerator.num_processes)  # as many passes of every process (FSDP)
-    with predicting(accelerator, model) as forward, fitting("prediction_tokens", settings.prediction_tokens):
+    with predicting(accelerator, model) as forward, fitting("prediction_tokens", settings):
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
             logits = forward(task, batch["input_ids"], batch["attention_mask"])

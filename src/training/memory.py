@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from accelerate.utils.memory import should_reduce_batch_size
 
 from common.errors import InputError
+from training.settings import Settings
 
 SAID = (
     "could not create a ",  # primitive, or memory object, in oneDNN's words
@@ -14,8 +15,8 @@ SAID = (
 
 
 @contextmanager
-def fitting(name: str, value: int) -> Iterator[None]:
-    """Where memory runs out in the block, an InputError names the setting training.<name> that halves its batches."""
+def fitting(name: str, settings: Settings) -> Iterator[None]:
+    """Where memory runs out in the block, an InputError says how to halve its batches, whose size the setting is."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -23,10 +24,13 @@ def fitting(name: str, value: int) -> Iterator[None]:
             isinstance(error, MemoryError) or should_reduce_batch_size(error) or any(w in str(error) for w in SAID)
         ):
             raise
-        more = ""
+        value, more = getattr(settings, name), ""
         if name == "micro_batch_tokens":
-            more = ", then -S training.cuda_graphs=false on a GPU, then -S training.gradient_checkpointing=true"
+            graphs, checkpointing = map(settings.override, ("cuda_graphs", "gradient_checkpointing"))
+            more = f", then -S {graphs}=false on a GPU, then -S {checkpointing}=true"
+        alone = settings.override(name) != f"training.{name}"
         raise InputError(
-            f"out of memory ({' '.join(str(error).split())[:200]}); training.{name} is {value}: "
-            f"half of it, -S training.{name}={max(1, value // 2)}, takes half the memory for batches{more}"
+            f"out of memory ({' '.join(str(error).split())[:200]}); {settings.where}.{name} is {value}: "
+            f"half of it, -S {settings.override(name)}={max(1, value // 2)}, takes half the memory for batches{more}"
+            + ("" if alone else "; every other step and target is then trained anew")
         ) from None

@@ -36,7 +36,7 @@ class Settings:
     mixed_precision: Precision
     """Autocast of forward passes; weights stay float32."""
     gradient_checkpointing: bool
-    """Compute each layer's activations anew in the backward pass: less memory, a third more time."""
+    """Compute each layer's activations anew in the backward pass: less memory, more time, no CUDA graphs."""
     cuda_graphs: bool
     """On one GPU, record the passes of shapes of batch that come again, and play them back: short batches train several
     times as fast. Their activations keep memory of their own. Not with gradient checkpointing."""
@@ -57,15 +57,22 @@ class Settings:
     """Rows of a task that count, and are passed, in an epoch with sampler: capped. X-STILTs': 2^17."""
     temperature: float
     """1 is proportional, infinity would be uniform."""
+    where: str = "training"
+    """The block of params.yaml that it was read from."""
+
+    @classmethod
+    def keys(cls) -> dict[str, Any]:
+        """The keys of a block, with the types of their values."""
+        return {field.name: field.type for field in fields(cls) if field.name != "where"}
 
     @classmethod
     def read(cls, block: dict[str, Any], where: str = "training") -> "Settings":
         """From the block `where` of params.yaml; a key that is missing or unknown, or a bad value, is an InputError."""
-        names = {field.name for field in fields(cls)}
-        if odd := sorted(names ^ block.keys()):
+        known = cls.keys()
+        if odd := sorted(known.keys() ^ block.keys()):
             raise InputError(f"params.yaml: {where} has missing or unknown keys: {', '.join(odd)}")
-        for field in fields(cls):
-            value = block[field.name]
+        for key, kind in known.items():
+            value = block[key]
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
             count = number and isinstance(value, int)
             rules: dict[Any, tuple[bool, str]] = {
@@ -75,10 +82,10 @@ class Settings:
                 float | None: (number or value is None, "null or a number below 2^31"),
                 bool: (isinstance(value, bool), "true or false"),
             }
-            holds, rule = rules.get(field.type, (True, ""))
+            holds, rule = rules.get(kind, (True, ""))
             if not holds:
-                raise InputError(f"params.yaml: {where}.{field.name} is {value!r:.80}; it must be {rule}")
-        settings = cls(**block)
+                raise InputError(f"params.yaml: {where}.{key} is {value!r:.80}; it must be {rule}")
+        settings = cls(**block, where=where)
         for name, holds, rule in (
             ("epochs", settings.epochs > 0, "above 0"),
             ("batch_size", settings.batch_size >= 1, "1 or more"),
@@ -106,3 +113,16 @@ class Settings:
             if not holds:
                 raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r:.80}; it must be {rule}")
         return settings
+
+    def override(self, name: str) -> str:
+        """What to write after -S to change a setting where it was read alone: all other trainings stay as they are.
+
+        Joint steps and probes have no block of their own in conf/; what is said there is said to every training.
+        """
+        group, _, rest = self.where.partition(".")
+        owner = rest.removesuffix(".training")
+        if group == "benchmark":
+            return f"++xtreme.{owner}.training.{name}"
+        if group == "mixtures" and "+" not in owner:
+            return f"++tasks.{owner}.training.{name}"
+        return f"training.{name}"

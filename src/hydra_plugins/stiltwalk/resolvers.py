@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from common.errors import InputError
-from common.own import FOLDER, own_file
+from common.own import FOLDER, own_digest, own_file
 from planning.credentials import check_credentials
 from planning.fields import check_fields
 from planning.order import (
@@ -60,8 +60,11 @@ def _targets(targets: Any, root: DictConfig) -> list[str]:
     return names
 
 
-def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
-    """What the data stage of a task reads: where its rows come from and how many to take."""
+def _data(name: str, record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
+    """What the data stage of a task reads: where its rows come from and how many to take.
+
+    Of a user's own files their digest, so that experiments on other rows are told apart by their parameters.
+    """
     facts: dict[str, Any] = {
         key: record[key] for key in ("kind", "labels", "languages", "shuffled", "parts") if key in record
     }
@@ -71,6 +74,8 @@ def _data(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
             english = [] if record["kind"] in FROZEN else ["en"]
             facts["languages"] = [*english, *root.world.languages]
         return facts
+    if facts["source"] == "own":
+        facts["digest"] = own_digest(name)
     return facts | {key: record[key] for key in ("notes", "train", "validation", "test") if key in record}
 
 
@@ -150,7 +155,7 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
             "code": f"src/sources/{sources.pop()}" if len(sources) == 1 else "src/sources",
             # A path named twice is one dependency to DVC: the script stands in where a user has no files of his own.
             "files": "src/data.py" if not files else files[0] if len(files) == 1 else "data/own",
-            "data": {task: _data(record, _root_) for task, record in records.items()},
+            "data": {task: _data(task, record, _root_) for task, record in records.items()},
             "training": _training(own, _root_),
             "tasks": {task: _encoding(record, _root_) for task, record in records.items()},
         }
@@ -169,7 +174,7 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
             # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
             "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
             + (".json" if record["kind"] in FROZEN else ""),
-            "data": _data(record, _root_),
+            "data": _data(target, record, _root_),
             "training": _training(record.get("training", {}), _root_),
             "task": _encoding(record, _root_),
         }
