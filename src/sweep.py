@@ -14,18 +14,17 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 from common.errors import InputError
 from common.stage import run
-from study.anova import LEVEL
+from study.anova import too_few
 from study.contrasts import determined
 from study.cost import Cost, on_the_clock, reckon, spoken
 from study.designs import CONTROLS, DESIGNS
 from study.plan import Sweep
 from study.runner import Runner, alone, done_before, refuse_uncommitted
-from study.trie import Order, distinct, draw
+from study.trie import Order, draw
 
 WANTED = ("baseline", "single", "joint", "null")
 TOLD = {
@@ -124,18 +123,8 @@ def told_apart(orders: list[Order], seeds: int) -> Iterator[str]:
             f"these orders determine the effects of being first and last for {found['positions']} of {tasks} tasks, "
             f"and of {found['pairs']} of {tasks * (tasks - 1)} ordered neighbours{apart}"
         )
-        yield from too_few(orders, seeds)
-
-
-def too_few(orders: list[Order], seeds: int) -> Iterator[str]:
-    """Where the permutation test of the order cannot show anything, and how many seeds would do."""
-    if len(orders) > 1 and distinct(orders, seeds) * LEVEL < 1:
-        # Of two orders or more at least 2 to the seeds: what lies below the deepest fork looks alike.
-        enough = next(n for n in count(2) if distinct(orders, n) * LEVEL >= 1)
-        yield (
-            f"{len(orders)} orders with {seeds} seed{'' if seeds == 1 else 's'} cannot show that the order matters: "
-            f"p is 1/{distinct(orders, seeds)} at the least; {enough} seeds can"
-        )
+        if few := too_few(orders, seeds):
+            yield few
 
 
 def parse() -> argparse.Namespace:

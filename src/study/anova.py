@@ -1,6 +1,7 @@
 """Runs by order and seed, in two ways: components of variance, and the permutation test of the order."""
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,22 @@ from scipy import stats
 from scipy.linalg import orth
 
 from study.cells import steps
+from study.trie import Order, distinct
 
 LEVEL = 0.05  # p at which a test is said to show something
 Keys = dict[tuple[int, tuple[str, ...]], np.ndarray]
+
+
+def too_few(orders: Sequence[Order], seeds: int) -> str:
+    """Why the permutation test can show nothing of so few, and how many seeds would do; empty where it can."""
+    if len(orders) < 2 or distinct(orders, seeds) * LEVEL >= 1:
+        return ""
+    # Of two orders or more at least 2 to the seeds: what lies below the deepest fork looks alike.
+    enough = next(n for n in count(2) if distinct(orders, n) * LEVEL >= 1)
+    return (
+        f"{len(orders)} orders with {seeds} seed{'' if seeds == 1 else 's'} cannot show that the order matters: "
+        f"p is 1/{distinct(orders, seeds)} at the least; {enough} seeds can"
+    )
 
 
 def indicators(index: pd.MultiIndex, level: str) -> np.ndarray:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from study.anova import LEVEL
+from study.anova import LEVEL, too_few
 from study.looks import Names, between, beyond_zero, count, half_width, listed, number, p_value, percent, signed
 from study.tables import BEST, columns, ranked
-from study.trie import distinct
 
 
 def answer(study: Mapping[str, Any], names: Names) -> tuple[str, list[str]]:
@@ -33,7 +32,7 @@ def headline(study: Mapping[str, Any]) -> str:
     p = study["variance"]["targets"][whole]["p"]
     over = f"over all {len(targets)} targets" if len(targets) > 1 else f"for {whole}"
     found = [name for name in targets if significant(study, name)]
-    if (p is None and not found) or too_few(study):
+    if (p is None and not found) or few(study):
         return "Whether order matters, these experiments cannot say yet."
     if p is None:
         return f"Order matters for {listed(found)}; {over} that is not tested: no seed has every target."
@@ -58,25 +57,17 @@ def so_far(study: Mapping[str, Any]) -> str:
     )
 
 
-def too_few(study: Mapping[str, Any]) -> bool:
-    """Whether no p of so few orders and seeds could be small enough to show anything."""
-    return permutations(study["design"]) * LEVEL < 1
-
-
-def permutations(design: Mapping[str, Any]) -> int:
-    return distinct(map(tuple, design["orders"]), len(design["seeds"]))
+def few(study: Mapping[str, Any]) -> str:
+    """Why no p could be small enough to show anything; empty where it could."""
+    design = study["design"]
+    return too_few([tuple(order) for order in design["orders"]], len(design["seeds"]))
 
 
 def lacking(study: Mapping[str, Any]) -> str:
     """Why nothing can be tested, and what to run; empty where it can be."""
     design = study["design"]
     if study["variance"]["targets"][columns(study)[0]]["p"] is not None:
-        if not too_few(study):
-            return ""
-        return (
-            f"{count(len(design['orders']), 'order')} with {count(len(design['seeds']), 'seed')} cannot show that the "
-            f"order matters: p is 1/{permutations(design)} at the least."
-        )
+        return f"{told}." if (told := few(study)) else ""
     orders, seeds = len(design["orders"]), len(design["seeds"])
     reasons = []
     if orders < 2:
