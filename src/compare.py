@@ -43,29 +43,32 @@ def main(arguments: argparse.Namespace) -> None:
             raise InputError(f"there is no experiment of a sweep with --name {arguments.name}; `make show` shows all")
         raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
     groups = alike(experiments)
+    largest = max(reversed(groups), key=lambda group: group.size)  # of equal ones the latest
     for group in groups:
-        if differing := groups[0].differences(group):
+        if differing := largest.differences(group):
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
             print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
         print_table(sorted(group.members, key=lambda one: (one.name != NOW, one.order, one.seed)))
     print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
-        group = max(groups, key=lambda group: len(group.members))
-        apart = len(experiments) - len(group.members)
-        page = analyse(group.members, arguments.tasks.split(",") if arguments.tasks else [], apart)
+        apart, so_far = len(experiments) - len(largest.members), unfinished(experiments)
+        page = analyse(largest.members, arguments.tasks.split(",") if arguments.tasks else [], apart, so_far)
         if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
             print(f"there is no browser here: {page.resolve().as_uri()}")
 
 
-def analyse(members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0) -> Path | None:
+def analyse(
+    members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0, so_far: Mapping[str, int] | None = None
+) -> Path | None:
     """The page on experiments that differ in order and seed alone, with statistics and figures; None without orders.
 
-    apart: how many others there are.
+    apart: how many others there are. so_far: how much there is of the last sweep, where it has not ended.
     """
     from study.effects import order_effects
     from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
     from study.notes import notes
     from study.page import write_report
+    from study.words import headline
 
     # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
     latest = {(one.order, one.seed): one for one in members}
@@ -84,7 +87,7 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0)
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
         "experiments": len(runs),
-        "unfinished": unfinished(members),
+        "unfinished": so_far,
         "settings": described(runs),
         "languages": by_language(runs),
         "retention": retention(runs),
@@ -99,12 +102,9 @@ def analyse(members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0)
     }
     write_json(study, EFFECTS)
     write_report(study, REPORT)
-    if so_far := study["unfinished"]:
-        print(f"\n{so_far['finished']} of {so_far['of']} experiments of the sweep have finished: this is no result yet")
-    whole = study["variance"]["targets"]["all"]
-    if whole["p"] is not None:
-        share = whole["shares_of_mean"]["order"]
-        print(f"\norder over all targets: p {whole['p']:.3f}, {100 * share:.0f} % of the variance between runs")
+    if so_far:
+        print(f"\n{so_far['finished']} of {so_far['of']} experiments of the last sweep have finished")
+    print("\n" + headline(study).replace("\u00a0", " "))
     page = REPORT / "index.html"
     print(f"{EFFECTS}, {page}: {len(runs)} experiments")
     return page

@@ -44,11 +44,13 @@ def main(arguments: argparse.Namespace) -> None:
     )
     if arguments.jobs < 1:
         raise InputError(f"--jobs is {arguments.jobs}; it must be 1 or more")
-    done = done_before(sweep)
-    cost = reckon(sweep, done)
-    show(sweep, cost, arguments.jobs, len(done))
     if arguments.what == "run":
         refuse_uncommitted(sweep.root)
+    done = done_before(sweep)
+    show_orders(sweep)
+    cost = reckon(sweep, done)
+    show_cost(sweep, cost, arguments.jobs, len(done))
+    if arguments.what == "run":
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with alone(sweep.root) as place:
             try:
@@ -61,7 +63,7 @@ def main(arguments: argparse.Namespace) -> None:
             raise InputError(f"these steps were trained more than once, which the run cache should prevent: {twice}")
         if outcome.failed:
             raise InputError(f"{len(outcome.failed)} experiments failed, the first: {outcome.failed[0]}")
-        print("now: python src/compare.py")
+        print("now: python src/compare.py" + (f" --name {arguments.name}" if arguments.name else ""))
 
 
 def seeds(told: str) -> list[int]:
@@ -75,8 +77,8 @@ def seeds(told: str) -> list[int]:
     return numbers if "," in told else list(range(1, numbers[0] + 1))
 
 
-def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
-    """The orders, the trie of their steps, and what it all takes."""
+def show_orders(sweep: Sweep) -> None:
+    """The orders, the trie of their steps, and what can be told from them."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
     for title, orders in (("orders", proper), ("controls, which an order is held against", sweep.controls)):
         print(f"{title}: {len(orders)}")
@@ -87,11 +89,15 @@ def show(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
     print(f"\n{draw(sweep.orders)}\n")
     for told in told_apart([order for order in proper if len(order) > 1], len(sweep.seeds)):
         print(told)
+
+
+def show_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
+    """What it all takes."""
     experiments = len(sweep.orders) * len(sweep.seeds)
     print(
         f"{experiments} experiments with seeds {', '.join(map(str, sweep.seeds))}: {sweep.trainings} trainings for "
         f"{sweep.steps} steps, since orders that begin alike share them"
-        + (f"; {done} experiments are done" if done else "")
+        + (f"; {done} {'is' if done == 1 else 'are'} done" if done else "")
     )
     known = (
         "all stages measured here before"

@@ -258,7 +258,7 @@ def test_a_sweep_under_way_and_one_too_small_to_show_anything_claim_nothing(tmp_
     text = read(written(study, tmp_path))
     assert "Whether order matters, these experiments cannot say yet." in text
     assert "2 orders with 3 seeds cannot show that the order matters: p is 1/4 at the least; 6 seeds can." in text
-    assert "9 of 36 experiments of the sweep have finished" in text
+    assert "9 of 36 experiments of the last sweep have finished" in text
 
 
 def test_one_test_answers_whether_order_matters(study):

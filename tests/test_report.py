@@ -85,6 +85,7 @@ def test_a_setting_that_one_run_alone_has_tells_it_apart_and_a_run_of_both_group
         ["default", "baseline", "other order", "hyphen"],
         ["baseline", "fewer", "hyphen too"],
     ]
+    assert [group.size for group in groups] == [4, 2]  # the baseline counts once, where it was first
     both = [f"tasks.{task}.training.epochs" for task in ("mnli", "my-task")]
     assert [groups[0].differences(group) for group in groups] == [[], [f"{name}=1" for name in both]]
     assert groups[1].differences(groups[0]) == [f"{name}=(not set)" for name in both]

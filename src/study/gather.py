@@ -28,6 +28,13 @@ class Group:
     set: dict[str, Any]
     """What was set in conf/ or by -S for that, by dotted name."""
     members: list[Experiment] = field(default_factory=list)
+    own: list[Experiment] = field(default_factory=list)
+    """Those that belong to no other group, or to this one first."""
+
+    @property
+    def size(self) -> int:
+        """Orders and seeds that are its own, however often each was run."""
+        return len({(one.order, one.seed) for one in self.own})
 
     def differences(self, other: "Group") -> list[str]:
         """Settings in which another group differs from this one, with its values; of what both use."""
@@ -50,6 +57,7 @@ def alike(experiments: Iterable[Experiment]) -> list[Group]:
         group = next((group for group in groups if _fits(group, mine)), None)
         if group is None:
             groups.append(group := Group({}, {}))
+        group.own.append(experiment)
         group.made_of |= mine
         group.set |= {name: value for name, value in used(experiment.params).items() if name not in group.set}
     for experiment, mine in given:

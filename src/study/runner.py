@@ -138,13 +138,14 @@ class Runner:
         total, seconds = sum(len(orders) for _, orders in groups), self.cost.total()
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
+        self.length = max(1, round(seconds))
         form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(total=max(1, round(seconds)), desc=f"0 of {total} experiments", bar_format=form, mininterval=1)
+        self.bar = tqdm(total=self.length, desc=f"0 of {total} experiments", bar_format=form, mininterval=1)
         self.total = total
         with self.bar, warm() as self.variables, ThreadPoolExecutor(self.jobs) as pool:
             try:
                 self._share(list(sharing(self.sweep, before)), pool)
-                self.bar.update(round(self.cost.shared))
+                self._advance(self.cost.shared)
                 for future in [pool.submit(self._group, group) for group in groups]:
                     future.result()
             except BaseException:
@@ -254,11 +255,15 @@ class Runner:
                     self.outcome.trained[order[:count], seed] += 1
                 elif f"intermediate@{key}" in taken:
                     self.outcome.reused += 1
-            self.bar.update(round(self.cost.of[order, seed]))
             ended = self.outcome.finished + len(self.outcome.failed)
+            self._advance(self.cost.of[order, seed] if ended < self.total else self.length)
             self.bar.set_description_str(f"{ended} of {self.total} experiments", refresh=False)
             failed = f", failed {len(self.outcome.failed)}" if self.outcome.failed else ""
             self.bar.set_postfix_str(f"{self.outcome.steps}{failed}")
+
+    def _advance(self, seconds: float) -> None:
+        """The bar, never beyond its end, where tqdm would show nothing."""
+        self.bar.update(min(round(seconds), self.length - self.bar.n))
 
     def _environment(self, clone: Path) -> dict[str, str]:
         """An equal share of the GPUs that CUDA_VISIBLE_DEVICES names, and of the cores."""

@@ -52,8 +52,8 @@ def so_far(study: Mapping[str, Any]) -> str:
     if not sweep:
         return ""
     return (
-        f"{sweep['finished']} of {sweep['of']} experiments of the sweep have finished: what is to come may turn round "
-        "whatever is said here."
+        f"{sweep['finished']} of {sweep['of']} experiments of the last sweep have finished: what is to come may turn "
+        "round whatever is said here."
     )
 
 
@@ -195,7 +195,10 @@ def holes(study: Mapping[str, Any]) -> str:
         told = listed(names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"])
         parts.append(f"Of runs of the same order and seed the last one counts; {told} {be(len(names))} left out.")
     if apart := study.get("apart"):
-        parts.append(f"{count(apart, 'experiment')} with other settings {be(apart)} not looked at here.")
+        parts.append(
+            f"{count(apart, 'experiment')} with other settings {be(apart)} not looked at here; src/compare.py --name "
+            "compares those of one sweep."
+        )
     if versions := study.get("versions"):
         told = listed([f"{version['experiments']} of {version['commit'][:7]}" for version in versions])
         parts.append(
