@@ -44,10 +44,12 @@ def main(arguments: argparse.Namespace) -> None:
         raise InputError("there is no experiment yet: `dvc exp run` makes one, `python src/sweep.py run ...` many")
     groups = alike(experiments)
     largest = max(reversed(groups), key=lambda group: group.size)  # of equal ones the latest
-    for group in groups:
+    for number, group in enumerate(groups):
+        if number:
+            print()
         if differing := largest.differences(group):
             more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-            print(f"\nwith {', '.join(differing[:SHOWN])}{more}")
+            print(f"with {', '.join(differing[:SHOWN])}{more}")
         print_table(sorted(group.members, key=lambda one: (one.name != NOW, one.order, one.seed)))
     print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
