@@ -53,24 +53,25 @@ def main(arguments: argparse.Namespace) -> None:
         print_table(sorted(group.members, key=lambda one: (one.name != NOW, one.order, one.seed)))
     print("\nEnglish / mean of the other languages; - where there is none")
     if not arguments.table:
-        apart, so_far = len(experiments) - len(largest.members), unfinished(experiments)
-        page = analyse(largest.members, arguments.tasks.split(",") if arguments.tasks else [], apart, so_far)
+        apart = len(experiments) - len(largest.members)
+        under_way = unfinished(largest.own) and unfinished(experiments)  # the page's own sweep, not another one
+        page = analyse(largest.members, arguments.tasks.split(",") if arguments.tasks else [], apart, under_way)
         if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
             print(f"there is no browser here: {page.resolve().as_uri()}")
 
 
 def analyse(
-    members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0, so_far: Mapping[str, int] | None = None
+    members: Sequence[Experiment], tasks: Sequence[str], apart: int = 0, under_way: Mapping[str, int] | None = None
 ) -> Path | None:
     """The page on experiments that differ in order and seed alone, with statistics and figures; None without orders.
 
-    apart: how many others there are. so_far: how much there is of the last sweep, where it has not ended.
+    apart: how many others there are. under_way: how much there is of their sweep, where it has not ended.
     """
     from study.effects import order_effects
     from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
     from study.notes import notes
     from study.page import write_report
-    from study.words import headline
+    from study.words import headline, so_far
 
     # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
     latest = {(one.order, one.seed): one for one in members}
@@ -89,7 +90,7 @@ def analyse(
     study |= {
         "title": f"The order of {', '.join(tasks[:-1])} and {tasks[-1]}",
         "experiments": len(runs),
-        "unfinished": so_far,
+        "unfinished": under_way,
         "settings": described(runs),
         "languages": by_language(runs),
         "retention": retention(runs),
@@ -104,9 +105,8 @@ def analyse(
     }
     write_json(study, EFFECTS)
     write_report(study, REPORT)
-    if so_far:
-        print(f"\n{so_far['finished']} of {so_far['of']} experiments of the last sweep have finished")
-    print("\n" + headline(study).replace("\u00a0", " "))
+    for told in filter(None, (so_far(study), headline(study))):
+        print("\n" + told.replace("\u00a0", " "))
     page = REPORT / "index.html"
     print(f"{EFFECTS}, {page}: {len(runs)} experiments")
     return page

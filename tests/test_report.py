@@ -190,7 +190,6 @@ def test_targets_stand_in_xtremes_order_leaks_are_told_and_of_equal_runs_the_las
     (tmp_path / "metrics").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Figure, "write", lambda self, _: '<svg role="img" aria-label="ALT"></svg>')
-    compare.analyse([*runs, run("back-one", back, 50.0)], [])
     joint = ("mnli+squad", "mnli"), ("mnli", "mnli+squad")
     shown = compare.analyse([run(str(order), order, 50.0 + i) for i, order in enumerate(joint)], [])
     assert shown and "mnli+squad → mnli" in re.sub("<[^>]*>", "", shown.read_text(encoding="utf-8"))
