@@ -11,10 +11,12 @@ help: ## list the targets
 
 # The lock holds every package with its hashes but torch: its CPU and CUDA builds differ and carry one version.
 TORCH := torch==2.13.0
+# Most modules are never imported; Python compiles the others when they are.
+PIP := pip install --quiet --disable-pip-version-check --no-compile
 .venv/installed: requirements.lock
 	python3.11 -m venv .venv
-	pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	pip install --quiet --disable-pip-version-check $(TORCH)
+	$(PIP) --no-deps --require-hashes -r requirements.lock
+	$(PIP) $(TORCH)
 	touch $@
 
 .PHONY: setup
@@ -43,7 +45,7 @@ check: setup ## ruff and mypy
 
 .audit/installed: Makefile
 	python3.11 -m venv .audit
-	.audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.audit/bin/$(PIP) pip-audit==2.10.1
 	touch $@
 
 # --strict: a package that the database does not know is not passed over. Where the database cannot be asked nothing was

@@ -183,7 +183,7 @@ def processes(arguments: argparse.Namespace) -> Iterator[Found]:
     found: Found = {f"{count} {name}": [] for count, _, name, _ in ways}
     for turn in range(arguments.rounds):
         for count, launch, name, precision in tqdm(ways, f"processes, round {turn + 1}", unit="way"):
-            steps = (16 if name == "float32" else 48) // (4 if arguments.rows == "qa" else 1)
+            steps = (16 if name == "float32" else 48) // (2 if arguments.rows == "qa" else 1)
             spec = {"way": "ours", "precision": precision, "steps": steps, "width": 384, "seed": turn}
             spec |= {"rows": arguments.rows, "tokenizer": arguments.tokenizer}
             found[f"{count} {name}"].append(work(spec, where, launch=launch))
