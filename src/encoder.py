@@ -16,7 +16,7 @@ def main() -> None:
     builder = import_module(f"encoders.{source}")
     resume = Resume("encoder", params, (f"encoders/{source}.py", f"sources/{source}"), [WORLD])
     with whole_folder(Path("models/encoder")) as folder:
-        facts = builder.build(folder, params | {"world": world}, params["seed"], resume)
+        facts = builder.build(folder, params | {"world": world}, resume)
     write_json(facts, Path("data/sources/encoder.json"))
     resume.remove()
     print("encoder: " + ", ".join(f"{name} {value}" for name, value in facts.items()))

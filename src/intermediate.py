@@ -52,11 +52,13 @@ def main(key: str) -> None:
     with curves as live, accelerating(settings, len(data), live) as accelerator:
         load = partial(load_encoder, init, settings.dropout, settings.attention)
         around: Any = nullcontext()
-        if options[task]["kind"] == "lexical":  # such a task is alone in its step; weights are put in once, for one try
-            encoder, settings = load(), replace(settings, retries=0)
-            pairs = {"seen": data[task].train, "unseen": data[task].validation}
-            around = kind.injecting(accelerator, encoder, pairs, settings.prediction_tokens, Path(step["layers"]))
-            load = partial(lambda injected: injected, encoder)
+        if any(option["kind"] == "lexical" for option in options.values()):
+            (alone,) = data.values()  # in its step, as such a task is
+            injected: Any = alone.kind
+            encoder, settings = load(), replace(settings, retries=0)  # weights are put in once, for one try
+            pairs = {"seen": alone.train, "unseen": alone.validation}
+            around = injected.injecting(accelerator, encoder, pairs, settings.prediction_tokens, Path(step["layers"]))
+            load = partial(lambda encoder: encoder, encoder)
         with fitting("prediction_tokens", settings), around:
             seeds = partial(seed_of, seed, step["prefix"])
             model, scores, wrong = train_soundly(accelerator, load, data, settings, seeds, key, resume)

@@ -1,20 +1,19 @@
 """What the working tree says of itself."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from laboratory import ROOT, compose
-from study.experiments import FILES, read_workspace
+from study.experiments import FILES, git, read_workspace
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """The committed run: parameters, lock and scores."""
+    """The committed run, whatever ran since: parameters, lock and scores."""
     (tmp_path / "metrics").mkdir()
     for name in (*FILES, "dvc.lock"):
-        shutil.copy(ROOT / name, tmp_path / name)
+        (tmp_path / name).write_text(git("show", f"HEAD:{name}", root=ROOT), encoding="utf-8")
     return tmp_path
 
 

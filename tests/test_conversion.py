@@ -16,6 +16,7 @@ from common.errors import InputError
 from common.tables import SCHEMAS
 from sources import hub
 from sources.hub import fetch
+from sources.hub.convert import LONGEST, Converted, join
 from sources.hub.layout import split_files
 from xtreme import check_questions
 
@@ -292,16 +293,17 @@ def test_line_ends_of_sentences_are_stripped(shelf: Shelf):
 def test_pairs_alone_are_corpora_without_distractors(shelf: Shelf):
     shelf.put(
         {
-            "source": ["一\n", "二", "一"],
-            "target": ["one", "two", "1"],
-            "source_id": ["z1", "z2", "z1"],  # one sentence in two pairs
-            "target_id": ["e1", "e2", "e3"],
+            "source": ["一\n", "二", "一", "三"],
+            "target": ["one", "two", "1", " "],  # one was lost
+            "source_id": ["z1", "z2", "z1", "z3"],  # one sentence in two pairs
+            "target_id": ["e1", "e2", "e3", "e4"],
         }
     )
     of_task = record("mining", [], "test")
     of_task["test"]["columns"] = {name: name for name in ("source", "target", "source_id", "target_id")}
     table, gold, origin = hub.pairs("bucc_goldpairs", of_task | {"sample": {"test": 1, "seed": 0}}, "test", "zh")
-    assert table.schema == SCHEMAS["mining"] and origin["rows_read"] == 3
+    assert table.schema == SCHEMAS["mining"] and origin["rows_read"] == 4
+    assert origin["dropped"] == {"without a sentence": 2}  # on both sides
     rows = [tuple(row.values()) for row in table.to_pylist()]
     assert rows[:2] == [("source", "z1", "一"), ("source", "z2", "二")]
     assert rows[2:] == [("target", "e1", "one"), ("target", "e2", "two"), ("target", "e3", "1")]
@@ -384,3 +386,35 @@ def test_split_files_follow_the_card_else_the_layout_of_the_hubs_conversions():
         split_files("g/lue", files, card, "qqp", "train")
     converted = ["default/test/0000.parquet", "default/train/0000.parquet"]
     assert split_files("c/qa", converted, {}, "default", "train") == converted[1:]
+
+
+def test_words_lose_the_characters_that_a_record_names(shelf: Shelf):
+    shelf.put({"tokens": [["می\u200cخواهم", "học sinh"], ["x"]], "tags": [["A", "B"], ["B"]]})
+    of_task = record("tagging", ["A", "B"])
+    plain, _ = hub.read("udpos", of_task, "train")
+    table, _ = hub.read("udpos", of_task | {"drop_characters": "\u200c "}, "train")
+    assert plain["tokens"].to_pylist() == [["می\u200cخواهم", "học sinh"], ["x"]]
+    assert table["tokens"].to_pylist() == [["میخواهم", "họcsinh"], ["x"]]
+    assert table["tags"].to_pylist() == plain["tags"].to_pylist() and table.schema == plain.schema
+
+
+def test_rows_are_taken_of_more_parts_than_one_column_can_hold():
+    """pyarrow joins a column before it takes rows of it, and no text column can hold more than 2 GB."""
+    parts = [
+        Converted(pa.table({"text": pa.array(texts, pa.string())}))
+        for texts in (["a", "b", "c"], [], ["d"], ["e", "f"])
+    ]
+    joined = join(parts)
+    taken = []
+    for rows in ([0, 2, 3, 5], [4], [], [0, 1, 2, 3, 4, 5]):
+        table = hub.take(parts, np.array(rows, np.int64))
+        assert table["text"].to_pylist() == joined.table["text"].take(pa.array(rows, pa.int64())).to_pylist()
+        taken.append(table["text"].num_chunks)
+    assert max(taken) > 1  # never joined
+
+
+def test_of_a_long_text_its_beginning_is_kept(shelf: Shelf):
+    shelf.put({"text": ["ab" * LONGEST, "short", " "]})
+    table, origin = hub.read("mlm", record("text", []), "train")
+    assert [len(text) for text in table["text"].to_pylist()] == [LONGEST, 5]
+    assert origin["dropped"] == {"no text": 1}

@@ -11,12 +11,12 @@ from scipy.linalg import null_space
 
 from common.errors import InputError
 from scoring.retention import retention_measures
+from simulate import simulate
 from study.anova import branch_keys, components, family_wise, order_means, order_test, shuffles, tail
 from study.cells import read_cells
 from study.contrasts import determined, positions, recency
 from study.designs import make_orders
 from study.effects import concordance, detectable, order_effects
-from study.simulate import simulate
 from study.trie import symmetries
 
 THREE, FOUR = ["mnli", "squad", "hellaswag"], ["mnli", "squad", "hellaswag", "qqp"]

@@ -58,7 +58,7 @@ def test_windows_are_those_of_transformers(tokens, tokenizer):
     assert len(found) > 60
 
 
-def test_files_are_mapped_and_not_read(tokens, tmp_path):
+def test_files_are_mapped_and_not_read(tokens, tmp_path, monkeypatch):
     texts = sentences(300, 4)
     rows = pa.table({"text_a": texts, "text_b": texts[::-1], "label": ["yes", "no", "no"] * 100}, schema("pair"))
     write_table(rows, tmp_path / "train.parquet", "pair")
@@ -71,6 +71,9 @@ def test_files_are_mapped_and_not_read(tokens, tmp_path):
     assert int(train.lengths.sum() + test.lengths.sum()) == count
     assert train.columns["labels"].values[:3].tolist() == [0, 1, 1] and "labels" not in test.columns
     assert [len(part) for part in (train, test)] == [300, 300] and train.weights.tolist() == [1] * 300
+    monkeypatch.setattr("encoding.folder.PART", 7)
+    encode_folder(tmp_path, tmp_path / "parts", options, tokens)
+    assert (tmp_path / "parts" / "train.arrow").read_bytes() == (tmp_path / "out" / "train.arrow").read_bytes()
     (tmp_path / "out" / "train.arrow").write_bytes(b"ARROW1")
     with pytest.raises(InputError, match=r"train\.arrow cannot be read"):
         Encoded.read(tmp_path / "out" / "train.arrow")
@@ -111,8 +114,8 @@ def test_a_length_that_the_encoder_cannot_read_or_no_text_fits_is_refused(toy_fo
     (tmp_path / "short/tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": 9}))
     with pytest.raises(InputError, match="a max_length in kinds is 10; the encoder reads 9 tokens"):
         Tokens(tmp_path / "short").ids(["the cat"], 10)
-    with pytest.raises(InputError, match="8 tokens are too few for one of the texts 0 to 1000"):
-        tokens.ids([("the", " ".join(["cat"] * 9))], 8, "only_first")
+    with pytest.raises(InputError, match=r"8 tokens are too few for \('the', 'cat cat"):
+        tokens.ids([("the", "dog"), ("the", " ".join(["cat"] * 9))], 8, "only_first")
     rows = pa.table({"text_a": ["the"], "text_b": ["cat"], "label": ["perhaps"]}, schema("pair"))
     with pytest.raises(InputError, match="the label 'perhaps' of the rows is none of the record's: yes, no"):
         encoded("pair", rows, True, {"labels": ["yes", "no"], "max_length": 8}, tokens)

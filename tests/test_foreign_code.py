@@ -148,11 +148,11 @@ def test_no_code_of_the_hub_is_fetched_or_run(planted, change, said, tmp_path, m
     asked = {"path": "planted/encoder", "revision": "main"}
     if said:
         with pytest.raises(InputError) as caught:
-            hub.build(tmp_path / "out", asked, 0, Resume("encoder", asked, (), []))
+            hub.build(tmp_path / "out", asked, Resume("encoder", asked, (), []))
         assert str(caught.value).startswith("encoder: ") and said in str(caught.value)
         assert "\n" not in str(caught.value)
     else:
-        hub.build(tmp_path / "out", asked, 0, Resume("encoder", asked, (), []))
+        hub.build(tmp_path / "out", asked, Resume("encoder", asked, (), []))
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(fetched)
         assert all(path.suffix in (".json", ".safetensors") for path in (tmp_path / "out").iterdir())
     assert all(Path(name).suffix in (".json", ".safetensors") for name in fetched)

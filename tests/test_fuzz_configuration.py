@@ -40,6 +40,7 @@ OPTIONAL = {
     "leaked_by",
     "own",
     "shuffled",
+    "drop_characters",
     "each",
     "order",
     "script",

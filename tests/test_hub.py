@@ -294,11 +294,11 @@ from common.errors import InputError
 from encoders.hub import build
 from modeling.resume import Resume
 
-for seed, (out, path) in enumerate(zip(sys.argv[1::2], sys.argv[2::2])):
+for out, path in zip(sys.argv[1::2], sys.argv[2::2]):
     Path(out).mkdir()
     try:
         params = {"source": "hub", "path": path, "revision": "main"}
-        print(json.dumps(build(Path(out), params, seed, Resume("encoder", params, (), []))))
+        print(json.dumps(build(Path(out), params, Resume("encoder", params, (), []))))
     except InputError as error:
         print(f"error: {error}")
 """

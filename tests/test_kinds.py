@@ -84,7 +84,8 @@ def qa_rows(context: str, answer: str, question: str = "what sees the cat ?") ->
 def test_qa_answers_are_cut_by_characters_from_the_right_window(tokens, tmp_path):
     context = "the red cat eats . the blue house . Anna sees   the big cat in Paris . the dog eats ."
     rows = qa_rows(context, "the big cat in Paris")
-    options = QA | {"max_answer_length": 5}
+    # Windows so close that a token with most around it has five tokens from itself on.
+    options = QA | {"max_answer_length": 5, "doc_stride": 2}
     kind = qa.Kind(options)
     found = encoded("qa", rows, True, options, tokens)
     assert len(found) > 2 and max(found.lengths) <= QA["max_length"]
@@ -110,6 +111,34 @@ def test_qa_windows_cover_the_context_at_the_configured_distance(tokens):
     assert {b - a for a, b in itertools.pairwise(words)} == {QA["doc_stride"]}
     covered = {a for offsets in offsets_of(found) for a, b in offsets if b > a}
     assert len(covered) == 40
+
+
+def test_qa_begins_an_answer_in_the_window_that_has_most_around_it(tokens):
+    context = " ".join(["cat", "dog", "house", "red", "blue"] * 8)
+    rows = qa_rows(context, "house")
+    found = encoded("qa", pa.concat_tables([rows, qa_rows("Anna .", "Anna"), rows]), False, QA, tokens)
+    offsets = [np.array(window) for window in offsets_of(found)]
+    central = list(qa.centres(found.rows.tolist(), offsets))
+    for row in (0, 1, 2):
+        windows = [i for i, own in enumerate(found.rows) if own == row]
+        inside = {i: [place for place, (a, b) in enumerate(offsets_of(found)[i]) if b > a] for i in windows}
+        where: dict[tuple[int, int], list[tuple[float, int, int]]] = {}
+        for i in windows:
+            for place in inside[i]:
+                around = min(place - inside[i][0], inside[i][-1] - place) + 0.01 * len(inside[i])
+                where.setdefault(offsets_of(found)[i][place], []).append((-around, i, place))
+        wanted = {(i, place) for _, i, place in map(min, where.values())}
+        assert {(i, int(place)) for i in windows for place in np.flatnonzero(central[i])} == wanted
+        assert len(wanted) == (40 if row != 1 else 2)
+    # The best span of all begins at the edge of a window, and is not taken.
+    logits = [np.zeros((length, 2), np.float32) for length in found.lengths]
+    edge = next(place for place, (a, b) in enumerate(offsets_of(found)[1]) if b > a)
+    logits[1][edge] = 9
+    middle = int(np.flatnonzero(central[1])[0])
+    logits[1][middle] = 3
+    begin, end = offsets_of(found)[1][middle]
+    answers = qa.Kind(QA).decode(logits, found, pa.concat_tables([rows, qa_rows("Anna .", "Anna"), rows]))
+    assert middle > edge and answers[0] == context[begin:end]
 
 
 def test_qa_never_answers_outside_the_context_nor_longer_than_allowed(tokens):

@@ -25,7 +25,7 @@ from common.tables import schema
 from conftest import encoded, reset_accelerate
 from encoding.folder import record_batch
 from encoding.tokens import Tokens
-from kinds import choice, pair, tagging, text
+from kinds import choice, lexical, pair, tagging, text
 from modeling.encoder import load_encoder, save_checkpoint
 from modeling.resume import Resume
 from training.dropout import fast_dropout
@@ -507,14 +507,43 @@ def test_the_override_of_one_training_leaves_the_others_alone(where, said):
     assert Settings.read(BLOCK, where).override("cap") == said
 
 
-def test_bf16_is_refused_where_the_processor_has_none(monkeypatch):
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_is_refused_where_the_processor_has_not_got_it(precision, monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    settings, said = (
-        Settings.read(BLOCK | {"mixed_precision": "bf16"}),
-        r"mixed_precision is bf16, .*mixed_precision=no",
-    )
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    settings = Settings.read(BLOCK | {"mixed_precision": precision})
+    said = rf"mixed_precision is {precision}, .*mixed_precision=no"
     with pytest.raises(InputError, match=said), accelerating(settings):
         pass
+
+
+def test_a_lexical_step_changes_one_layers_attention_and_draws_its_pairs_together(encoder, tokens, tmp_path):
+    options = {"kind": "lexical", "layer": 1, "rank": 4, "alpha": 8, "temperature": 0.05, "max_length": 8}
+    kind, mine = lexical.Kind(options), copy.deepcopy(encoder)
+    words = [("cat", "red"), ("dog", "blue"), ("house", "big"), ("Anna", "small"), ("Ben", "in"), ("Paris", "who")]
+    table = pa.Table.from_pylist([{"source": a, "target": b} for a, b in words], schema("lexical"))
+    rows = encoded("lexical", table, True, options, tokens)
+    settings = Settings.read(BLOCK | {"epochs": 20, "batch_size": 6, "learning_rate": 0.02})
+    with (
+        accelerating(settings) as accelerator,
+        kind.injecting(accelerator, mine, {"seen": rows}, settings.prediction_tokens, tmp_path / "layers"),
+    ):
+        train(accelerator, mine, {"tli": Data(kind, rows, table, rows)}, settings, 5, "tli")
+    with accelerating(settings) as accelerator:
+        vectors = [
+            kind.embedder.embed(accelerator, one, rows, settings.prediction_tokens, [1]) for one in (encoder, mine)
+        ]
+    unlike, like = (float(kind.loss(one[0], {})) for one in vectors)
+    assert like < unlike / 4
+    before, after = encoder.state_dict(), mine.state_dict()
+    assert after.keys() == before.keys() and all(weight.requires_grad for weight in mine.parameters())
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    adapted = ("self.query", "self.key", "self.value", "output.dense")
+    assert changed == {f"encoder.layer.0.attention.{name}.weight" for name in adapted}
+    # A line a hidden state; the embeddings' own stays.
+    told = [(tmp_path / f"layers/seen-{when}.csv").read_text().split()[1:] for when in ("before", "after")]
+    (embeddings, *layers), (embeddings_after, *layers_after) = told
+    assert embeddings_after == embeddings and len(layers) == 2 and layers_after[0] != layers[0]
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

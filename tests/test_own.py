@@ -39,9 +39,21 @@ def test_sentences_of_tokens_and_tags(folder: Path):
     assert (origin["rows_read"], origin["rows_used"]) == (2, 2)
 
 
+def test_a_sentence_a_line_is_read_as_jiant_has_it(folder: Path):
+    (folder / "train.tsv").write_text("The cat\tNP/N N\n\nYes\tS\nNo\tS\nÉté .\tNP .\n")
+    record = {"kind": "tagging", "labels": None, "sample": SAMPLE}
+    table, _ = own.read("ccg", record, "train")
+    tokens = [["The", "cat"], ["Yes"], ["No"], ["Été", "."]]
+    assert table.to_pydict() == {"tokens": tokens, "tags": [["NP/N", "N"], ["S"], ["S"], ["NP", "."]]}
+    # A token may have a space in it, as in Kazakh; a tag may not.
+    (folder / "train.tsv").write_text("a b\tNP\nc\tN\n")
+    assert own.read("ccg", record, "train")[0].to_pydict() == {"tokens": [["a b", "c"]], "tags": [["NP", "N"]]}
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "said"),
     [
+        ("tagging", b"a b\tX Y\na b\tX Y Z\n", "train.tsv line 2 has 2 tokens and 3 tags"),
         ("tagging", b"The\tNP/N\ncat\n", "train.tsv line 2 is 'cat', not token<TAB>tag"),
         ("tagging", b"The\tNP/N\tx\n", "line 1 is 'The\\\\tNP/N\\\\tx', not token<TAB>tag"),
         ("tagging", b"a\tb\n\xff\tc\n", "line 2 is not UTF-8"),

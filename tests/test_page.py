@@ -15,11 +15,11 @@ import pytest
 from matplotlib.image import imread
 
 from scoring.retention import retention_measures
+from simulate import simulate
 from study.drawing import Figure
 from study.effects import order_effects
 from study.looks import Names
 from study.page import write_report
-from study.simulate import simulate
 from study.tables import measures, standing
 from study.words import answer
 

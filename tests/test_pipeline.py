@@ -20,7 +20,9 @@ from dvc.repo import Repo
 
 from laboratory import compose, task_of_ones_own
 from modeling.encoder import load_encoder
+from study.experiments import CODE
 from training.model import MultiTaskModel
+from warm.hook.sitecustomize import STAGES
 
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src"
@@ -114,6 +116,15 @@ def test_every_stage_declares_the_parameters_that_it_reads_and_no_other(stages):
         patterns = read_keys(script)
         assert {k for k in declared if not any(re.fullmatch(p, k) for p in patterns)} == set(), name
         assert {p for p in patterns if not any(re.fullmatch(p, k) for k in declared)} == set(), name
+
+
+def test_lists_of_the_stages_code_are_what_dvc_runs(stages):
+    root, found = stages
+    deps = [dep for stage in found.values() for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+    paths = {Path(dep.fs_path).relative_to(root).parts[:2] for dep in deps}
+    source = {"/".join(path) for path in paths if path[0] == "src"}
+    assert {name for name in source if name.endswith(".py")} == {f"src/{name}" for name in STAGES}
+    assert set(CODE) == source | {"dvc.yaml", "requirements.lock"}
 
 
 def test_parameters_are_read_and_modules_chosen_where_that_is_looked_for():

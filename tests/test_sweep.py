@@ -71,13 +71,24 @@ def test_groups_run_seed_by_seed_and_the_dearest_of_a_seed_first(plan):
 
 @pytest.mark.parametrize(
     ("devices", "jobs", "third"),
-    [("0,1,2,3,4,5,6,7", 4, "4,5"), ("0,1,2,3,4", 4, "2"), ("0,1", 4, "0"), ("5", 1, "5"), ("", 4, "")],
+    [
+        *[("0,1,2,3,4,5,6,7", 4, "4,5"), ("0,1,2,3,4", 4, "2"), ("0,1", 4, "0"), ("5", 1, "5"), ("", 4, "")],
+        *[(None, 3, "2"), (None, 1, None)],
+    ],
 )
 def test_jobs_share_the_gpus_out(plan, devices, jobs, third, tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
     cost: Any = None
+    if devices is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        (tmp_path / "nvidia-smi").write_text(
+            "#!/bin/sh\nprintf 'GPU 0: H100 (UUID: x)\\n  MIG 1g Device 0: (UUID: y)\\nGPU 1: H100\\nGPU 2: H100\\n'\n"
+        )
+        (tmp_path / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
     found = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
-    assert found["CUDA_VISIBLE_DEVICES"] == third
+    assert found.get("CUDA_VISIBLE_DEVICES") == third
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):
@@ -197,8 +208,8 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
     assert "0 experiments finished (5 had been before); steps: trained 0, reused 0" in again
     assert straight.run("git", "status", "--porcelain") == ""
 
-    rng = random.Random(0)
-    for _ in range(5):
+    rng, hit = random.Random(0), 0
+    for last in (False, False, False, False, True):
         process = subprocess.Popen(
             command("--jobs", "2"),
             cwd=killed.folder,
@@ -207,9 +218,13 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
             stderr=subprocess.DEVNULL,
         )
         time.sleep(rng.uniform(4, 16))
+        while last and process.poll() is None and not killed.run("git", "for-each-ref", "refs/exps"):
+            time.sleep(0.2)
+        hit += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    killed.run(*command("--jobs", "1"))
+    said = killed.run(*command("--jobs", "1"))
+    assert hit and "(0 had been before)" not in said
     for project in twins:
         project.run(sys.executable, "src/compare.py")
     one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)

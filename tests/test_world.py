@@ -473,12 +473,12 @@ def test_encoder_loads_and_is_the_same_when_it_was_stopped(tmp_path: Path, monke
         for sitting in range(1, sittings + 1):
             resume = Resume("encoder", params, (), [])
             if sitting == sittings:
-                facts = build(tmp_path / name, params, 0, resume)
+                facts = build(tmp_path / name, params, resume)
                 resume.remove()
                 continue
             resume.told = True
             with pytest.raises(SystemExit) as ended:
-                build(tmp_path / name, params, 0, resume)
+                build(tmp_path / name, params, resume)
             assert ended.value.code == ENDED
         files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
     assert files[0] == files[1] and not list((tmp_path / "states").iterdir())

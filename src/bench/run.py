@@ -3,7 +3,8 @@
     python src/bench/run.py [--rounds 5] [--widths 384 768] [--rows nli] [--tokenizer models/encoder] [--parts ...]
 
 Every way is a process of its own (work.py); the ways take turns, round after round, and a ratio is the median of the
-rounds' own ratios. With a tokenizer (a folder) and ../shared/hub the rows are real ones, else of their lengths.
+rounds' own ratios. With a tokenizer (a folder), and data where rows.py looks for it, the rows are real ones, else of
+their lengths.
 bench.json is written after every round: a benchmark that is stopped keeps the rounds that it had.
 """
 
@@ -28,6 +29,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.pipeline import experiment
+from bench.rows import REAL
 from common.stage import write_json
 
 WORK = Path(__file__).parent / "work.py"
@@ -295,8 +297,13 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=20_000, help="of the search, among 100,000")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     arguments = parser.parse_args()
+    source = REAL[arguments.rows][0]
+    if arguments.tokenizer and not source.is_file():
+        print(f"{source} is not there: rows are made, of the same lengths", file=sys.stderr)
+        arguments.tokenizer = None
     facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
-    facts |= {"real_rows": bool(arguments.tokenizer), "ratios": {}, "measurements": {}}
+    real = bool(arguments.tokenizer)
+    facts |= {"real_rows": real, "ratios": {}, "measurements": {}}
     table: dict[str, list[str]] = {}
 
     def keep(part: str, measured: Any, ratios: dict[str, float], lines: list[str]) -> None:
@@ -306,7 +313,8 @@ def main() -> None:
 
     try:
         for width in arguments.widths if {"training", "prediction"} & set(arguments.parts) else ():
-            title, tail = f"12 x {width}, {arguments.rows} rows", "" if width == 384 else f"_{width}"
+            title = f"12 x {width}, {'real' if real else 'made'} {arguments.rows} rows"
+            tail = "" if width == 384 else f"_{width}"
             for found in training(arguments, width):
                 keep(f"12x{width}", found, *of_training(found, title, tail))
         for found in processes(arguments) if "processes" in arguments.parts else ():

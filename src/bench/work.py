@@ -268,7 +268,7 @@ def mine(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     flat = faiss.IndexFlatIP(width)
     flat.add(index)
     vectors = torch.from_numpy(near), torch.from_numpy(index)
-    shortlist = fast_shortlist(vectors[0].device)
+    shortlist = fast_shortlist(vectors[0].device, 4)
     with accelerating(Settings.read(SETTINGS)):
         flat.search(near[:256], 4)
         neighbours(vectors[0][:256], vectors[1], 4, shortlist=shortlist)

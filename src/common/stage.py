@@ -59,11 +59,16 @@ def read_params(*keys: str) -> Any:
 
 def _params() -> Any:
     try:
-        return yaml.load(PARAMS.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return read_yaml(PARAMS.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{PARAMS.resolve()} is missing; run this from the repository root") from None
     except yaml.YAMLError as error:
         raise InputError(f"{PARAMS} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def read_yaml(text: str) -> Any:
+    """YAML, read in C where that is there."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_world() -> Any:

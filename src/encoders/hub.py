@@ -11,12 +11,12 @@ from sources.hub.fetch import Repository, download, repository
 WEIGHTS = "model.safetensors"
 
 
-def build(out: Path, params: dict[str, Any], seed: int, resume: Resume) -> dict[str, Any]:
+def build(out: Path, params: dict[str, Any], resume: Resume) -> dict[str, Any]:
     """Write the encoder (without pooler or language-model head, float32 safetensors) and its fast tokenizer to `out`.
 
-    params: `path` (owner/name) and `revision`. Nothing is random or trained here, so `seed` and `resume` are of no
-    use: the same commit gives the same bytes. Returns what was read: path, revision, sha, license, model_type,
-    parameters, width, layers.
+    params: `path` (owner/name) and `revision`. Nothing is random or trained here, so `resume` is of no use: the same
+    commit gives the same bytes. Returns what was read: path, revision, sha, license, model_type, parameters, width,
+    layers.
     Raises InputError where the repository is not there or holds no whole encoder in safetensors.
     """
     try:

@@ -37,16 +37,17 @@ START, PAD, END, UNKNOWN = range(4)
 IGNORED = -100
 
 
-def build(out: Path, params: dict[str, Any], seed: int, resume: Resume) -> dict[str, Any]:
+def build(out: Path, params: dict[str, Any], resume: Resume) -> dict[str, Any]:
     """Pretrain the encoder of the `encoder` section in the languages of `params["world"]`; save it with its tokenizer.
 
     `out` can then be loaded with AutoModel and AutoTokenizer. Returns its numbers of weights, words and steps, and the
-    mean loss of the last tenth of the steps. The same seed and number of threads (`threads`) give the same bytes.
+    mean loss of the last tenth of the steps. The same `seed` and number of threads (`threads`) give the same bytes.
     """
     torch.set_num_threads(params["threads"])
     languages = read_languages(params["world"])
     tokenizer = make_tokenizer(vocabulary(params["world"]), params["max_length"])
     vocab = tokenizer.get_vocab()
+    seed = params["seed"]
     torch.manual_seed(seed)
     config = XLMRobertaConfig(
         vocab_size=len(vocab),

@@ -11,6 +11,7 @@ from common.stage import write_json
 from common.tables import labels_of, read_table
 from encoding.tokens import Tokens
 
+PART = 50_000  # rows that are numbers of Python's at a time
 _LIST = pa.large_list(pa.int32())
 
 
@@ -26,7 +27,12 @@ def encode_folder(rows: Path, out: Path, options: dict[str, Any], tokens: Tokens
         options = options | {"labels": labels_of(read_table(rows / "train.parquet", kind), kind)}
     for path in tqdm(sorted(rows.glob("*.parquet")), f"{rows.name} tokens", unit="file"):
         gold = not path.stem.startswith("test-")
-        batch = record_batch(encode(read_table(path, kind, gold), gold, options, tokens))
+        table = read_table(path, kind, gold)
+        firsts = range(0, max(1, len(table)), PART)
+        parts = [record_batch(encode(table.slice(first, PART), gold, options, tokens), first) for first in firsts]
+        batch = pa.RecordBatch.from_arrays(
+            [pa.concat_arrays([part[name] for part in parts]) for name in parts[0].schema.names], parts[0].schema.names
+        )
         with pa.ipc.new_file(out / f"{path.stem}.arrow", batch.schema) as file:
             file.write_batch(batch)
         total += len(batch["input_ids"].flatten(recursive=True))
@@ -34,13 +40,15 @@ def encode_folder(rows: Path, out: Path, options: dict[str, Any], tokens: Tokens
     return total
 
 
-def record_batch(features: dict[str, list[Any]]) -> pa.RecordBatch:
+def record_batch(features: dict[str, list[Any]], first: int = 0) -> pa.RecordBatch:
     """Columns of whole numbers, of lists of them, or (several sequences a row) of lists of lists.
 
     `row` (of the data, each row's own where none is told) and `weight` (loss terms, 1 where none are told) are added.
+    first: the number of the first row of the data among them.
     """
     count = len(features["input_ids"])
-    columns = {"row": list(range(count)), "weight": [1] * count} | features
+    columns: dict[str, Any] = {"row": range(count), "weight": [1] * count} | features
+    columns["row"] = [first + row for row in columns["row"]]
     return pa.record_batch({name: pa.array(values, _type(values)) for name, values in columns.items()})
 
 

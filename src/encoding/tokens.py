@@ -62,14 +62,23 @@ class Tokens:
         else:
             self.backend.enable_truncation(max_length, stride=stride, strategy=cut, direction=side)
         for start in range(0, len(texts), CHUNK):
+            chunk: list[Any] = list(texts[start : start + CHUNK])
             try:
-                found = self.backend.encode_batch(list(texts[start : start + CHUNK]), add_special_tokens=special)
+                found = self.backend.encode_batch(chunk, add_special_tokens=special)
             except Exception as error:  # the library raises nothing more special
+                odd = next((text for text in chunk if not self._fits(text, special)), chunk)
                 raise InputError(
-                    f"{max_length} tokens are too few for one of the texts {start} to {start + CHUNK} ({error}); "
-                    "a larger max_length in kinds is needed"
+                    f"{max_length} tokens are too few for {repr(odd)[:160]} ({error}); a larger max_length in kinds or "
+                    "a shorter text is needed"
                 ) from None
             yield from found
+
+    def _fits(self, text: str | tuple[str, str], special: bool) -> bool:
+        try:
+            self.backend.encode_batch([text], add_special_tokens=special)
+        except Exception:
+            return False
+        return True
 
     def ids(self, texts: Sequence[str] | Sequence[tuple[str, str]], *arguments: Any, **options: Any) -> list[list[int]]:
         """The token numbers of `encode`."""

@@ -126,7 +126,7 @@ def margin_pairs(
     if not len(source) or not len(target):
         return np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
     # Two searches: turning the products of one round for the other takes longer than computing them anew.
-    sides, shortlist = ((source, target), (target, source)), fast_shortlist(source.device)
+    sides, shortlist = ((source, target), (target, source)), fast_shortlist(source.device, k)
     found = [neighbours(queries, index, k, progress, shortlist=shortlist) for queries, index in sides]
     directions = [(near.cpu(), rows.cpu()) for near, rows in found]
     means = [near.mean(1) for near, _ in directions]
@@ -186,10 +186,10 @@ def neighbours(
     return _refine(best, queries, index, k) if shortlist else best
 
 
-def fast_shortlist(device: torch.device) -> int:
-    """SHORTLIST where the device multiplies bfloat16 faster than float32, else 0."""
+def fast_shortlist(device: torch.device, k: int) -> int:
+    """SHORTLIST, more for many neighbours, where the device multiplies bfloat16 faster than float32; else 0."""
     fast = torch.cpu.get_capabilities().get("avx512_bf16", False) if device.type == "cpu" else is_bf16_available(True)
-    return SHORTLIST if fast else 0
+    return max(SHORTLIST, 4 * k) if fast else 0
 
 
 def _nothing(queries: torch.Tensor, index: torch.Tensor, k: int, coarse: bool) -> Neighbours:

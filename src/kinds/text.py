@@ -30,13 +30,13 @@ class Head(nn.Module):
         self.shared = [embeddings]  # in a list: no module of the head's own, so the encoder alone saves and trains it
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states (... x width) -> logits (... x words) or numbers of words (... x 1)."""
+        """Hidden states (tokens x width) -> logits (tokens x words) or numbers of words (tokens x 1)."""
         states = self.layer_norm(nn.functional.gelu(self.dense(hidden)))
         weight = self.shared[0].weight
         if self.training:
             return nn.functional.linear(states, weight, self.bias)
-        rows = [nn.functional.linear(row, weight, self.bias).argmax(-1, keepdim=True) for row in states]
-        return torch.stack(rows).float()
+        parts = [nn.functional.linear(part, weight, self.bias).argmax(-1, keepdim=True) for part in states.split(256)]
+        return torch.cat(parts).float()
 
 
 class Kind:
@@ -57,7 +57,7 @@ class Kind:
     def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[list[tuple[int, int]]]:
         """The most probable and the true word of every picked token."""
         return [
-            [(int(word), int(label)) for word, label in zip(values[:, 0], labels, strict=True) if label != IGNORED]
+            [(int(word), int(label)) for word, label in zip(values[:, 0], labels[labels != IGNORED], strict=True)]
             for values, labels in zip(logits, encoded.lists("labels"), strict=True)
         ]
 

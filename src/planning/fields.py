@@ -90,6 +90,7 @@ ANY = Is(lambda value: True, "anything")
 BOOL = Is(lambda value: type(value) is bool, "true or false")
 LINE = Is(_is_line, "a text of one line (in quotes, where YAML would read a number or null)")
 NOTE = Is(lambda value: type(value) is str and value.strip() != "", "a text")
+CHARACTERS = Is(lambda value: type(value) is str and value != "", "a text of the characters to drop")
 SEED = whole(0, 2**63 - 1)
 LENGTH = whole(8)
 NAME = matching(PLAIN.pattern, "a name of letters, digits, _ and -")
@@ -126,7 +127,7 @@ KINDS: dict[str, dict[str, Rule]] = {
     "mining": VECTORS | {"neighbours": whole()},
 }
 ENCODERS: dict[str, dict[str, Rule]] = {
-    "hub": {"source": ANY, "path": REPOSITORY, "revision": REVISION, "seed": SEED},
+    "hub": {"source": ANY, "path": REPOSITORY, "revision": REVISION},
     "world": {
         "source": ANY,
         "seed": SEED,
@@ -170,7 +171,7 @@ COLUMNS: dict[str, dict[str, Rule]] = {
 }
 OWN = ("tagging", "pair", "choice", "qa", "text", "lexical")  # of tasks that sources/own reads; of targets it is mining
 LABELLED = ("pair", "choice", "tagging")
-GOLD = (*LABELLED, "qa")
+SHUFFLED = ("pair", "choice")  # of tags and answers each fits its own row alone
 SPLITS = {"retrieval": ("test",), "mining": ("validation", "test")}  # of targets that are not tuned
 
 
@@ -219,6 +220,7 @@ def _check_record(record: Any, where: str, tree: Mapping[str, Any], own_keys: di
         "kind": ANY,
         "own?": BOOL,
         "notes?": Items(NOTE),
+        **({"drop_characters?": CHARACTERS} if kind == "tagging" and not optional else {}),
         "options?": {f"{key.removesuffix('?')}?": rule for key, rule in KINDS[kind].items()},
         "training?": {f"{key}?": rule for key, rule in TRAINING.items()},
         "sample?": {f"{key}?": rule for key, rule in SAMPLE.items()},
@@ -235,8 +237,8 @@ def _check_record(record: Any, where: str, tree: Mapping[str, Any], own_keys: di
         raise _bad(f"{where}.parts", None, "there, as validation: dev and test: test")
     if not optional and kind == "lexical":
         raise _bad(f"{where}.own", None, "true: pairs of words are read from your own files alone")
-    if record.get("shuffled") and kind not in GOLD:
-        raise _bad(f"{where}.shuffled", True, f"false: a {kind} task has no labels")
+    if record.get("shuffled") and kind not in SHUFFLED:
+        raise _bad(f"{where}.shuffled", True, f"false: a {kind} task has no labels that fit any row")
     if target and kind in FROZEN and "en" in record["languages"]:
         raise _bad(f"{where}.languages", "en", "left out: the other side is English")
     if target and kind == "qa":

@@ -19,10 +19,10 @@ from statistics import median
 from typing import Any
 
 from common.errors import InputError
-from common.stage import write_json
+from common.stage import read_yaml, write_json
 from common.times import FILE, VARIABLE, work
 from planning.order import FROZEN, keys
-from study.experiments import made, read_yaml
+from study.experiments import made
 from study.plan import Group, Sweep
 from study.trie import Order
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ruamel.yaml import YAML
 
+from common.stage import read_yaml
 from study.trie import Order
 
 NOW = "workspace"
@@ -124,11 +124,6 @@ def _value(params: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         params = params.get(part) if isinstance(params, dict) else None
     return params
-
-
-def read_yaml(text: str) -> Any:
-    """YAML, read in C where that is there."""
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _parsed(texts: list[Any]) -> tuple[Any, Any, Any]:

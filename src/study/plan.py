@@ -14,8 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from common.errors import InputError
+from common.stage import read_yaml
 from study.designs import controls, make_orders
-from study.experiments import read_yaml
 from study.trie import Order, branches, depth_first, prefixes
 
 Group: TypeAlias = tuple[int, list[Order]]

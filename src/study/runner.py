@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -266,13 +266,13 @@ class Runner:
         self.bar.update(min(round(seconds), self.length - self.bar.n))
 
     def _environment(self, clone: Path) -> dict[str, str]:
-        """An equal share of the GPUs that CUDA_VISIBLE_DEVICES names, and of the cores."""
+        """An equal share of the GPUs and of the cores."""
         told = dict(os.environ) | self.variables
         told |= {"TQDM_DISABLE": "1", VARIABLE: str((self.sweep.root / FILE).resolve())}
         told[STATES_VARIABLE] = str((self.sweep.root / STATES).resolve())
         told["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{told.get('PATH', '')}"
-        devices = [name for name in told.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        if self.jobs > 1 and devices:
+        devices = gpus(told) if self.jobs > 1 else []
+        if devices:
             share, number = max(1, len(devices) // self.jobs), int(clone.name)
             told["CUDA_VISIBLE_DEVICES"] = ",".join(devices[number * share % len(devices) :][:share])
         if self.jobs > 1:
@@ -294,6 +294,16 @@ class Runner:
             time.sleep(0.1)
         for process in list(self.running):
             _signal(process, signal.SIGKILL)
+
+
+def gpus(environment: Mapping[str, str]) -> list[str]:
+    """Those that CUDA_VISIBLE_DEVICES names; where it is not set, all that nvidia-smi lists."""
+    if (named := environment.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name]
+    if (program := shutil.which("nvidia-smi", path=environment.get("PATH"))) is None:
+        return []
+    listed = subprocess.run([program, "--list-gpus"], capture_output=True, text=True).stdout.splitlines()
+    return [str(number) for number, _ in enumerate(line for line in listed if line.startswith("GPU "))]
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

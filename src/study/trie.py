@@ -10,6 +10,8 @@ from itertools import groupby
 from math import factorial, prod
 from typing import TypeAlias
 
+from study.looks import count
+
 Order: TypeAlias = tuple[str, ...]
 Node: TypeAlias = dict[str, "Node"]
 
@@ -60,9 +62,9 @@ def draw(orders: Iterable[Order], lines: int = 60) -> str:
     root = "encoder ●" if () in marked else "encoder"
     tree = [f"{root}   (● an order of the plan)", *_drawn(_trie(marked), (), marked, "")]
     if len(tree) > lines:
-        tree[lines:] = [f"… {_count(len(tree) - lines, 'more line')}"]
+        tree[lines:] = [f"… {count(len(tree) - lines, 'more line')}"]
     counts = (trainings(marked), "training"), (len(marked), "order"), (sum(map(len, marked)), "step")
-    return "\n".join([*tree, "{} for {} of {}".format(*(_count(*count) for count in counts))])
+    return "\n".join([*tree, "{} for {} of {}".format(*(count(*one) for one in counts))])
 
 
 def _trie(orders: Iterable[Order]) -> Node:
@@ -84,7 +86,7 @@ def _symmetries(node: Node) -> tuple[int, str]:
     """With the node's shape, which is the same text for the same shape."""
     below = [_symmetries(child) for child in node.values()]
     shapes = sorted(shape for _, shape in below)
-    alike = prod(factorial(count) for count in Counter(shapes).values())
+    alike = prod(factorial(number) for number in Counter(shapes).values())
     return alike * prod(number for number, _ in below), "".join(shapes).join("()")
 
 
@@ -100,7 +102,3 @@ def _drawn(node: Node, above: Order, marked: Iterable[Order], indent: str) -> It
         last = number == len(node)
         yield f"{indent}{'└── ' if last else '├── '}{' → '.join(labels)}"
         yield from _drawn(child, path, marked, indent + ("    " if last else "│   "))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

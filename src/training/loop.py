@@ -94,6 +94,11 @@ def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -
             f"params.yaml: {settings.where}.mixed_precision is bf16, which this processor has not: it would take many "
             "times as long; -S training.mixed_precision=no"
         )
+    if settings.mixed_precision == "fp16" and on_cpu:  # Accelerate would train in float32 and say nothing
+        raise InputError(
+            f"params.yaml: {settings.where}.mixed_precision is fp16, for GPUs alone; "
+            "-S training.mixed_precision=no (or bf16)"
+        )
     accelerator = Accelerator(
         mixed_precision=settings.mixed_precision,
         # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
@@ -446,7 +451,10 @@ def predict(
 def logits_of(
     accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
 ) -> list[np.ndarray]:
-    """Logits of every row (its tokens x outputs, or its outputs), in the order of the rows, on every process."""
+    """Logits of every row (its tokens x outputs, its picked tokens x outputs where it has such, or its outputs).
+
+    In the order of the rows, on every process.
+    """
     mine: list[tuple[int, np.ndarray]] = []
     lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens, level=True)
@@ -454,11 +462,15 @@ def logits_of(
     with predicting(accelerator, model) as forward, fitting("prediction_tokens", settings):
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
-            logits = forward(task, batch["input_ids"], batch["attention_mask"])
-            per_token = logits.dim() == 3
-            values = logits.float().cpu().numpy()
-            values = values if per_token else values.reshape(len(rows), -1)  # a row may hold several sequences
-            cut = (value[: lengths[row]] if per_token else value for row, value in zip(rows, values, strict=True))
-            mine += zip(rows.tolist(), cut, strict=True)
+            picked = batch.get("picked")
+            logits = forward(task, batch["input_ids"], batch["attention_mask"], picked)
+            values: Any = logits.float().cpu().numpy()
+            if picked is not None:
+                values = np.split(values, picked.sum(1).cumsum(0)[:-1].cpu().numpy())
+            elif logits.dim() == 3:
+                values = [value[: lengths[row]] for row, value in zip(rows, values, strict=True)]
+            else:
+                values = values.reshape(len(rows), -1)  # a row may hold several sequences
+            mine += zip(rows.tolist(), values, strict=True)
     found = dict(gather_object(mine))
     return [found[row] for row in range(len(encoded))]

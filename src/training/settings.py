@@ -34,7 +34,7 @@ class Settings:
     attention: Attention
     """How attention is computed: sdpa fused, eager step by step, which is faster for tiny widths on a CPU."""
     mixed_precision: Precision
-    """Autocast of forward passes; weights stay float32."""
+    """Of passes through the encoder; weights stay float32. fp16 on a GPU alone, for those without bf16."""
     gradient_checkpointing: bool
     """Compute each layer's activations anew in the backward pass: less memory, more time, no CUDA graphs."""
     cuda_graphs: bool
@@ -54,7 +54,7 @@ class Settings:
     """How the steps of a joint step are shared out: by rows, by rows up to `cap` each (T5's examples-proportional
     mixing, X-STILTs'), by rows to the power of 1 / `temperature`, or equally. One batch is of one task."""
     cap: int
-    """Rows of a task that count, and are passed, in an epoch with sampler: capped. X-STILTs': 2^17."""
+    """Rows of a task of a joint step that count, and are passed, in an epoch with sampler: capped. X-STILTs': 2^17."""
     temperature: float
     """1 is proportional, infinity would be uniform."""
     where: str = "training"

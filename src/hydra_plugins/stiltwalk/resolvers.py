@@ -28,6 +28,7 @@ from planning.order import (
 )
 from sources.world import TASKS
 
+HUB = ("notes", "drop_characters", "train", "validation", "test")  # of a record, what sources/hub reads beside the rest
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
 
@@ -76,7 +77,7 @@ def _data(name: str, record: dict[str, Any], root: DictConfig) -> dict[str, Any]
         return facts
     if facts["source"] == "own":
         facts["digest"] = own_digest(name)
-    return facts | {key: record[key] for key in ("notes", "train", "validation", "test") if key in record}
+    return facts | {key: record[key] for key in HUB if key in record}
 
 
 def _source(record: dict[str, Any], root: DictConfig) -> str:

@@ -11,6 +11,7 @@ import functools
 import operator
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from sources.hub.convert import Converted, convert, join
+from sources.hub.convert import Converted, convert, join, without
 from sources.hub.fetch import Repository, download, repository
 from sources.hub.layout import features, split_files
 
@@ -54,7 +55,7 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
         "rows_used": len(rows),
         "sample": {"rows": sample.get(split), "seed": sample.get("seed", 0)},
     }
-    return done.table.take(pa.array(rows)), origin
+    return take(parts, rows), origin
 
 
 def pairs(
@@ -86,6 +87,8 @@ def _part(facts: dict[str, Any], record: dict[str, Any], split: str, language: s
         _told.add(told)
         print(f"warning: {place}: {found:,} rows, where {published:,} are published", file=sys.stderr)
     done = convert(raw, record["kind"], record.get("labels") or [], types, split == "train", place)
+    if characters := record.get("drop_characters"):
+        done.table = without(done.table, characters)
     return done, {
         "path": repo.path,
         "name": name,
@@ -109,6 +112,19 @@ def draw(done: Converted, size: int | None, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(done.table.num_rows)
     fit = ~np.any([np.zeros(len(order), bool), *done.unfit.values()], axis=0)
     return np.sort(order[fit[order]][:size])
+
+
+def take(parts: Sequence[Converted], rows: np.ndarray) -> pa.Table:
+    """These rows (numbers in rising order) of all parts' rows.
+
+    Of each part by itself: pyarrow takes rows of no column that has more than 2 GB of text.
+    """
+    ends = np.cumsum([len(part.table) for part in parts])
+    each = np.split(rows, np.searchsorted(rows, ends[:-1]))
+    firsts = [0, *ends[:-1].tolist()]
+    return pa.concat_tables(
+        part.table.take(pa.array(mine - first)) for part, mine, first in zip(parts, each, firsts, strict=True)
+    )
 
 
 def _fill(facts: dict[str, Any], language: str) -> tuple[str, dict[str, Any]]:

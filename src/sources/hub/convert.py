@@ -19,6 +19,7 @@ from common.errors import InputError
 from common.tables import schema
 
 MAY_LACK = ("label", "tokens", "tags")  # a row without is dropped
+LONGEST = 10_000  # characters that are kept of a text: more than any encoder's tokens; an encyclopedia has longer ones
 NOT_TEXT = (*MAY_LACK, "answers", "choices", "id", "source_id", "target_id")
 
 
@@ -64,6 +65,18 @@ def join(parts: Sequence[Converted]) -> Converted:
     }
     counts = {name: sum(part.counts.get(name, 0) for part in parts) for part in parts for name in part.counts}
     return Converted(pa.concat_tables([part.table for part in parts]), unfit, counts)
+
+
+def without(table: pa.Table, characters: str) -> pa.Table:
+    """Rows of a tagging task whose tokens lack these characters."""
+    tokens = _array(table, "tokens")
+    words = tokens.flatten()
+    for character in characters:
+        words = pc.replace_substring(words, character, "")
+    lengths = pc.list_value_length(tokens).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    column = pa.ListArray.from_arrays(offsets, words).cast(tokens.type)
+    return table.set_column(table.schema.get_field_index("tokens"), "tokens", column)
 
 
 def _pair(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
@@ -175,18 +188,24 @@ def _retrieval(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], t
 
 def _text(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
     empty = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(_array(raw, "text"))), 0)
-    return Converted(raw, {"no text": empty.to_numpy(zero_copy_only=False)})
+    begins = pc.utf8_slice_codeunits(_array(raw, "text"), 0, LONGEST)
+    return Converted(pa.table({"text": begins}), {"no text": empty.to_numpy(zero_copy_only=False)})
 
 
 def _mining(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], training: bool, where: str) -> Converted:
-    """Translation pairs as corpora: all source sentences with their ids, then their translations in the same order."""
+    """Translation pairs as corpora: all source sentences with their ids, then their translations in the same order.
+
+    google/xtreme has some gold pairs without one of the sentences, lost to quotation marks in BUCC's files.
+    """
     sides = ("source", "target")
+    texts = [pc.utf8_trim_whitespace(_array(raw, side)) for side in sides]
+    blank = np.any([pc.equal(text, "").to_numpy(zero_copy_only=False) for text in texts], axis=0)
     columns = {
         "side": np.repeat(sides, len(raw)),
         "id": pa.concat_arrays([_array(raw, f"{side}_id").cast(pa.string()) for side in sides]),
-        "text": pa.concat_arrays([pc.utf8_trim_whitespace(_array(raw, side)) for side in sides]),
+        "text": pa.concat_arrays(texts),
     }
-    return Converted(pa.table(columns))
+    return Converted(pa.table(columns), {"without a sentence": np.tile(blank, 2)})
 
 
 KINDS = {

@@ -4,7 +4,8 @@
 |---------|-------------------------------------------------------------------------------------------------|
 | pair    | `text<TAB>text<TAB>label`                                                                       |
 | choice  | `prompt<TAB>answer<TAB>answer ...<TAB>label`, as many answers as labels: that of the right one  |
-| tagging | `token<TAB>tag`, and an empty line after a sentence (CCGbank's supertags, for one)              |
+| tagging | `token<TAB>tag`, and an empty line after a sentence (CCGbank's supertags, for one); or a        |
+|         | sentence, `token token ...<TAB>tag tag ...` (jiant's layout)                                    |
 | text    | a text                                                                                          |
 | lexical | `word<TAB>word`                                                                                 |
 
@@ -116,8 +117,13 @@ def _fields(place: str, line: str, names: list[str], labels: Mapping[str, int]) 
 
 
 def _tagging(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """In both layouts; no tag has a space in it, so a file with spaces behind tabs is jiant's."""
+    lines = list(_lines(path))
+    if any(" " in line.partition("\t")[2].strip() for _, line in lines):
+        yield from (_tagged(place, line, labels) for place, line in lines if line.strip())
+        return
     words: list[list[str]] = []
-    for place, line in _lines(path):
+    for place, line in lines:
         if line.strip(" "):
             words.append(_fields(place, line, ["token", "tag"], labels))
         elif words:
@@ -125,6 +131,16 @@ def _tagging(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
             words = []
     if words:
         yield _sentence(words)
+
+
+def _tagged(place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
+    """A sentence in jiant's layout."""
+    tokens, tags = (field.split() for field in _fields(place, line, ["tokens", "tags"], {}))
+    if len(tokens) != len(tags):
+        raise InputError(f"{place} has {len(tokens)} tokens and {len(tags)} tags; no tag can have a space in it")
+    if labels and (odd := [tag for tag in tags if tag not in labels]):
+        raise InputError(f"{place} has the label {odd[0][:80]!r}; the record's labels are {', '.join(labels)}")
+    return {"tokens": tokens, "tags": tags}
 
 
 def _sentence(words: list[list[str]]) -> dict[str, Any]:
