@@ -1,8 +1,8 @@
-"""One XTREME task: tune the final encoder on its English rows, predict every language. Retrieval is not tuned.
+"""One XTREME task, or two with the same rows to tune on: tune the final encoder on English, predict every language.
 
     python src/target.py xnli
 
-Predictions lie in XTREME's submission layout. No test label is ever read here.
+Retrieval is not tuned. Predictions lie in XTREME's submission layout. No test label is ever read here.
 """
 
 import json
@@ -23,68 +23,86 @@ from modeling.encoder import load_encoder
 from modeling.resume import Resume
 from training.encoded import Encoded
 from training.launch import launch
-from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly
+from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly, validate
 from training.memory import fitting
 from training.settings import Settings
 
 
-def main(target: str) -> None:
-    seed, final, block = read_params("seed", "final", f"benchmark.{target}.training")
-    options = read_params(f"benchmark.{target}.task")
-    settings, kind_name = Settings.read(block, f"benchmark.{target}.training"), options["kind"]
+def main(key: str) -> None:
+    seed, final, tuning = read_params("seed", "final", f"tunings.{key}")
+    block, options = read_params(f"benchmark.{key}.training", f"benchmark.{key}.task")
+    settings, kind_name = Settings.read(block, f"benchmark.{key}.training"), options["kind"]
     load = partial(load_encoder, Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
-    rows, encoded = Path("data/xtreme") / target, Path("data/encoded/xtreme") / target
-    labels = json.loads((encoded / "labels.json").read_text(encoding="utf-8"))
+    rows, encoded = (
+        {target: Path(folder) / target for target in tuning["targets"]}
+        for folder in ("data/xtreme", "data/encoded/xtreme")
+    )
+    labels = json.loads((encoded[key] / "labels.json").read_text(encoding="utf-8"))
     kind = module.Kind(options | {"labels": labels})
-    paths = {path.stem.removeprefix("test-"): path for path in sorted(rows.glob("test-*.parquet"))}
-    tests = {language: read_table(path, kind_name, gold=False) for language, path in paths.items()}
+    tests = {
+        (target, path.stem.removeprefix("test-")): read_table(path, kind_name, gold=False)
+        for target, folder in rows.items()
+        for path in sorted(folder.glob("test-*.parquet"))
+    }
 
     frozen = hasattr(kind, "predict")  # it reads the encoder as it is
-    resume = Resume(target, [seed, block, options], CODE, [Path(final), rows, encoded])
-    curves = nullcontext() if frozen else recording(Path("metrics/curves") / target, resume)
+    resume = Resume(key, [seed, block, options], CODE, [Path(final), *rows.values(), *encoded.values()])
+    curves = nullcontext() if frozen else recording(Path("metrics/curves") / key, resume)
     with curves as live, accelerating(settings, live=live) as accelerator:
         if frozen:
             encoder = load()
             encoder.to(accelerator.device)  # type: ignore[arg-type]
-            facts: dict[str, Any] = {"layer": kind.embedder.layer(encoder)}
+            facts: dict[str, dict[str, Any]] = {key: {"layer": kind.embedder.layer(encoder)}}
         else:
-            validation = read_table(rows / "validation.parquet", kind_name)
-            train_rows, validation_rows = (
-                Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation")
-            )
-            data = Data(kind, train_rows, validation, validation_rows)
-            seeds = partial(seed_of, seed, target)
-            model, scores, wrong = train_soundly(accelerator, load, {target: data}, settings, seeds, target, resume)
-            facts = scores | wrong
+            data = {target: data_of(kind, kind_name, rows[target], encoded[target]) for target in rows}
+            seeds = partial(seed_of, seed, tuning["name"])
+            model, scores, wrong = train_soundly(accelerator, load, {key: data[key]}, settings, seeds, key, resume)
+            facts = {key: scores | wrong}
+            for target in tuning["targets"][1:]:
+                model.heads[target] = model.heads[key]
+                scores, flags = validate(accelerator, model, {target: data[target]}, settings)
+                facts[target] = scores | {name: why for name, why in (wrong | {"flags": flags}).items() if why}
 
         start = time.perf_counter()
-        found: dict[str, list[Any]] = {}
-        languages = list(tests)
+        found: dict[tuple[str, str], list[Any]] = {}
+        mine = list(tests)
         if frozen:  # one process computes a language alone
-            languages = languages[accelerator.process_index :: accelerator.num_processes]
-        bar = tqdm(languages, f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
+            mine = mine[accelerator.process_index :: accelerator.num_processes]
+        bar = tqdm(mine, f"{key} predictions", unit="language", disable=not accelerator.is_main_process)
         with fitting("prediction_tokens", settings):
-            for language in bar:
+            for target, language in bar:
+                test = tests[target, language]
                 if frozen:
-                    own = partial(kind.predict, accelerator, encoder, tests[language], rows, encoded, language)
-                    found[language], more = resume.once(language, partial(own, settings.prediction_tokens))
-                    facts |= {language: more} if more else {}
+                    own = partial(kind.predict, accelerator, encoder, test, rows[key], encoded[key], language)
+                    found[target, language], more = resume.once(language, partial(own, settings.prediction_tokens))
+                    facts[key] |= {language: more} if more else {}
                 else:
-                    numbers = Encoded.read(encoded / f"test-{language}.arrow")
-                    found[language] = predict(accelerator, model, target, kind, numbers, tests[language], settings)
+                    numbers = Encoded.read(encoded[target] / f"test-{language}.arrow")
+                    found[target, language] = predict(accelerator, model, target, kind, numbers, test, settings)
         if frozen:
-            for others, more in gather_object([(found, facts)]):
-                found, facts = found | others, facts | more
-            facts = {name: facts[name] for name in ("layer", *tests) if name in facts}
+            for others, more in gather_object([(found, facts[key])]):
+                found, facts[key] = found | others, facts[key] | more
+            in_order = ("layer", *(language for _, language in tests))
+            facts[key] = {name: facts[key][name] for name in in_order if name in facts[key]}
         seconds = time.perf_counter() - start
         if accelerator.is_main_process:
-            write_json(facts, Path("metrics/targets") / f"{target}.json")
-            with whole_folder(Path("predictions") / target) as folder:
-                for language, test in tests.items():
-                    kind.write(found[language], test, folder / f"test-{language}.{module.SUFFIX}")
+            for target in rows:
+                write_json(facts[target], Path("metrics/targets") / f"{target}.json")
+                with whole_folder(Path("predictions") / target) as folder:
+                    for of, language in tests:
+                        if of == target:
+                            path = folder / f"test-{language}.{module.SUFFIX}"
+                            kind.write(found[target, language], tests[target, language], path)
             resume.remove()
-        accelerator.print(f"{target}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
+        names = " and ".join(rows)
+        accelerator.print(f"{names}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
+
+
+def data_of(kind: Any, kind_name: str, rows: Path, encoded: Path) -> Data:
+    """What a target is tuned and validated on."""
+    train, validation = (Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation"))
+    return Data(kind, train, read_table(rows / "validation.parquet", kind_name), validation)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ def work(params: dict[str, Any], script: str, name: str) -> str:
     if name in params["chain"]:
         name = params["chain"][name]["mixture"]
     own = params["mixtures"].get(name) or params["benchmark"].get(name)
+    if script == "target.py":
+        own = [params["benchmark"][target] for target in params["tunings"][name]["targets"]]
     text = json.dumps([script, name, own, params["encoder"], params["world"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

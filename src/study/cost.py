@@ -100,7 +100,7 @@ def stages(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
         yield Stage("probe.py", key, ("probe.py", steps, seed if steps else None))
     for count, key in enumerate(keys(order), start=1):
         yield Stage("intermediate.py", key, ("intermediate.py", order[:count], seed))
-    for target in params["benchmark"]:
+    for target in params["tunings"]:
         yield Stage("target.py", target, ("target.py", target, order, seed))
     yield Stage("score.py", "", ("score.py", order, seed))
 
@@ -155,11 +155,12 @@ def tokens(stage: Stage, params: dict[str, Any]) -> float:
         retrieval = params["benchmark"].get("tatoeba")
         return _tokens(retrieval["data"], retrieval["task"], retrieval["training"]) if retrieval else 0
     if stage.script == "target.py":
-        block = params["benchmark"][stage.name]
-        blocks = [(block["data"], block["task"], block["training"])]
-    else:
-        mixture = params["mixtures"][params["chain"][stage.name]["mixture"]]
-        blocks = [(mixture["data"][task], mixture["tasks"][task], mixture["training"]) for task in mixture["tasks"]]
+        served = [params["benchmark"][target] for target in params["tunings"][stage.name]["targets"]]
+        first, *others = [(block["data"], block["task"], block["training"]) for block in served]
+        untrained = {"epochs": 0, "evaluations": 1}
+        return _tokens(*first) + sum(_tokens(data, task, training | untrained) for data, task, training in others)
+    mixture = params["mixtures"][params["chain"][stage.name]["mixture"]]
+    blocks = [(mixture["data"][task], mixture["tasks"][task], mixture["training"]) for task in mixture["tasks"]]
     return sum(_tokens(*block, joint=len(blocks) > 1) for block in blocks)
 
 

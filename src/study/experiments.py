@@ -99,7 +99,9 @@ def _locked(root: Path) -> dict[str, Any]:
 
 def _made_of(params: dict[str, Any], stages: dict[str, Any]) -> bool:
     """Whether what bears on the scores last ran with these parameters: a run that fails leaves older scores."""
-    groups = {"intermediate": "chain", "data": "mixtures", "target": "benchmark"}
+    groups = {"intermediate": "chain", "data": "mixtures", "target": "tunings"}
+    if not params.keys() >= set(groups.values()):
+        return False  # of an older version
     names = [f"{stage}@{key}" for stage, group in groups.items() for key in params[group]]
     return all(_with(params, stages.get(name, {})) for name in ["encoder", *names, "score"])
 

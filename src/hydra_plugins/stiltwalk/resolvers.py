@@ -164,22 +164,54 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
 
 
 def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
-    """`benchmark`: for every target the code of its kind and what its data, tuning and prediction read."""
+    """`benchmark`: for every target what its data, tuning and prediction read."""
     blocks = {}
     for target in _targets(targets, _root_):
         record = _plain(_root_.xtreme[target])
         blocks[target] = {
-            "code": f"src/kinds/{record['kind']}.py",
             "source": f"src/sources/{_source(record, _root_)}",
             "files": (_own_files(target, record, _root_) or ["src/xtreme.py"])[0],
-            # Retrieval is not tuned and has no curves; a path named twice is one output to DVC.
-            "curves": f"metrics/{'targets' if record['kind'] in FROZEN else 'curves'}/{target}"
-            + (".json" if record["kind"] in FROZEN else ""),
             "data": _data(target, record, _root_),
             "training": _training(record.get("training", {}), _root_),
             "task": _encoding(record, _root_),
         }
     return OmegaConf.create(blocks)
+
+
+def resolve_tunings(targets: Any, _root_: DictConfig) -> DictConfig:
+    """`tunings`: under its first target every tuning, which may serve a second one: XTREME tunes once for two on SQuAD.
+
+    Its random numbers are drawn of `name`, the first in conf/ of all that it could serve: no score depends on what
+    other targets there are.
+    """
+    made_of = {name: _tuned_on(name, _root_) for name in _root_.xtreme}
+    alike: dict[str, list[str]] = {}
+    for target in _targets(targets, _root_):
+        alike.setdefault(next(name for name in made_of if made_of[name] == made_of[target]), []).append(target)
+    blocks = {}
+    for name, members in alike.items():
+        for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
+            kind = _root_.xtreme[first].kind
+            # Retrieval is not tuned and has no curves; a path named twice is one dependency or output to DVC.
+            curves = f"metrics/targets/{first}.json" if kind in FROZEN else f"metrics/curves/{first}"
+            served = {"targets": [first, *others], "second": others[0] if others else first}
+            blocks[first] = {"name": name, **served, "code": f"src/kinds/{kind}.py", "curves": curves}
+    return OmegaConf.create(blocks)
+
+
+def _tuned_on(target: str, root: DictConfig) -> Any:
+    """What the tuning of a target is made of; its name where no other may share it.
+
+    The generated world makes the rows of every target anew; a checkpoint that is chosen is chosen by the target's own
+    validation rows.
+    """
+    record = _plain(root.xtreme[target])
+    training = _training(record.get("training", {}), root)
+    if _source(record, root) != "hub" or record["kind"] in FROZEN or training["keep"] != "last":
+        return target
+    sample = _plain(root.sample) | record.get("sample", {})
+    rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]
+    return [*rows, _encoding(record, root), training]
 
 
 def resolve_probes(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
@@ -220,6 +252,7 @@ _RESOLVERS: dict[str, Callable[..., Any]] = {
     "final": resolve_final,
     "mixtures": resolve_mixtures,
     "benchmark": resolve_benchmark,
+    "tunings": resolve_tunings,
     "probes": resolve_probes,
     "probed": resolve_probed,
     "scored": resolve_scored,
