@@ -29,14 +29,14 @@ from training.settings import Settings
 
 
 def main(key: str) -> None:
-    seed, final, tuning = read_params("seed", "final", f"tunings.{key}")
-    block, options = read_params(f"benchmark.{key}.training", f"benchmark.{key}.task")
+    seed, final, targets = read_params("seed", "final", f"tunings.{key}.targets")
+    name, block = read_params(f"benchmark.{key}.tuned_as", f"benchmark.{key}.training")
+    options = read_params(f"benchmark.{key}.task")
     settings, kind_name = Settings.read(block, f"benchmark.{key}.training"), options["kind"]
     load = partial(load_encoder, Path(final), settings.dropout, settings.attention)
     module = import_module(f"kinds.{kind_name}")
     rows, encoded = (
-        {target: Path(folder) / target for target in tuning["targets"]}
-        for folder in ("data/xtreme", "data/encoded/xtreme")
+        {target: Path(folder) / target for target in targets} for folder in ("data/xtreme", "data/encoded/xtreme")
     )
     labels = json.loads((encoded[key] / "labels.json").read_text(encoding="utf-8"))
     kind = module.Kind(options | {"labels": labels})
@@ -47,7 +47,7 @@ def main(key: str) -> None:
     }
 
     frozen = hasattr(kind, "predict")  # it reads the encoder as it is
-    resume = Resume(key, [seed, block, options], CODE, [Path(final), *rows.values(), *encoded.values()])
+    resume = Resume(key, [seed, name, block, options], CODE, [Path(final), *rows.values(), *encoded.values()])
     curves = nullcontext() if frozen else recording(Path("metrics/curves") / key, resume)
     with curves as live, accelerating(settings, live=live) as accelerator:
         if frozen:
@@ -56,13 +56,12 @@ def main(key: str) -> None:
             facts: dict[str, dict[str, Any]] = {key: {"layer": kind.embedder.layer(encoder)}}
         else:
             data = {target: data_of(kind, kind_name, rows[target], encoded[target]) for target in rows}
-            seeds = partial(seed_of, seed, tuning["name"])
+            seeds = partial(seed_of, seed, name)
             model, scores, wrong = train_soundly(accelerator, load, {key: data[key]}, settings, seeds, key, resume)
             facts = {key: scores | wrong}
-            for target in tuning["targets"][1:]:
-                model.heads[target] = model.heads[key]
-                scores, flags = validate(accelerator, model, {target: data[target]}, settings)
-                facts[target] = scores | {name: why for name, why in (wrong | {"flags": flags}).items() if why}
+            for target in targets[1:]:
+                scores, flags = validate(accelerator, model, {key: data[target]}, settings)
+                facts[target] = {target: scores[key]} | ({"flags": {target: flags[key]}} if flags else {})
 
         start = time.perf_counter()
         found: dict[tuple[str, str], list[Any]] = {}
@@ -79,7 +78,7 @@ def main(key: str) -> None:
                     facts[key] |= {language: more} if more else {}
                 else:
                     numbers = Encoded.read(encoded[target] / f"test-{language}.arrow")
-                    found[target, language] = predict(accelerator, model, target, kind, numbers, test, settings)
+                    found[target, language] = predict(accelerator, model, key, kind, numbers, test, settings)
         if frozen:
             for others, more in gather_object([(found, facts[key])]):
                 found, facts[key] = found | others, facts[key] | more

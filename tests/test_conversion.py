@@ -303,7 +303,7 @@ def test_pairs_alone_are_corpora_without_distractors(shelf: Shelf):
     of_task["test"]["columns"] = {name: name for name in ("source", "target", "source_id", "target_id")}
     table, gold, origin = hub.pairs("bucc_goldpairs", of_task | {"sample": {"test": 1, "seed": 0}}, "test", "zh")
     assert table.schema == SCHEMAS["mining"] and origin["rows_read"] == 4
-    assert origin["dropped"] == {"without a sentence": 2}  # on both sides
+    assert origin["dropped"] == {"sides of pairs that lack a sentence": 2}
     rows = [tuple(row.values()) for row in table.to_pylist()]
     assert rows[:2] == [("source", "z1", "一"), ("source", "z2", "二")]
     assert rows[2:] == [("target", "e1", "one"), ("target", "e2", "two"), ("target", "e3", "1")]
@@ -389,7 +389,7 @@ def test_split_files_follow_the_card_else_the_layout_of_the_hubs_conversions():
 
 
 def test_words_lose_the_characters_that_a_record_names(shelf: Shelf):
-    shelf.put({"tokens": [["می\u200cخواهم", "học sinh"], ["x"]], "tags": [["A", "B"], ["B"]]})
+    shelf.put({"tokens": [["می\u200cخواهم", "học sinh"], None, ["x"]], "tags": [["A", "B"], None, ["B"]]})
     of_task = record("tagging", ["A", "B"])
     plain, _ = hub.read("udpos", of_task, "train")
     table, _ = hub.read("udpos", of_task | {"drop_characters": "\u200c "}, "train")

@@ -71,9 +71,15 @@ def test_files_are_mapped_and_not_read(tokens, tmp_path, monkeypatch):
     assert int(train.lengths.sum() + test.lengths.sum()) == count
     assert train.columns["labels"].values[:3].tolist() == [0, 1, 1] and "labels" not in test.columns
     assert [len(part) for part in (train, test)] == [300, 300] and train.weights.tolist() == [1] * 300
+    (tmp_path / "mlm").mkdir()
+    write_table(pa.table({"text": texts}, schema("text")), tmp_path / "mlm/train.parquet", "text")
+    running = {"kind": "text", "labels": [], "max_length": 12, "mask": 0.3}
+    encode_folder(tmp_path / "mlm", tmp_path / "out-mlm", running, tokens)
     monkeypatch.setattr("encoding.folder.PART", 7)
     encode_folder(tmp_path, tmp_path / "parts", options, tokens)
-    assert (tmp_path / "parts" / "train.arrow").read_bytes() == (tmp_path / "out" / "train.arrow").read_bytes()
+    encode_folder(tmp_path / "mlm", tmp_path / "parts-mlm", running, tokens)
+    for whole, parts in (("out", "parts"), ("out-mlm", "parts-mlm")):
+        assert (tmp_path / parts / "train.arrow").read_bytes() == (tmp_path / whole / "train.arrow").read_bytes()
     (tmp_path / "out" / "train.arrow").write_bytes(b"ARROW1")
     with pytest.raises(InputError, match=r"train\.arrow cannot be read"):
         Encoded.read(tmp_path / "out" / "train.arrow")

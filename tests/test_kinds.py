@@ -141,6 +141,15 @@ def test_qa_begins_an_answer_in_the_window_that_has_most_around_it(tokens):
     assert middle > edge and answers[0] == context[begin:end]
 
 
+def test_qa_tokens_of_one_character_belong_to_one_window():
+    """As the three of the sign for a company in XLM-R's vocabulary."""
+    first = np.array([(-1, -1), (0, 1), (1, 2), (2, 3), (2, 3), (3, 4)])
+    second = np.array([(-1, -1), (2, 3), (2, 3), (3, 4), (4, 5), (5, 6)])
+    one, other = qa.centres([4, 4], [first, second])
+    assert one.tolist() == [False, True, True, True, True, False]  # 0, 1, 2, 1, 0 tokens on the narrower side
+    assert other.tolist() == [False, False, False, True, True, True]  # 0, 1, 2, 1, 0
+
+
 def test_qa_never_answers_outside_the_context_nor_longer_than_allowed(tokens):
     options = QA
     kind = qa.Kind(options)
@@ -191,11 +200,12 @@ def test_no_answer_is_given_where_the_start_token_scores_higher_in_every_window(
 
 def test_masked_text_hides_words_but_never_special_tokens(tokens):
     options = {"max_length": 12, "mask": 0.5}
-    rows = pa.table({"text": ["Anna sees the big red cat in Paris"] * 50})
-    found = encoded("text", rows, True, options, tokens)
-    whole = tokens.ids(["Anna sees the big red cat in Paris"])[0]
+    orders = itertools.islice(itertools.permutations(["Anna", "sees", "the", "big", "red", "cat", "in", "Paris"]), 50)
+    texts = [" ".join(words) for words in orders]
+    found = encoded("text", pa.table({"text": texts}), True, options, tokens)
     masks = 0
-    for ids, labels, picked in zip(*(found.lists(n) for n in ("input_ids", "labels", "picked")), strict=True):
+    columns = (found.lists(name) for name in ("input_ids", "labels", "picked"))
+    for ids, labels, picked, whole in zip(*columns, tokens.ids(texts), strict=True):
         assert [label for label in labels if label != IGNORED] == [w for w, p in zip(whole, picked, strict=True) if p]
         assert sum(picked) == 4 and picked[0] == picked[-1] == 0
         assert all(i == w for i, w, p in zip(ids, whole, picked, strict=True) if not p)

@@ -72,6 +72,26 @@ def test_a_stage_ends_with_the_process_that_waits_for_it(tmp_path, warm_stages):
 
 
 @pytest.mark.slow
+def test_a_command_that_is_told_to_end_ends_after_its_stages(tmp_path):
+    """A scheduler tells the command alone, or all processes; when the command has ended it kills what is left."""
+    (tmp_path / "target.py").write_text(
+        "import signal, sys, time\n"
+        "from pathlib import Path\n"
+        "def told(*_):\n    time.sleep(2)\n    Path('saved').touch()\n    sys.exit(75)\n"
+        "signal.signal(signal.SIGTERM, told)\n"
+        "Path('begun').touch()\n"
+        "time.sleep(60)\n"
+    )
+    script = Path(__file__).parent.parent / "src/warm/run.py"
+    command = subprocess.Popen([sys.executable, str(script), sys.executable, "target.py"], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    command.terminate()
+    assert command.wait(timeout=30) != 0 and (tmp_path / "saved").exists()
+
+
+@pytest.mark.slow
 def test_without_the_server_a_stage_starts_by_itself(tmp_path):
     (tmp_path / "target.py").write_text(STAGE)
     with warm() as variables:

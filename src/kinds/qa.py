@@ -111,10 +111,12 @@ def centres(rows: Sequence[int], offsets: Sequence[np.ndarray]) -> Iterator[np.n
         counts = [int(mask.sum()) for mask in inside]
         tokens = np.concatenate([places[mask] for places, mask in zip(windows, inside, strict=True)])
         context = np.concatenate([np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.01 * n for n in counts])
-        order = np.lexsort((-context, tokens[:, 1], tokens[:, 0]))  # stable: of equal windows the first
-        _, most = np.unique(tokens[order], axis=0, return_index=True)
-        central = np.zeros(len(tokens), bool)
-        central[order[most]] = True
+        window = np.repeat(np.arange(len(windows)), counts)
+        # Several tokens may be of one character (the sign for degrees Celsius): a window has all of them.
+        places, place = np.unique(tokens, axis=0, return_inverse=True)
+        order = np.lexsort((window, -context, place))
+        owner = window[order[np.searchsorted(place[order], np.arange(len(places)))]]
+        central = window == owner[place]
         for mask, found in zip(inside, np.split(central, np.cumsum(counts)[:-1]), strict=True):
             whole = mask.copy()
             whole[mask] = found

@@ -34,7 +34,7 @@ class Settings:
     attention: Attention
     """How attention is computed: sdpa fused, eager step by step, which is faster for tiny widths on a CPU."""
     mixed_precision: Precision
-    """Of passes through the encoder; weights stay float32. fp16 on a GPU alone, for those without bf16."""
+    """Of passes through encoder and heads; weights stay float32. fp16 on a GPU alone, for those without bf16."""
     gradient_checkpointing: bool
     """Compute each layer's activations anew in the backward pass: less memory, more time, no CUDA graphs."""
     cuda_graphs: bool

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,9 @@ def serve(listener: socket.socket, parent: int) -> None:
                     stages.pop(pid).close()
     finally:
         end(list(stages))
+        for pid in stages:  # a scheduler kills what is left when the command has ended
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
 
 def end(stages: list[int]) -> None:
@@ -99,6 +102,17 @@ def end(stages: list[int]) -> None:
     for pid in stages:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+
+
+def call(command: list[str], environment: Mapping[str, str]) -> int:
+    """A command's exit status; SIGTERM, which a scheduler may send to this process alone, is passed on to it."""
+    with subprocess.Popen(command, env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return process.wait()
+        except BaseException:  # Ctrl-C, which has come to the command as well
+            process.kill()
+            raise
 
 
 def start(client: socket.socket) -> int:
@@ -150,5 +164,5 @@ if __name__ == "__main__":
         serve(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
     else:
         with warm() as variables:
-            code = subprocess.call(sys.argv[1:], env=os.environ | variables)
+            code = call(sys.argv[1:], os.environ | variables)
         sys.exit(code)

@@ -28,7 +28,8 @@ from planning.order import (
 )
 from sources.world import TASKS
 
-HUB = ("notes", "drop_characters", "train", "validation", "test")  # of a record, what sources/hub reads beside the rest
+# Of a record on the hub's data, what the data stages read of it beside what all sources do.
+HUB = ("notes", "drop_characters", "train", "validation", "test")
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
 
@@ -165,13 +166,14 @@ def resolve_mixtures(order: Any, _root_: DictConfig) -> DictConfig:
 
 def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
     """`benchmark`: for every target what its data, tuning and prediction read."""
-    blocks = {}
+    blocks, names = {}, _tuned_as(_root_)
     for target in _targets(targets, _root_):
         record = _plain(_root_.xtreme[target])
         blocks[target] = {
             "source": f"src/sources/{_source(record, _root_)}",
             "files": (_own_files(target, record, _root_) or ["src/xtreme.py"])[0],
             "data": _data(target, record, _root_),
+            "tuned_as": names[target],
             "training": _training(record.get("training", {}), _root_),
             "task": _encoding(record, _root_),
         }
@@ -181,33 +183,38 @@ def resolve_benchmark(targets: Any, _root_: DictConfig) -> DictConfig:
 def resolve_tunings(targets: Any, _root_: DictConfig) -> DictConfig:
     """`tunings`: under its first target every tuning, which may serve a second one: XTREME tunes once for two on SQuAD.
 
-    Its random numbers are drawn of `name`, the first in conf/ of all that it could serve: no score depends on what
-    other targets there are.
+    Targets are in the order of conf/, however they are asked for.
     """
-    made_of = {name: _tuned_on(name, _root_) for name in _root_.xtreme}
+    chosen, names = _targets(targets, _root_), _tuned_as(_root_)
     alike: dict[str, list[str]] = {}
-    for target in _targets(targets, _root_):
-        alike.setdefault(next(name for name in made_of if made_of[name] == made_of[target]), []).append(target)
+    for target in (target for target in names if target in chosen):
+        alike.setdefault(names[target], []).append(target)
     blocks = {}
-    for name, members in alike.items():
+    for members in alike.values():
         for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
             kind = _root_.xtreme[first].kind
             # Retrieval is not tuned and has no curves; a path named twice is one dependency or output to DVC.
             curves = f"metrics/targets/{first}.json" if kind in FROZEN else f"metrics/curves/{first}"
             served = {"targets": [first, *others], "second": others[0] if others else first}
-            blocks[first] = {"name": name, **served, "code": f"src/kinds/{kind}.py", "curves": curves}
+            blocks[first] = {**served, "code": f"src/kinds/{kind}.py", "curves": curves}
     return OmegaConf.create(blocks)
+
+
+def _tuned_as(root: DictConfig) -> dict[str, str]:
+    """By target the first one in conf/ that is tuned on the same: of its name, random numbers are drawn for both."""
+    made_of = {name: _tuned_on(name, root) for name in root.xtreme}
+    return {name: next(first for first in made_of if made_of[first] == made_of[name]) for name in made_of}
 
 
 def _tuned_on(target: str, root: DictConfig) -> Any:
     """What the tuning of a target is made of; its name where no other may share it.
 
-    The generated world makes the rows of every target anew; a checkpoint that is chosen is chosen by the target's own
-    validation rows.
+    The generated world makes the rows of every target anew; which checkpoint is kept, and whether a training is tried
+    again, is told by the target's own validation rows.
     """
     record = _plain(root.xtreme[target])
     training = _training(record.get("training", {}), root)
-    if _source(record, root) != "hub" or record["kind"] in FROZEN or training["keep"] != "last":
+    if _source(record, root) != "hub" or record["kind"] in FROZEN or training["keep"] != "last" or training["retries"]:
         return target
     sample = _plain(root.sample) | record.get("sample", {})
     rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]

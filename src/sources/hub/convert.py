@@ -19,7 +19,7 @@ from common.errors import InputError
 from common.tables import schema
 
 MAY_LACK = ("label", "tokens", "tags")  # a row without is dropped
-LONGEST = 10_000  # characters that are kept of a text: more than any encoder's tokens; an encyclopedia has longer ones
+LONGEST = 10_000  # characters that are kept of a text, 2,000 tokens or so; an encyclopedia's are longer
 NOT_TEXT = (*MAY_LACK, "answers", "choices", "id", "source_id", "target_id")
 
 
@@ -73,7 +73,7 @@ def without(table: pa.Table, characters: str) -> pa.Table:
     words = tokens.flatten()
     for character in characters:
         words = pc.replace_substring(words, character, "")
-    lengths = pc.list_value_length(tokens).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.list_value_length(tokens), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
     column = pa.ListArray.from_arrays(offsets, words).cast(tokens.type)
     return table.set_column(table.schema.get_field_index("tokens"), "tokens", column)
@@ -205,7 +205,7 @@ def _mining(raw: pa.Table, labels: Sequence[str], features: dict[str, Any], trai
         "id": pa.concat_arrays([_array(raw, f"{side}_id").cast(pa.string()) for side in sides]),
         "text": pa.concat_arrays(texts),
     }
-    return Converted(pa.table(columns), {"without a sentence": np.tile(blank, 2)})
+    return Converted(pa.table(columns), {"sides of pairs that lack a sentence": np.tile(blank, 2)})
 
 
 KINDS = {

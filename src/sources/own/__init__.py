@@ -135,7 +135,8 @@ def _tagging(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
 
 def _tagged(place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
     """A sentence in jiant's layout."""
-    tokens, tags = (field.split() for field in _fields(place, line, ["tokens", "tags"], {}))
+    fields = _fields(place, line, ["tokens", "tags"], {})
+    tokens, tags = ([word for word in field.split(" ") if word] for field in fields)
     if len(tokens) != len(tags):
         raise InputError(f"{place} has {len(tokens)} tokens and {len(tags)} tags; no tag can have a space in it")
     if labels and (odd := [tag for tag in tags if tag not in labels]):
