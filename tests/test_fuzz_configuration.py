@@ -30,7 +30,7 @@ ABSENT, EXTRA = type("Absent", (), {}), type("Extra", (), {})
 BROKEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what is no line of text
 # Where nothing, no text but only what could never be a line of a file, or an empty mapping, is a value like another.
 NULLABLE = {"published", "train", "validation", "test", "dropout", "threads", "world"}
-FREE = {"notes", "name", "where", "columns", "codes", "labels"}
+FREE = {"notes", "drop_characters", "name", "where", "columns", "codes", "labels"}
 HOLLOW = {"where", "codes", "options", "training", "sample", "published"}
 OPTIONAL = {
     *FREE,
@@ -40,7 +40,6 @@ OPTIONAL = {
     "leaked_by",
     "own",
     "shuffled",
-    "drop_characters",
     "each",
     "order",
     "script",

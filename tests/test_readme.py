@@ -94,6 +94,7 @@ def way(words: list[str]) -> str:
         return words[0]
     # What works in the background, for a remote, or on the outputs of a run.
     known = ["dvc", "queue", "start"], ["dvc", "exp", "pull"], ["dvc", "exp", "apply"], ["dvc", "gc", "--workspace"]
+    known += (["dvc", "cache", "dir"],)
     if words[:3] in known:
         return "options"
     if words[:3] == ["python", "src/sweep.py", "plan"]:
