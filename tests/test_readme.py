@@ -93,9 +93,8 @@ def way(words: list[str]) -> str:
     if words[0] in ("make", "pytest"):
         return words[0]
     # What works in the background, for a remote, or on the outputs of a run.
-    known = ["dvc", "queue", "start"], ["dvc", "exp", "pull"], ["dvc", "exp", "apply"], ["dvc", "gc", "--workspace"]
-    known += (["dvc", "cache", "dir"],)
-    if words[:3] in known:
+    known = {"dvc queue start", "dvc exp pull", "dvc exp apply", "dvc gc --workspace", "dvc cache dir"}
+    if " ".join(words[:3]) in known:
         return "options"
     if words[:3] == ["python", "src/sweep.py", "plan"]:
         return "plan"
