@@ -78,19 +78,20 @@ def null_or(rule: Is) -> Is:
     return Is(lambda value: value is None or rule.holds(value), f"null or {rule.words}")
 
 
+def _is_within_line(value: Any) -> bool:
+    kinds = map(unicodedata.category, value) if type(value) is str and value.strip() else ["Cc"]
+    return {"Cc", "Cs", "Zl", "Zp"}.isdisjoint(kinds)
+
+
 def _is_line(value: Any) -> bool:
-    return (
-        type(value) is str
-        and value == value.strip() != ""
-        and not any(unicodedata.category(mark) in ("Cc", "Cs", "Zl", "Zp") for mark in value)
-    )
+    return _is_within_line(value) and value == value.strip()
 
 
 ANY = Is(lambda value: True, "anything")
 BOOL = Is(lambda value: type(value) is bool, "true or false")
 LINE = Is(_is_line, "a text of one line (in quotes, where YAML would read a number or null)")
+CHARACTERS = Is(_is_within_line, "characters of one line, not spaces alone")
 NOTE = Is(lambda value: type(value) is str and value.strip() != "", "a text")
-CHARACTERS = Is(lambda value: type(value) is str and value != "", "a text of the characters to drop")
 SEED = whole(0, 2**63 - 1)
 LENGTH = whole(8)
 NAME = matching(PLAIN.pattern, "a name of letters, digits, _ and -")
