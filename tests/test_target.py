@@ -95,6 +95,7 @@ def test_targets_with_the_same_rows_to_tune_on_are_tuned_once(tmp_path: Path):
     once = {name: apart[name] for name in ("tatoeba", "xnli")} | {"xquad": ("xquad", ["xquad", "mlqa"])}
     for scale in ("small", "base", "large"):
         assert tunings(f"scale={scale}", chosen) == once
+    assert tunings("scale=base", chosen, "++xtreme.xquad.training.prediction_tokens=64") == once
     assert tunings("scale=base", "targets=[mlqa]") == {"mlqa": ("xquad", ["mlqa"])}
     assert tunings(chosen) == apart  # rows of the generated world are each target's own
     # Another setting, other rows, or a checkpoint that is chosen, or tried again, by a target's own validation.

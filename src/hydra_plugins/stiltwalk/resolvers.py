@@ -30,6 +30,7 @@ from sources.world import TASKS
 
 # Of a record on the hub's data, what the data stages read of it beside what all sources do.
 HUB = ("notes", "drop_characters", "train", "validation", "test")
+SIZES = ("micro_batch_tokens", "prediction_tokens")  # what may be set for memory's sake, and changes no result
 SCORE_SLOTS = 10  # dvc.yaml lists what is scored one by one: `deps:` takes no list from a template
 
 
@@ -218,7 +219,8 @@ def _tuned_on(target: str, root: DictConfig) -> Any:
         return target
     sample = _plain(root.sample) | record.get("sample", {})
     rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]
-    return [*rows, _encoding(record, root), training]
+    hyper = {name: value for name, value in training.items() if name not in SIZES}
+    return [*rows, _encoding(record, root), hyper]
 
 
 def resolve_probes(order: Any, targets: Any, _root_: DictConfig) -> DictConfig:
