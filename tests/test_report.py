@@ -94,6 +94,12 @@ def test_a_setting_that_one_run_alone_has_tells_it_apart_and_a_run_of_both_group
     derived.params["mixtures"]["mnli"]["training"] = {"keep": "last"}
     one, other = alike([runs[0], derived])
     assert one.differences(other) == ["mixtures.mnli.training.keep=last"]
+    # Where files lie, and a name that is the target's own, are none of the settings; another name is other luck.
+    older, newer, shared = (a_run(name, ["mnli"]) for name in ("older", "newer", "shared"))
+    older.params["benchmark"]["udpos"] |= {"code": "src/kinds/tagging.py", "curves": "metrics/curves/udpos"}
+    newer.params["benchmark"]["udpos"] |= {"tuned_as": "udpos"}
+    shared.params["benchmark"]["udpos"] |= {"tuned_as": "panx"}
+    assert [len(group.members) for group in alike([older, newer, shared])] == [2, 1]
 
 
 def test_what_a_sweep_has_yet_to_run_is_told(tmp_path):

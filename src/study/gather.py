@@ -14,6 +14,7 @@ from study.trie import Order
 
 ABSENT = "(not set)"
 TOLD = ("notes", "leaked_by")  # facts of a task that are told and change nothing
+PLACES = ("code", "files", "curves")  # of a block: where files lie, which follows from the rest and is told elsewhere
 MADE_OF = ("source", "checkpoints", "world", "encoder", "mixtures", "benchmark")
 SET = ("source", "checkpoints", "world", "encoder", "sample", "training", "kinds", "tasks", "xtreme")
 MEASURES = ("average_accuracy", "backward_transfer", "forgetting", "forward_transfer")
@@ -78,10 +79,16 @@ def made_of(params: dict[str, Any]) -> dict[str, Any]:
     for group in MADE_OF:
         value = params.get(group)
         if group in ("mixtures", "benchmark"):
-            found |= {f"{group}.{name}": _without_told(block) for name, block in (value or {}).items()}
+            found |= {f"{group}.{name}": _facts(name, block) for name, block in (value or {}).items()}
         else:
             found[group] = value
     return found
+
+
+def _facts(name: str, block: dict[str, Any]) -> dict[str, Any]:
+    """Of a mixture or target what bears on scores; that a target is tuned under its own name is no fact."""
+    facts = {key: value for key, value in block.items() if key not in PLACES and (key, value) != ("tuned_as", name)}
+    return _without_told(facts)  # type: ignore[no-any-return]
 
 
 def used(params: dict[str, Any]) -> dict[str, Any]:

@@ -303,7 +303,7 @@ def gpus(environment: Mapping[str, str]) -> list[str]:
     if (program := shutil.which("nvidia-smi", path=environment.get("PATH"))) is None:
         return []
     listed = subprocess.run([program, "--list-gpus"], capture_output=True, text=True).stdout.splitlines()
-    return [str(number) for number, _ in enumerate(line for line in listed if line.startswith("GPU "))]
+    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed))]
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -71,7 +71,7 @@ def _data(name: str, record: dict[str, Any], root: DictConfig) -> dict[str, Any]
     facts: dict[str, Any] = {
         key: record[key] for key in ("kind", "labels", "languages", "shuffled", "parts") if key in record
     }
-    facts |= {"source": _source(record, root), "sample": _plain(root.sample) | record.get("sample", {})}
+    facts |= {"source": _source(record, root), "sample": _sample(record, root)}
     if facts["source"] == "world":
         if "languages" in facts:  # the world's own, in place of XTREME's
             english = [] if record["kind"] in FROZEN else ["en"]
@@ -84,6 +84,11 @@ def _data(name: str, record: dict[str, Any], root: DictConfig) -> dict[str, Any]
 
 def _source(record: dict[str, Any], root: DictConfig) -> str:
     return "own" if record.get("own") and root.source == "hub" else root.source
+
+
+def _sample(record: dict[str, Any], root: DictConfig) -> dict[str, Any]:
+    """How many rows of a split to take: the scale's numbers, and in their place the record's own."""
+    return _plain(root.sample) | record.get("sample", {})
 
 
 def _own_files(task: str, record: dict[str, Any], root: DictConfig) -> list[str]:
@@ -217,7 +222,7 @@ def _tuned_on(target: str, root: DictConfig) -> Any:
     training = _training(record.get("training", {}), root)
     if _source(record, root) != "hub" or record["kind"] in FROZEN or training["keep"] != "last" or training["retries"]:
         return target
-    sample = _plain(root.sample) | record.get("sample", {})
+    sample = _sample(record, root)
     rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]
     hyper = {name: value for name, value in training.items() if name not in SIZES}
     return [*rows, _encoding(record, root), hyper]

@@ -111,9 +111,13 @@ def _fields(place: str, line: str, names: list[str], labels: Mapping[str, int]) 
     fields = line.split("\t")
     if len(fields) != len(names) or not all(field.strip() for field in fields) or fields[-1] != fields[-1].strip():
         raise InputError(f"{place} is {line[:80]!r}, not {'<TAB>'.join(names)}")
-    if labels and fields[-1] not in labels:
-        raise InputError(f"{place} has the label {fields[-1][:80]!r}; the record's labels are {', '.join(labels)}")
+    _check_labels(place, fields[-1:], labels)
     return fields
+
+
+def _check_labels(place: str, found: list[str], labels: Mapping[str, int]) -> None:
+    if labels and (odd := [label for label in found if label not in labels]):
+        raise InputError(f"{place} has the label {odd[0][:80]!r}; the record's labels are {', '.join(labels)}")
 
 
 def _tagging(path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -139,8 +143,7 @@ def _tagged(place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
     tokens, tags = ([word for word in field.split(" ") if word] for field in fields)
     if len(tokens) != len(tags):
         raise InputError(f"{place} has {len(tokens)} tokens and {len(tags)} tags; no tag can have a space in it")
-    if labels and (odd := [tag for tag in tags if tag not in labels]):
-        raise InputError(f"{place} has the label {odd[0][:80]!r}; the record's labels are {', '.join(labels)}")
+    _check_labels(place, tags, labels)
     return {"tokens": tokens, "tags": tags}
 
 
