@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from common import stage as cold
+from warm import run as server
 from warm.run import HOOK, warm
 
 STAGE = """
@@ -40,6 +42,10 @@ def stage(tmp_path: Path, warm_stages):
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
     return run
+
+
+def test_threads_of_a_stage_started_warm_wait_as_those_of_one_that_is_not():
+    assert server.WAITING == cold.WAITING and all(os.environ[name] for name in cold.WAITING)
 
 
 @pytest.mark.slow

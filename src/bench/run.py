@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.pipeline import experiment
 from bench.rows import REAL
-from common.stage import write_json
+from common.stage import WAITING, write_json
 
 WORK = Path(__file__).parent / "work.py"
 QUIET = {"TQDM_DISABLE": "1"}
@@ -51,6 +51,7 @@ PREDICT = [
 PRECISIONS = (("float32", "no"), ("bf16", "bf16"))
 NO_GRAPHS = "without graphs"
 GPU = [(f"train {name} {NO_GRAPHS}", "ours", precision, 16) for name, precision in PRECISIONS]
+PEERS = (*TRAINER.values(), "padded")
 LIMIT = [("limit float32", "limit", "no", 0), ("limit bf16", "limit", "bf16", 0)]
 RATIOS = {
     "train_vs_trainer_max_length": ("train bf16", "trainer max length"),
@@ -120,10 +121,14 @@ def work(
     timeout: float | None = None,
     launch: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One measurement in a process of its own; `launch` is what starts it in place of Python, in several."""
+    """One measurement in a process of its own; `launch` is what starts it in place of Python, in several.
+
+    Threads wait for each other as stages tell them to, those of what people would use instead as they come.
+    """
+    left = WAITING if spec["way"] in PEERS else {}
     done = subprocess.run(
         [*(launch or (sys.executable,)), str(WORK), json.dumps(spec)],
-        env={**os.environ, **QUIET, **(environment or {})},
+        env={name: value for name, value in os.environ.items() if name not in left} | QUIET | dict(environment or {}),
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -27,7 +27,6 @@ PARAMS, WORLD = Path("params.yaml"), Path("data/world.json")
 # Where stopped trainings lie (modeling/resume.py), and what says otherwise.
 STATES, STATES_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
 RUNNING = Path(".dvc/tmp/running")
-SLEEPING = ("OMP_WAIT_POLICY", "passive")
 DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of <linux/prctl.h>
 # What the system says of what it cannot give, in whatever error of a library, and what can be done.
 CURES = {
@@ -38,9 +37,12 @@ CURES = {
     "Permission denied": "make the place writable for you",
 }
 
-# Threads of OpenMP that wait in loops for one that has no core, because another program has it, make training ten times
-# slower. To be said before torch is imported.
-os.environ.setdefault(*SLEEPING)
+# How threads of OpenMP wait for each other; to be said before torch is imported. In loops for milliseconds, as they do
+# by themselves, they make training ten times slower where another program has a core; asleep at once, a seventh slower
+# where none has. GNU's loop for some ten microseconds first; Intel's and LLVM's know the first variable, and sleep.
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+for _variable, _value in WAITING.items():
+    os.environ.setdefault(_variable, _value)
 
 # What imports leave in memory stays: looking through it for garbage, while they run and at exit, takes a training stage
 # a second and a half. `run` turns collection on again.

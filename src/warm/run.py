@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 HOOK = Path(__file__).parent / "hook"
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # as common/stage.py says
 
 
 @contextmanager
@@ -50,7 +51,8 @@ def warm() -> Iterator[dict[str, str]]:
 
 def import_libraries() -> None:
     """What stages import that takes long; nothing of it starts a thread or touches a GPU."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as in common/stage.py
+    for variable, value in WAITING.items():
+        os.environ.setdefault(variable, value)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     gc.disable()
     import accelerate.tracking  # noqa: F401
