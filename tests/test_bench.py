@@ -11,7 +11,7 @@ import pytest
 
 from bench import run
 from bench.pipeline import shares
-from bench.rows import LENGTHS, LIMITS, make_rows
+from bench.rows import LENGTHS, LIMITS, make_rows, write
 
 WORK = Path(__file__).parent.parent / "src" / "bench" / "work.py"
 
@@ -95,9 +95,11 @@ def test_a_way_that_dies_says_of_what(status, said):
 
 
 @pytest.mark.slow
-def test_every_way_is_measured_on_the_same_rows():
+def test_every_way_is_measured_on_the_same_rows(tmp_path):
     ways = ("ours", "trainer max length", "trainer by length", "padded", "predict", "limit")
-    spec = {"precision": "no", "steps": 2, "width": 96, "rows": "nli", "tokenizer": None, "seed": 0}
+    rows, file = make_rows("nli", 11_000), tmp_path / "rows.arrow"
+    write(rows.batch, file)
+    spec = {"precision": "no", "steps": 2, "width": 96, "rows": "nli", "file": str(file), "seed": 0}
     done = subprocess.run(
         [sys.executable, str(WORK)],
         input="".join(f"{json.dumps({'way': way, **spec})}\n" for way in ways),
@@ -115,7 +117,7 @@ def test_every_way_is_measured_on_the_same_rows():
     of_ways = {name: [seen[way]] for name, way in table.items()} | {name: [limit] for name, *_ in run.LIMIT}
     ratios, lines = run.of_training(of_ways, "12 x 96", "_96")
     assert ratios["train_vs_trainer_max_length_96"] > 1 and len(lines) == 4
-    assert seen["padded"]["tokens"] == seen["predict"]["tokens"] == make_rows("nli", 11_000).lengths[:64].sum()
+    assert seen["padded"]["tokens"] == seen["predict"]["tokens"] == rows.lengths[:64].sum()
     # 64 rows each, other ones for every way: the sum of their lengths is near 64 times the mean.
     for way in ("ours", "trainer max length", "trainer by length"):
-        assert 0.75 < seen[way]["tokens"] / (64 * make_rows("nli", 11_000).lengths.mean()) < 1.25, way
+        assert 0.75 < seen[way]["tokens"] / (64 * rows.lengths.mean()) < 1.25, way

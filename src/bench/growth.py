@@ -74,7 +74,7 @@ def fastest(function: Callable[[], Any], enough: float = 0.3) -> Span:
 
 def write_rows(count: int, path: Path) -> None:
     """Rows in the layout of src/encode.py, made without Python's lists: lengths an eighth of MNLI's, two labels."""
-    from bench.rows import LENGTHS
+    from bench.rows import LENGTHS, write
 
     rng = np.random.default_rng(0)
     points = np.linspace(0, 1, len(LENGTHS["nli"]))
@@ -86,9 +86,7 @@ def write_rows(count: int, path: Path) -> None:
         "input_ids": pa.LargeListArray.from_arrays(offsets, rng.integers(4, WORDS, offsets[-1], np.int32)),
         "labels": pa.array(rng.integers(0, 2, count, np.int32)),
     }
-    batch = pa.record_batch(columns)
-    with pa.ipc.new_file(path, batch.schema) as file:
-        file.write_batch(batch)
+    write(pa.record_batch(columns), path)
 
 
 def tiny_encoder() -> Any:

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from bench.rows import LIMITS, VOCABULARY, encoded, make_rows, read_rows
+from bench.rows import LIMITS, VOCABULARY, encoded
 from kinds import pair
 from kinds.mining import fast_shortlist, neighbours
 from training.encoded import Encoded
@@ -305,14 +304,9 @@ WAYS: dict[str, Callable[[Encoded, dict[str, Any]], dict[str, float]]] = {
 }
 
 
-@cache
-def examples(name: str, tokenizer: str | None) -> Encoded:
-    return read_rows(name, Path(tokenizer), 20_000) if tokenizer else make_rows(name, 11_000)
-
-
 def measure(told: dict[str, Any]) -> dict[str, float]:
-    """One way, as told, on fresh weights."""
-    rows = encoded([], []) if told["way"] in ("mine", "limit") else examples(told["rows"], told["tokenizer"])
+    """One way, as told, on fresh weights; `file` has the rows, of the kind `rows`."""
+    rows = encoded([], []) if told["way"] in ("mine", "limit") else Encoded.read(Path(told["file"]))
     found = WAYS[told["way"]](rows, told)
     gc.collect()
     if torch.cuda.is_available():  # others measure on it in turn
