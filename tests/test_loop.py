@@ -322,7 +322,7 @@ def start(file: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": "src:tests", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     environment |= {"STILTWALK_TIMES": str(folder / "none"), "STILTWALK_RESUME": str(folder / "states")}
     environment |= {"STILTWALK_LAUNCH": f"launch/{file}.yaml"}
-    command = [sys.executable, __file__, *map(str, arguments)]
+    command = [sys.executable, "tests/launched.py", *map(str, arguments)]
     root = Path(__file__).parent.parent
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=root, timeout=120)
 
@@ -575,9 +575,3 @@ def test_a_word_without_a_row_is_an_error_and_not_another_word(encoder):
         with pytest.raises(IndexError):
             encoder(torch.tensor([[0, 6, 2]]))
     assert encoder(torch.tensor([[0, 6, 2]])).last_hidden_state.shape == (1, 3, 32)
-
-
-if __name__ == "__main__":  # what `start` starts
-    from training.launch import launch
-
-    launch(lambda: process(*sys.argv[1:]))
