@@ -77,17 +77,23 @@ def fail(way: str, said: str, status: int) -> NoReturn:
     sys.exit(f"error: {way} failed: {why}")
 
 
+def environment_of(way: str) -> dict[str, str]:
+    """Threads wait for each other as stages tell them to, those of what people would use instead as they come."""
+    left = WAITING if way in PEERS else {}
+    return {name: value for name, value in os.environ.items() if name not in left} | QUIET
+
+
 class Worker:
     """A process of its own that measures one way as often as it is asked; its first answer is that it is ready.
 
     For GPUs, whose kernels take long to load. On a CPU several of them would keep more memory than there is.
     """
 
-    def __init__(self, way: str):
-        self.way, self.said = way, tempfile.TemporaryFile("w+")  # noqa: SIM115
+    def __init__(self, name: str, way: str):
+        self.name, self.said = name, tempfile.TemporaryFile("w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, str(WORK)],
-            env={**os.environ, **QUIET},
+            env=environment_of(way),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -104,7 +110,7 @@ class Worker:
             if line.startswith('{"'):
                 return json.loads(line)
         self.said.seek(0)
-        fail(self.way, self.said.read(), self.process.wait())
+        fail(self.name, self.said.read(), self.process.wait())
 
     def measure(self, spec: dict[str, Any]) -> dict[str, Any]:
         self.ask(spec)
@@ -121,14 +127,10 @@ def work(
     timeout: float | None = None,
     launch: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One measurement in a process of its own; `launch` is what starts it in place of Python, in several.
-
-    Threads wait for each other as stages tell them to, those of what people would use instead as they come.
-    """
-    left = WAITING if spec["way"] in PEERS else {}
+    """One measurement in a process of its own; `launch` is what starts it in place of Python, in several."""
     done = subprocess.run(
         [*(launch or (sys.executable,)), str(WORK), json.dumps(spec)],
-        env={name: value for name, value in os.environ.items() if name not in left} | QUIET | dict(environment or {}),
+        env=environment_of(spec["way"]) | dict(environment or {}),
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -150,7 +152,7 @@ def training(arguments: argparse.Namespace, width: int) -> Iterator[Found]:
         *LIMIT,
     ]
     found: Found = {name: [] for name, *_ in ways}
-    workers = {name: Worker(name) for name in found} if gpu else {}
+    workers = {name: Worker(name, way) for name, way, *_ in ways} if gpu else {}
     for worker in workers.values():
         worker.answer()
     smaller = max(1, width // 384) * (4 if arguments.rows == "qa" else 1)
@@ -308,15 +310,16 @@ def main() -> None:
         arguments.tokenizer = None
     with tempfile.TemporaryDirectory() as folder:
         arguments.file = f"{folder}/rows.arrow"  # of all ways, encoded once
-        if arguments.tokenizer:
-            rows = read_rows(arguments.rows, Path(arguments.tokenizer), 20_000)
-        else:
-            rows = make_rows(arguments.rows, 11_000)
-        write(rows.batch, Path(arguments.file))
-        measure(arguments)
+        if {"training", "prediction", "processes"} & set(arguments.parts):
+            if arguments.tokenizer:
+                rows = read_rows(arguments.rows, Path(arguments.tokenizer), 20_000)
+            else:
+                rows = make_rows(arguments.rows, 11_000)
+            write(rows.batch, Path(arguments.file))
+        run_parts(arguments)
 
 
-def measure(arguments: argparse.Namespace) -> None:
+def run_parts(arguments: argparse.Namespace) -> None:
     """Every part that is asked for, into bench.json and a table."""
     facts: dict[str, Any] = {"machine": machine(), "rows": arguments.rows, "rounds": arguments.rounds}
     real = bool(arguments.tokenizer)

@@ -39,7 +39,7 @@ CURES = {
 
 # How threads of OpenMP wait for each other; to be said before torch is imported. In loops for milliseconds, as they do
 # by themselves, they make training ten times slower where another program has a core; asleep at once, a seventh slower
-# where none has. GNU's loop for some ten microseconds first; Intel's and LLVM's know the first variable, and sleep.
+# where none has. GNU's loop for tens of microseconds first; Intel's and LLVM's know the first variable, and sleep.
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 for _variable, _value in WAITING.items():
     os.environ.setdefault(_variable, _value)
