@@ -11,7 +11,8 @@ import pytest
 
 from bench import run
 from bench.pipeline import shares
-from bench.rows import LENGTHS, LIMITS, make_rows, write
+from bench.rows import LENGTHS, LIMITS, make_rows
+from encoding.folder import write_batch
 
 WORK = Path(__file__).parent.parent / "src" / "bench" / "work.py"
 
@@ -98,7 +99,7 @@ def test_a_way_that_dies_says_of_what(status, said):
 def test_every_way_is_measured_on_the_same_rows(tmp_path):
     ways = ("ours", "trainer max length", "trainer by length", "padded", "predict", "limit")
     rows, file = make_rows("nli", 11_000), tmp_path / "rows.arrow"
-    write(rows.batch, file)
+    write_batch(rows.batch, file)
     spec = {"precision": "no", "steps": 2, "width": 96, "rows": "nli", "file": str(file), "seed": 0}
     done = subprocess.run(
         [sys.executable, str(WORK)],

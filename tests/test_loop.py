@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+import transformers
 from accelerate import PartialState
 from accelerate.utils import DistributedType, set_seed
 from torch import nn
@@ -180,6 +181,55 @@ def test_gradient_checkpointing_changes_no_weight(encoder, tokens):
     one, two = (fit(encoder, data, gradient_checkpointing=on)[0] for on in (False, True))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("architecture", "rows"), [("XLMRoberta", choices), ("Bert", choices), ("Electra", nli)])
+def test_of_the_last_layer_no_more_is_computed_than_the_head_reads(
+    architecture, rows, attention, checkpointing, tokens
+):
+    """Where the head reads the first token alone; logits and gradients are those of the whole layer to rounding."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = getattr(transformers, f"{architecture}Config")(vocab_size=tokens.size, **shape, hidden_dropout_prob=0.0)
+    config.attention_probs_dropout_prob, config._attn_implementation = 0.0, attention
+    encoder = getattr(transformers, f"{architecture}Model")(config).train()
+    if checkpointing:
+        encoder.activation_checkpointing_enable()
+    data, sentences = rows(20, tokens), tags(20, tokens)
+    model = MultiTaskModel(encoder, {"pairs": data.kind.head(encoder, 0.0), "tags": sentences.kind.head(encoder, 0.0)})
+    found, widths = [], list[int]()
+    encoder.encoder.layer[-1].register_forward_hook(lambda *called: widths.append(called[-1].shape[1]))
+    for reading in (nullcontext(), model.reading("pairs")):
+        model.zero_grad()
+        with reading:
+            batch = data.train.tensors(range(20), 1)
+            logits = model("pairs", batch["input_ids"], batch["attention_mask"])
+            data.kind.loss(logits, batch).backward()
+        gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+        found.append({"logits": logits.detach(), **gradients})
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=0, atol=2e-6 * max(1, float(value.abs().max())))
+    assert {widths[0]} != {1} and {widths[-1]} == ({1} if architecture != "Electra" else {widths[0]})
+    with rounding(encoder), model.reading("pairs"):
+        rounded = model("pairs", batch["input_ids"], batch["attention_mask"])
+    torch.testing.assert_close(rounded, found[0]["logits"], rtol=0.02, atol=0.02)
+    with model.reading("tags"):
+        batch = sentences.train.tensors(range(20), 1)
+        assert model("tags", batch["input_ids"], batch["attention_mask"]).shape[1] == batch["input_ids"].shape[1]
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_training_and_validation_compute_no_more_than_the_heads_read(encoder, tokens, precision):
+    """A joint step: of the last layer one token a row where the batch is of pairs, all where it is of tags."""
+    widths = set[int]()
+    encoder.encoder.layer[-1].register_forward_hook(lambda *called: widths.add(called[-1].shape[1]))
+    fit(encoder, {"nli": nli(16, tokens)}, mixed_precision=precision)
+    assert widths == {1}
+    fit(encoder, {"nli": nli(16, tokens), "tags": tags(16, tokens)}, mixed_precision=precision)
+    assert len(widths) > 1
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])

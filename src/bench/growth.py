@@ -74,7 +74,8 @@ def fastest(function: Callable[[], Any], enough: float = 0.3) -> Span:
 
 def write_rows(count: int, path: Path) -> None:
     """Rows in the layout of src/encode.py, made without Python's lists: lengths an eighth of MNLI's, two labels."""
-    from bench.rows import LENGTHS, write
+    from bench.rows import LENGTHS
+    from encoding.folder import write_batch
 
     rng = np.random.default_rng(0)
     points = np.linspace(0, 1, len(LENGTHS["nli"]))
@@ -86,7 +87,7 @@ def write_rows(count: int, path: Path) -> None:
         "input_ids": pa.LargeListArray.from_arrays(offsets, rng.integers(4, WORDS, offsets[-1], np.int32)),
         "labels": pa.array(rng.integers(0, 2, count, np.int32)),
     }
-    write(pa.record_batch(columns), path)
+    write_batch(pa.record_batch(columns), path)
 
 
 def tiny_encoder() -> Any:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from encoding.folder import record_batch
@@ -45,9 +44,3 @@ def read_rows(name: str, tokenizer_folder: Path, count: int) -> Encoded:
 
 def encoded(ids: list[list[int]], labels: list[int]) -> Encoded:
     return Encoded(record_batch({"input_ids": ids, "labels": labels}))
-
-
-def write(batch: pa.RecordBatch, path: Path) -> None:
-    """As src/encode.py does."""
-    with pa.ipc.new_file(path, batch.schema) as file:
-        file.write_batch(batch)

@@ -29,8 +29,9 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.pipeline import experiment
-from bench.rows import REAL, make_rows, read_rows, write
+from bench.rows import REAL, make_rows, read_rows
 from common.stage import WAITING, write_json
+from encoding.folder import write_batch
 
 WORK = Path(__file__).parent / "work.py"
 QUIET = {"TQDM_DISABLE": "1"}
@@ -315,7 +316,7 @@ def main() -> None:
                 rows = read_rows(arguments.rows, Path(arguments.tokenizer), 20_000)
             else:
                 rows = make_rows(arguments.rows, 11_000)
-            write(rows.batch, Path(arguments.file))
+            write_batch(rows.batch, Path(arguments.file))
         run_parts(arguments)
 
 

@@ -61,7 +61,19 @@ SETTINGS = {
     "cap": 1,
     "temperature": 1.0,
 }
-KIND = pair.Kind({"labels": ["0", "1"]})
+
+
+class Whole(pair.Kind):
+    """Of questions: their heads read all tokens, where a pair's reads the first."""
+
+    def head(self, encoder: Any, dropout: float) -> nn.Module:
+        head = super().head(encoder, dropout)
+        head.first = False  # type: ignore[assignment]
+        return head
+
+
+KINDS = {name: kind({"labels": ["0", "1"]}) for name, kind in {"nli": pair.Kind, "qa": Whole}.items()}
+KIND = KINDS["nli"]
 TWO = pa.table({"label": KIND.labels})  # a validation that takes no time
 
 
@@ -108,12 +120,12 @@ def ours(rows: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     settings = Settings.read(block | {"epochs": count / len(rows)})
     torch.manual_seed(0)
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
-    data = {"nli": Data(KIND, rows, TWO, rows.take(range(2)))}
+    data = {"rows": Data(KINDS[spec["rows"]], rows, TWO, rows.take(range(2)))}
     with accelerating(settings) as accelerator:
         warm = Settings.read(block | {"epochs": BATCH / len(rows)})
         train(accelerator, encoder, data, warm, 0, "warm-up")
         tokens = Counted(rows)
-        data["nli"].train = tokens
+        data["rows"].train = tokens
         with Clock() as clock:
             train(accelerator, encoder, data, settings, 1, "measured")
     return report(clock, tokens.seen * accelerator.num_processes)  # each has an equal share
@@ -234,13 +246,14 @@ def prediction(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     """The project's own `predict`."""
     settings = Settings.read(SETTINGS | {"mixed_precision": spec["precision"]})
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
-    model = MultiTaskModel(encoder, {"nli": pair.Head(spec["width"], 2, 0.1)})
+    kind = KINDS[spec["rows"]]
+    model = MultiTaskModel(encoder, {"rows": kind.head(encoder, 0.1)})
     rows = given.take(range(spec["steps"] * BATCH))
     with accelerating(settings) as accelerator:
         model = accelerator.prepare(model)
-        predict(accelerator, model, "nli", KIND, given.take(range(4)), TWO, settings)
+        predict(accelerator, model, "rows", kind, given.take(range(4)), TWO, settings)
         with Clock() as clock:
-            predict(accelerator, model, "nli", KIND, rows, pa.table({"row": rows.rows}), settings)
+            predict(accelerator, model, "rows", kind, rows, pa.table({"row": rows.rows}), settings)
     return report(clock, int(rows.lengths.sum()))
 
 

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from common.errors import InputError
 
+IGNORED = -100  # among the numbers of labels that of a token without one; torch's cross entropy leaves it out
 _STRINGS = pa.list_(pa.string())
 SCHEMAS = {
     "pair": pa.schema({"text_a": pa.string(), "text_b": pa.string(), "label": pa.string()}),

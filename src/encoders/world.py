@@ -26,6 +26,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from common.tables import IGNORED
 from modeling.encoder import save_encoder
 from modeling.resume import ENDED, Resume
 from sources.world.corpus import draw_document, draw_plan, read_languages, vocabulary, words
@@ -34,7 +35,6 @@ from sources.world.language import Language
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]  # their ids are XLM-R's; <mask> is the last of the vocabulary, as there
 START, PAD, END, UNKNOWN = range(4)
-IGNORED = -100
 
 
 def build(out: Path, params: dict[str, Any], resume: Resume) -> dict[str, Any]:

@@ -33,8 +33,7 @@ def encode_folder(rows: Path, out: Path, options: dict[str, Any], tokens: Tokens
         batch = pa.RecordBatch.from_arrays(
             [pa.concat_arrays([part[name] for part in parts]) for name in parts[0].schema.names], parts[0].schema.names
         )
-        with pa.ipc.new_file(out / f"{path.stem}.arrow", batch.schema) as file:
-            file.write_batch(batch)
+        write_batch(batch, out / f"{path.stem}.arrow")
         total += len(batch["input_ids"].flatten(recursive=True))
     write_json(options["labels"], out / "labels.json")
     return total
@@ -50,6 +49,12 @@ def record_batch(features: dict[str, list[Any]], first: int = 0) -> pa.RecordBat
     columns: dict[str, Any] = {"row": range(count), "weight": [1] * count} | features
     columns["row"] = [first + row for row in columns["row"]]
     return pa.record_batch({name: pa.array(values, _type(values)) for name, values in columns.items()})
+
+
+def write_batch(batch: pa.RecordBatch, path: Path) -> None:
+    """Write a file that `Encoded.read` of src/training maps into memory."""
+    with pa.ipc.new_file(path, batch.schema) as file:
+        file.write_batch(batch)
 
 
 def _type(values: list[Any]) -> pa.DataType:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from common.tables import IGNORED
 from encoding.tokens import Tokens
-
-IGNORED = -100
 
 
 def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:

@@ -18,6 +18,8 @@ SUFFIX = "tsv"
 class Head(nn.Module):
     """RoBERTa's pooler and one output: a score for each pair of prompt and choice."""
 
+    first = True  # it reads the first token alone
+
     def __init__(self, width: int, dropout: float):
         super().__init__()
         self.dense = nn.Linear(width, width)

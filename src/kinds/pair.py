@@ -18,6 +18,8 @@ SUFFIX = "tsv"
 class Head(nn.Module):
     """The classification head of RoBERTa: dropout, dense, tanh, dropout, linear on `<s>`."""
 
+    first = True  # it reads the first token alone
+
     def __init__(self, width: int, labels: int, dropout: float):
         super().__init__()
         self.dense = nn.Linear(width, width)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from training.encoded import IGNORED, Encoded
+from common.tables import IGNORED
+from training.encoded import Encoded
 
 SUFFIX = "txt"
 

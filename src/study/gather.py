@@ -96,7 +96,7 @@ def used(params: dict[str, Any]) -> dict[str, Any]:
     steps = ["null" if step is None else step for step in params["order"]]
     names = {
         "tasks": {task for step in steps for task in step.split("+")},
-        "xtreme": {"bucc2018" if target == "bucc" else target for target in params["targets"]},
+        "xtreme": set(params["benchmark"]),
     }
     told = {group: params[group] for group in SET if group in params}
     for group, wanted in names.items():

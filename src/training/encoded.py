@@ -11,8 +11,8 @@ import pyarrow as pa
 import torch
 
 from common.errors import InputError
+from common.tables import IGNORED
 
-IGNORED = -100  # the label that torch's cross entropy leaves out
 INPUTS = ("input_ids", "labels", "picked", "start", "end")  # what a batch is made of
 PADDING = {"labels": IGNORED, "picked": 0}
 

@@ -223,7 +223,7 @@ def train(
 
         def one_pass(task: str, batch: dict[str, torch.Tensor], divisor: Any) -> torch.Tensor:
             """Adds up the gradients of a part of a step; returns its share of the step's mean loss."""
-            with fast_dropout(), rounding(encoder) if rounded else nullcontext():
+            with fast_dropout(), model.reading(task), rounding(encoder) if rounded else nullcontext():
                 logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
                 loss = data[task].kind.loss(logits.float(), batch) / divisor
                 accelerator.backward(loss * processes)  # DDP divides by them
@@ -459,7 +459,11 @@ def logits_of(
     lengths = encoded.lengths
     batches = token_batches(lengths, settings.prediction_tokens, level=True)
     batches += batches[-1:] * (-len(batches) % accelerator.num_processes)  # as many passes of every process (FSDP)
-    with predicting(accelerator, model) as forward, fitting("prediction_tokens", settings):
+    with (
+        predicting(accelerator, model) as forward,
+        model.reading(task),
+        fitting("prediction_tokens", settings),
+    ):
         for rows in batches[accelerator.process_index :: accelerator.num_processes]:
             batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
             picked = batch.get("picked")

@@ -12,6 +12,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
+from transformers.models.bert.modeling_bert import BertCrossAttention, BertSelfAttention
+from transformers.models.xlm_roberta.modeling_xlm_roberta import XLMRobertaCrossAttention, XLMRobertaSelfAttention
 
 ATTENTION = [
     SDPBackend.FLASH_ATTENTION,
@@ -19,6 +21,8 @@ ATTENTION = [
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 ]
+CROSS: dict[type, Any] = {BertSelfAttention: BertCrossAttention, XLMRobertaSelfAttention: XLMRobertaCrossAttention}
+"""Self-attention, and the class of the same weights whose queries may be of other tokens than keys and values."""
 
 
 class MultiTaskModel(nn.Module):
@@ -42,6 +46,10 @@ class MultiTaskModel(nn.Module):
             hidden = hidden[picked.bool()]
         return head(hidden)
 
+    def reading(self, task: str) -> contextlib.AbstractContextManager[None]:
+        """What a pass of the task belongs in, its backward pass too: no more is computed than its head reads."""
+        return first_alone(self.encoder) if getattr(self.heads[task], "first", False) else nullcontext()
+
 
 def part_of(weights: Mapping[str, torch.Tensor], module: str) -> dict[str, torch.Tensor]:
     """The weights of one module of the model, under the names that they have there."""
@@ -60,6 +68,28 @@ def replaced(forwards: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]
     finally:
         for module in forwards:
             del module.forward
+
+
+@contextlib.contextmanager
+def first_alone(encoder: PreTrainedModel) -> Iterator[None]:
+    """Within the block the last layer of an XLM-R or BERT is computed for the first token alone; others stay whole.
+
+    That token attends to all tokens as before. Of twelve layers' products a fifteenth is saved: of the last one only
+    keys and values are needed of every token.
+    """
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    attention: Any = getattr(layers[-1], "attention", None) if layers else None
+    cross = CROSS.get(type(getattr(attention, "self", None)))
+
+    def forward(hidden: torch.Tensor, mask: torch.Tensor | None = None, **options: Any) -> tuple[Any, Any]:
+        first = hidden[:, :1]
+        if mask is not None:
+            mask = mask[:, :, :1]  # rows x heads x queries x keys
+        states, weights = cross.forward(attention.self, first, hidden, mask, **options)
+        return attention.output(states, first), weights
+
+    with replaced({attention: forward} if cross else {}):
+        yield
 
 
 class _Round(torch.autograd.Function):

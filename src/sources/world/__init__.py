@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from common.errors import InputError
 from common.tables import schema
+from sources.world import lexicon
 from sources.world.categories import categorise, draw_parsed
 from sources.world.choices import Choice, draw_answers, draw_consequence, draw_sensible
 from sources.world.corpus import draw_document, read_languages
@@ -28,7 +29,6 @@ from sources.world.tagging import draw_sentence
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
-STOP = "..PUNCT"
 
 
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:
@@ -96,7 +96,7 @@ def _origin(task: str, record: dict[str, Any], split: str, language: str) -> dic
 def _pairs(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
     rng = generator(*key)
     for label in _balanced(rng, LABELS, size):
-        plans = [[fact, STOP] for fact in _of_split(split, partial(draw_pair, rng, label))]
+        plans = [[fact, lexicon.STOP] for fact in _of_split(split, partial(draw_pair, rng, label))]
         yield _pair(plans, label, language)
 
 
@@ -111,7 +111,7 @@ def _statements(key: Key, split: str, size: int, language: Language) -> Iterator
     rng = generator(*key)
     for label in _balanced(rng, ("0", "1"), size):
         _, *facts = _of_split(split, partial(draw_statements, rng, label == "1"))
-        yield _pair([[fact, STOP] for fact in facts], label, language)
+        yield _pair([[fact, lexicon.STOP] for fact in facts], label, language)
 
 
 def _questions(key: Key, split: str, size: int, language: Language) -> Iterator[Row]:
@@ -142,7 +142,7 @@ def _passages(
                 before = parts[: [role for role, _ in parts].index(asked)]
                 first = len(tokens) + sum(len(part) for _, part in before)
                 last = first + len(dict(parts)[asked]) - 1
-            tokens += say([fact, STOP], language)
+            tokens += say([fact, lexicon.STOP], language)
         context, spans = write(tokens)
         answers = [] if place is None else [(spans[first][0], spans[last][1])]
         yield {
@@ -199,10 +199,10 @@ def _translations(key: Key, split: str, size: int, language: Language) -> Iterat
     seen: set[str] = set()
     while len(seen) < size:
         for fact in near_facts(draw_fact(rng), rng):
-            target = write(say([fact, STOP], english))[0]
+            target = write(say([fact, lexicon.STOP], english))[0]
             if target not in seen and len(seen) < size:
                 seen.add(target)
-                yield {"source": write(say([fact, STOP], language))[0], "target": target}
+                yield {"source": write(say([fact, lexicon.STOP], language))[0], "target": target}
 
 
 def _texts(key: Key, split: str, size: int, *languages: Language) -> Iterator[Row]:

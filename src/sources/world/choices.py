@@ -28,7 +28,6 @@ from sources.world.reading import ASKED, draw_passage
 Phrase = tuple[Fact, str]  # a part of a fact
 # What its split goes by, the sentences of the prompt, and the answers (sentences or phrases), the right one first.
 Choice = tuple[Any, list[Plan], list[Plan] | list[Phrase]]
-STOP = "..PUNCT"
 
 
 def draw_consequence(rng: np.random.Generator) -> Choice:
@@ -41,8 +40,8 @@ def draw_consequence(rng: np.random.Generator) -> Choice:
     while True:
         premise = _elaborate(four[order[0]], rng)
         if [i for i in range(4) if entails(premise, four[i])] == order[:1]:
-            sentences: list[Plan] = [[four[i], STOP] for i in order]
-            return premise, [[premise, STOP]], sentences
+            sentences: list[Plan] = [[four[i], lexicon.STOP] for i in order]
+            return premise, [[premise, lexicon.STOP]], sentences
 
 
 def _draw_rivals(rng: np.random.Generator) -> list[Fact]:
@@ -99,7 +98,7 @@ def draw_answers(rng: np.random.Generator) -> Choice:
         fact = draw_fact(rng, transitive=1.0, modifiers=1.0)
         for role in _parts(fact, wanted):
             found.setdefault(_core(fact, role), (fact, role))
-    prompt: list[Plan] = [[fact, STOP] for fact in facts]
+    prompt: list[Plan] = [[fact, lexicon.STOP] for fact in facts]
     return facts, [*prompt, [(question, asked), "?.PUNCT"]], list(found.values())[:4]
 
 

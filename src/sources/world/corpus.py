@@ -10,8 +10,6 @@ from sources.world.language import Language, Plan, read_language, say
 from sources.world.reading import draw_passage
 from sources.world.tagging import draw_sentence
 
-STOP = "..PUNCT"
-
 
 def read_languages(world: dict[str, Any]) -> list[Language]:
     """English and every language of the `world` section."""
@@ -37,7 +35,7 @@ def draw_plan(rng: np.random.Generator) -> Plan:
     if kind < 0.4:
         return draw_sentence(rng, unknown=0.0)
     if kind < 0.7:
-        return [draw_pair(rng, "entailment")[1], STOP]
+        return [draw_pair(rng, "entailment")[1], lexicon.STOP]
     _, question, asked, _ = draw_passage(rng, facts=1)
     return [(question, asked), "?.PUNCT"]
 
@@ -48,9 +46,9 @@ def draw_document(rng: np.random.Generator) -> list[list[Plan]]:
     if kind < 0.15:
         texts = [[draw_sentence(rng)]] * 2
     elif kind < 0.6:
-        texts = [[[fact, STOP]] for fact in draw_pair(rng, "entailment")]
+        texts = [[[fact, lexicon.STOP]] for fact in draw_pair(rng, "entailment")]
     else:
         facts, question, asked, _ = draw_passage(rng, facts=int(rng.integers(1, 4)))
-        again: Plan = [(question, asked), "?.PUNCT"] if kind < 0.8 else [question, STOP]
-        texts = [[[fact, STOP] for fact in facts], [again]]
+        again: Plan = [(question, asked), "?.PUNCT"] if kind < 0.8 else [question, lexicon.STOP]
+        texts = [[[fact, lexicon.STOP] for fact in facts], [again]]
     return texts if rng.random() < 0.5 else texts[::-1]

@@ -48,7 +48,8 @@ HYPONYMS = {f"{hypernym}.NOUN": _tagged(words, "NOUN") for hypernym, words in _K
 HYPERNYM = {hyponym: hypernym for hypernym, hyponyms in HYPONYMS.items() for hyponym in hyponyms}
 NAMES = {kind: _tagged(names, "PROPN") for kind, names in _NAMES.items()}
 NUMBERS = [f"{number}.NUM" for number in (*range(1, 9), 1914, 1945, 1969, 2001)]
-PUNCTUATION = ["..PUNCT", ",.PUNCT", "?.PUNCT", "!.PUNCT"]
+STOP = "..PUNCT"
+PUNCTUATION = [STOP, ",.PUNCT", "?.PUNCT", "!.PUNCT"]
 WORDS = {name: _tagged(words, _TAGS.get(name, name)) for name, words in _WORDS.items()}  # by part of speech, or finer
 
 EXCLUDED: dict[str, list[str]] = {}  # concept -> those that cannot be true along with it

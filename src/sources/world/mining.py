@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from sources.world import lexicon
 from sources.world.facts import Fact, draw_fact, split_of
 from sources.world.inference import near_facts
 from sources.world.language import Language, say, write
 
 DISTRACTORS = 4  # sentences without a translation for each that has one, on each side
-STOP = "..PUNCT"
 
 Side = dict[str, str]  # texts by their ids, in the order of the ids
 
@@ -29,7 +29,7 @@ def draw_sides(
 
     def tell(fact: Fact) -> None:
         if split_of(fact) == split:
-            one, other = (write(say([fact, STOP], language))[0] for language in languages)
+            one, other = (write(say([fact, lexicon.STOP], language))[0] for language in languages)
             if one not in taken[0] and other not in taken[1]:
                 taken[0].add(one)
                 taken[1].add(other)

@@ -27,7 +27,7 @@ def draw_sentence(rng: np.random.Generator, unknown: float = 0.08) -> Plan:
     elif kind < 0.6:
         interjection = choose(rng, lexicon.WORDS["INTJ"])
         plan = [interjection, *([choose(rng, PEOPLE)] if rng.random() < 0.4 else []), ",.PUNCT", *plan]
-    return [*plan, "!.PUNCT" if rng.random() < 0.1 else "..PUNCT"]
+    return [*plan, "!.PUNCT" if rng.random() < 0.1 else lexicon.STOP]
 
 
 def _pronoun_or(rng: np.random.Generator) -> Noun:
