@@ -79,7 +79,7 @@ def first_alone(encoder: PreTrainedModel) -> Iterator[None]:
     """
     layers = getattr(getattr(encoder, "encoder", None), "layer", None)
     attention: Any = getattr(layers[-1], "attention", None) if layers else None
-    cross = CROSS.get(type(getattr(attention, "self", None)))
+    cross: Any = CROSS.get(type(getattr(attention, "self", None)))
 
     def forward(hidden: torch.Tensor, mask: torch.Tensor | None = None, **options: Any) -> tuple[Any, Any]:
         first = hidden[:, :1]
