@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from common.errors import InputError
-from common.stage import read_params, run
-from scoring.aggregate import mean
+from stiltwalk.scoring.aggregate import mean
+from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.stage import read_params, run
 
 PUBLISHED = Path("conf/anchors.yaml")
 

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
-from common.stage import run, write_json
-from planning.order import FROZEN
 from score import COLUMNS
-from study.experiments import NOW, Experiment, code_of, read_experiments, read_workspace, unfinished
+from stiltwalk.config.orders import FROZEN
+from stiltwalk.sweep.experiments import NOW, Experiment, code_of, read_experiments, read_workspace, unfinished
+from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.stage import run, write_json
 
 SHOWN = 5  # settings in which experiments differ, at most
 SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
@@ -29,7 +29,7 @@ SOURCES = Path("data/sources")
 
 def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` may stop listening
-    from study.gather import alike  # pandas and what follows, not before it is needed
+    from stiltwalk.analysis.gather import alike  # pandas and what follows, not before it is needed
 
     now, experiments = read_workspace(), read_experiments()
     if arguments.name:
@@ -67,11 +67,11 @@ def analyse(
 
     apart: how many others there are. under_way: how much there is of their sweep, where it has not ended.
     """
-    from study.effects import order_effects
-    from study.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
-    from study.notes import notes
-    from study.page import write_report
-    from study.words import headline, so_far
+    from stiltwalk.analysis.effects import order_effects
+    from stiltwalk.analysis.gather import by_language, kinds, of_common_seeds, permuted, retention, tables, trajectories
+    from stiltwalk.report.notes import notes
+    from stiltwalk.report.page import write_report
+    from stiltwalk.report.words import headline, so_far
 
     # Of two runs of one order and seed the later one counts; the working tree's only where it stands alone.
     latest = {(one.order, one.seed): one for one in members}

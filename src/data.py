@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from common.stage import read_params, read_world, run_stage, whole_folder, write_json
-from common.tables import shuffle_gold, write_table
+from stiltwalk.tasks.tables import shuffle_gold, write_table
+from stiltwalk.utils.stage import read_params, read_world, run_stage, whole_folder, write_json
 
 
 def main(mixture: str) -> None:

@@ -6,9 +6,9 @@ python src/encode_xtreme.py xnli
 import sys
 from pathlib import Path
 
-from common.stage import read_params, run_stage, whole_folder
-from encoding.folder import encode_folder
-from encoding.tokens import Tokens
+from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.tokenized_files import encode_folder
+from stiltwalk.utils.stage import read_params, run_stage, whole_folder
 
 
 def main(target: str) -> None:

@@ -6,8 +6,8 @@ python src/encoder.py
 from importlib import import_module
 from pathlib import Path
 
-from common.stage import WORLD, read_params, read_world, run_stage, whole_folder, write_json
-from modeling.resume import Resume
+from stiltwalk.models.resume import Resume
+from stiltwalk.utils.stage import WORLD, read_params, read_world, run_stage, whole_folder, write_json
 
 
 def main() -> None:

@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
-from common.stage import run
-from scoring.aggregate import group_scores, incomplete, score_task
-from scoring.tasks import TASKS
+from stiltwalk.scoring.aggregate import group_scores, incomplete, score_task
+from stiltwalk.scoring.tasks import TASKS
+from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.stage import run
 
 
 def main(labels: Path, predictions: Path, with_languages: bool) -> None:

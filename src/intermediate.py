@@ -16,17 +16,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from common.stage import read_params, whole_folder, write_json
-from common.tables import read_table
-from modeling.encoder import load_encoder, save_checkpoint
-from modeling.resume import Resume
-from training.encoded import Encoded
-from training.kept import keep_task
-from training.launch import launch
-from training.loop import CODE, Data, accelerating, recording, seed_of, train_soundly
-from training.memory import fitting
-from training.model import part_of
-from training.settings import Settings
+from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
+from stiltwalk.models.multitask import part_of
+from stiltwalk.models.probe_heads import keep_task
+from stiltwalk.models.resume import Resume
+from stiltwalk.tasks.tables import read_table
+from stiltwalk.training.batching import Encoded
+from stiltwalk.training.launch import launch
+from stiltwalk.training.memory import fitting
+from stiltwalk.training.settings import Settings
+from stiltwalk.training.trainer import CODE, Data, accelerating, recording, seed_of, train_soundly
+from stiltwalk.utils.stage import read_params, whole_folder, write_json
 
 ROWS = ("data/intermediate", "data/encoded/intermediate")
 

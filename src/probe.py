@@ -19,16 +19,16 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
-from common.stage import read_params, write_csv, write_json
-from common.tables import read_table
-from modeling.encoder import load_encoder
-from training.encoded import Encoded
-from training.kept import HEAD, OPTIONS, ROWS
-from training.launch import launch
-from training.loop import accelerating, predict
-from training.memory import fitting
-from training.model import MultiTaskModel
-from training.settings import Settings
+from stiltwalk.models.checkpoint import load_encoder
+from stiltwalk.models.multitask import MultiTaskModel
+from stiltwalk.models.probe_heads import HEAD, OPTIONS, ROWS
+from stiltwalk.tasks.tables import read_table
+from stiltwalk.training.batching import Encoded
+from stiltwalk.training.launch import launch
+from stiltwalk.training.memory import fitting
+from stiltwalk.training.settings import Settings
+from stiltwalk.training.trainer import accelerating, predict
+from stiltwalk.utils.stage import read_params, write_csv, write_json
 
 
 def main(key: str) -> None:
@@ -81,7 +81,7 @@ def retrieved(
     accelerator: Accelerator, encoder: PreTrainedModel, options: dict[str, Any], settings: Settings
 ) -> list[float]:
     """Tatoeba's accuracy (mean over the languages, 0 to 100) by each hidden state, the embeddings' first."""
-    kind = import_module("kinds.retrieval").Kind(options)
+    kind = import_module("stiltwalk.tasks.retrieval.search").Kind(options)
     layers = range(encoder.config.num_hidden_layers + 1)
     right = []
     for path in sorted(Path("data/labels/tatoeba").glob("test-*.tsv")):

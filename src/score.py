@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.stage import read_params, run_stage, whole_folder, write_csv, write_json
-from scoring.aggregate import TaskScores, group_scores, incomplete, score_task
-from scoring.retention import retention_matrix, retention_measures
+from stiltwalk.scoring.aggregate import TaskScores, group_scores, incomplete, score_task
+from stiltwalk.scoring.retention import retention_matrix, retention_measures
+from stiltwalk.utils.stage import read_params, run_stage, whole_folder, write_csv, write_json
 
 COLUMNS = ("score", "english", "non_english", "gap")
 

@@ -16,15 +16,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.errors import InputError
-from common.stage import run
-from study.anova import too_few
-from study.contrasts import determined
-from study.cost import Cost, on_the_clock, reckon, spoken
-from study.designs import CONTROLS, DESIGNS
-from study.plan import Sweep
-from study.runner import Runner, alone, done_before, refuse_uncommitted
-from study.trie import Order, draw
+from stiltwalk.analysis.anova import too_few
+from stiltwalk.analysis.contrasts import determined
+from stiltwalk.sweep.cost import Cost, on_the_clock, reckon, spoken
+from stiltwalk.sweep.designs import CONTROLS, DESIGNS
+from stiltwalk.sweep.plan import Sweep
+from stiltwalk.sweep.runner import Runner, alone, done_before, refuse_uncommitted
+from stiltwalk.sweep.trie import Order, draw
+from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.stage import run
 
 WANTED = ("baseline", "single", "joint", "null")
 TOLD = {

@@ -17,15 +17,15 @@ from typing import Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
-from common.stage import read_params, whole_folder, write_json
-from common.tables import read_table
-from modeling.encoder import load_encoder
-from modeling.resume import Resume
-from training.encoded import Encoded
-from training.launch import launch
-from training.loop import CODE, Data, accelerating, predict, recording, seed_of, train_soundly, validate
-from training.memory import fitting
-from training.settings import Settings
+from stiltwalk.models.checkpoint import load_encoder
+from stiltwalk.models.resume import Resume
+from stiltwalk.tasks.tables import read_table
+from stiltwalk.training.batching import Encoded
+from stiltwalk.training.launch import launch
+from stiltwalk.training.memory import fitting
+from stiltwalk.training.settings import Settings
+from stiltwalk.training.trainer import CODE, Data, accelerating, predict, recording, seed_of, train_soundly, validate
+from stiltwalk.utils.stage import read_params, whole_folder, write_json
 
 
 def main(key: str) -> None:

@@ -3,7 +3,7 @@
 python src/world.py
 """
 
-from common.stage import WORLD, read_params, run_stage, write_json
+from stiltwalk.utils.stage import WORLD, read_params, run_stage, write_json
 
 
 def main() -> None:

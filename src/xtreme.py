@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from common.errors import InputError
-from common.stage import read_params, read_world, run_stage, whole_folder, write_json
-from common.tables import GOLD, write_table
+from stiltwalk.tasks.tables import GOLD, write_table
+from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.stage import read_params, read_world, run_stage, whole_folder, write_json
 
 
 def main(target: str) -> None:

@@ -17,11 +17,11 @@ from accelerate.state import AcceleratorState, GradientState
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
-from encoding.folder import record_batch
-from encoding.tokens import Tokens
-from modeling.encoder import load_encoder, load_tokenizer
-from training.encoded import Encoded
-from warm.run import warm
+from stiltwalk.models.checkpoint import load_encoder, load_tokenizer
+from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.tokenized_files import record_batch
+from stiltwalk.training.batching import Encoded
+from stiltwalk.utils.warm import warm
 
 WORDS = [
     "the",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from common.errors import InputError
+from stiltwalk.utils.errors import InputError
 
 
 def few_or(many: int, few: int) -> Any:

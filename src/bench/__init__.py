@@ -1,1 +1,0 @@
-"""What training, prediction and mining cost here, beside what people would use instead: `make bench`."""

@@ -1,1 +1,0 @@
-"""Rows of text -> rows of token numbers: one module a kind of task, without torch or transformers."""

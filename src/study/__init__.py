@@ -1,1 +1,0 @@
-"""Which orders to train, what they share, and what their scores say about order."""

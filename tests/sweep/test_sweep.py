@@ -1,0 +1,272 @@
+"""Sweeps: their plan and cost; run in a clone, killed, and run on, they train every step once and end alike."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import permutations
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from laboratory import TINY, Project, clone
+from stiltwalk.sweep.cost import START, Speed, Stage, in_turn, on_the_clock, reckon, sharing, stages
+from stiltwalk.sweep.experiments import made
+from stiltwalk.sweep.plan import Sweep
+from stiltwalk.sweep.runner import Runner
+from stiltwalk.utils.durations import work
+from stiltwalk.utils.errors import InputError
+from sweep import seeds, told_apart
+
+ROOT = Path(__file__).parents[2]
+WANTED = ("baseline", "single", "joint", "null")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Sweep:
+    return Sweep.make(["mnli", "squad"], "all", [1, 2], WANTED, ["targets=[xnli,tatoeba]"], "", ROOT)
+
+
+def test_a_plan_has_every_order_and_control_once_for_every_seed(plan):
+    assert plan.orders == [
+        (),
+        ("mnli",),
+        ("mnli", "squad"),
+        ("squad",),
+        ("squad", "mnli"),
+        ("mnli+squad",),
+        ("null",),
+    ]
+    assert plan.controls == [(), ("mnli",), ("squad",), ("mnli+squad",), ("null",)]
+    assert (plan.trainings, plan.steps) == (12, 16)
+    names = {plan.name(order, seed) for seed, orders in plan.groups for order in orders}
+    assert len(names) == 14 and {"none-s1", "mnli-squad-s2", "mnli+squad-s1", "null-s2"} <= names
+    composed = plan.params_of(("squad", "mnli"), 2)
+    assert composed["order"] == ["squad", "mnli"] and list(composed["chain"]) == ["1-squad", "2-mnli"]
+    assert composed["seed"] == 2
+
+
+def test_groups_share_no_training(plan):
+    trained = [
+        {(order[:count], seed) for order in orders for count in range(1, len(order) + 1)}
+        for seed, orders in plan.groups
+    ]
+    assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
+
+
+def test_groups_run_seed_by_seed_and_the_dearest_of_a_seed_first(plan):
+    cost: Any = SimpleNamespace(of_group=lambda group: len(group[1]))
+    found = in_turn(plan.groups, cost)
+    assert [seed for seed, _ in found] == sorted(seed for seed, _ in plan.groups)
+    assert [len(orders) for seed, orders in found if seed == 2] == [2, 2, 1, 1, 1]
+    assert sorted(found) == sorted(plan.groups)
+
+
+@pytest.mark.parametrize(
+    ("devices", "jobs", "third"),
+    [
+        *[("0,1,2,3,4,5,6,7", 4, "4,5"), ("0,1,2,3,4", 4, "2"), ("0,1", 4, "0"), ("5", 1, "5"), ("", 4, "")],
+        *[(None, 3, "2"), (None, 1, None)],
+    ],
+)
+def test_jobs_share_the_gpus_out(plan, devices, jobs, third, tmp_path, monkeypatch):
+    cost: Any = None
+    if devices is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        (tmp_path / "nvidia-smi").write_text(
+            "#!/bin/sh\nprintf 'GPU 0: H100 (UUID: x)\\n  MIG 1g Device 0: (UUID: y)\\nGPU 1: H100\\nGPU 2: H100\\n'\n"
+        )
+        (tmp_path / "nvidia-smi").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    found = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
+    assert found.get("CUDA_VISIBLE_DEVICES") == third
+
+
+def test_every_stage_of_a_sweep_is_counted_once(plan):
+    keys = [stage.key for seed, orders in plan.groups for order in orders for stage in stages(plan, order, seed)]
+    distinct = set(keys)
+    assert sum(key[0] == "intermediate.py" for key in distinct) == 12
+    assert sum(key[0] == "target.py" for key in distinct) == 2 * 14
+    assert sum(key[0] == "probe.py" for key in distinct) == 12 + 1  # the pretrained encoder once for all seeds
+    assert sum(key[0] == "xtreme.py" for key in distinct) == 2
+    assert sum(key[0] == "data.py" for key in distinct) == 4
+
+
+def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
+    times = tmp_path / "times.jsonl"
+    monkeypatch.setenv("STILTWALK_TIMES", str(times))
+    params = plan.params[("mnli", "squad")]
+    lines = [
+        {"script": "intermediate.py", "name": "1-mnli", "work": work(params, "intermediate.py", "1-mnli"), "seconds": s}
+        for s in (30.0, 10.0, 11.0)
+    ]
+    times.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    speed = Speed(ROOT)
+    # MNLI as the second step is the same work, with any seed; with more rows it is another.
+    second = Stage("intermediate.py", "2-mnli", ())
+    assert speed.seconds(second, plan.params[("squad", "mnli")]) == (11.0, True)
+    monkeypatch.setattr(Speed, "calibrated", lambda *_: 1000.0)
+    more = Sweep.make(["mnli", "squad"], "all", [1], (), ["sample.train=99"], "", ROOT)
+    seconds, known = speed.seconds(second, more.params[("squad", "mnli")])
+    # 99 rows, three passes, about a third of 64 tokens; three validations of 500 rows count a third.
+    assert not known and seconds == pytest.approx(START + 0.34 * 64 * (3 * 99 + 500) / 1000)
+    cost = reckon(plan)
+    alone, two = (on_the_clock(plan, cost, jobs) for jobs in (1, 2))
+    assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone
+
+
+def test_a_sweep_that_goes_on_costs_what_is_left(plan, monkeypatch):
+    monkeypatch.setattr(Speed, "seconds", lambda *_: (100.0, True))
+    monkeypatch.setattr("stiltwalk.sweep.cost.made", lambda *_: set())  # whatever lies in this working tree
+    whole, left = reckon(plan), reckon(plan, {(order, 1) for order in plan.orders})
+    assert left.shared == 0 < whole.shared  # of another seed, all data are there
+    assert all((cost == 0) == (seed == 1) for (_, seed), cost in left.of.items())
+    one = reckon(plan, {(("mnli",), 1)})
+    assert 0 < one.shared < whole.shared and one.of[("mnli", "squad"), 1] == whole.of[("mnli", "squad"), 1]
+    assert all(cost.total() == pytest.approx(on_the_clock(plan, cost, 1)) for cost in (whole, left, one))
+
+
+def test_encoder_and_data_are_made_once_before_the_experiments(plan):
+    made = [stage.of_dvc for _, wanted in sharing(plan, set()) for stage in wanted]
+    assert len(made) == len(set(made))
+    assert {"encoder", "data@mnli", "encode@squad", "data@mnli+squad", "data@null", "encode_xtreme@tatoeba"} < set(made)
+    there = {stage.of_dvc for _, wanted in sharing(plan, {(("mnli", "squad"), 2)}) for stage in wanted}
+    assert there == {"data@mnli+squad", "encode@mnli+squad", "data@null", "encode@null"}
+
+
+def test_what_the_working_tree_holds_is_not_made_again(plan, tmp_path):
+    params = plan.params[("mnli", "squad")]
+    stages = {
+        "encoder": ({"encoder": params["encoder"]}, "models/encoder"),
+        "data@mnli": ({"mixtures.mnli.data": {"mnli": "another"}}, "data/intermediate/mnli"),
+        "data@squad": ({"mixtures.squad.data": params["mixtures"]["squad"]["data"]}, "data/intermediate/squad"),
+    }
+    lock = {
+        name: {"cmd": "", "params": {"params.yaml": used}, "outs": [{"path": out, "md5": "0"}]}
+        for name, (used, out) in stages.items()
+    }
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
+    for out in ("models/encoder", "data/intermediate/mnli"):
+        (tmp_path / out).mkdir(parents=True)
+    assert made(plan.params.values(), tmp_path) == {"encoder"}
+
+
+def test_a_plan_says_where_the_test_of_the_order_cannot_show_anything():
+    pair: list[tuple[str, ...]] = [("a", "b"), ("b", "a")]
+    said = "2 orders with 3 seeds cannot show that the order matters: p is 1/4 at the least; 6 seeds can"
+    assert said in [*told_apart(pair, 3)] and len([*told_apart(pair, 6)]) == 1
+    assert len([*told_apart([*permutations("abc")], 2)]) == 1
+    assert [*told_apart([*permutations("abc")], 1)][-1].endswith("p is 1/1 at the least; 2 seeds can")
+
+
+@pytest.mark.parametrize(
+    ("told", "found"), [("3", [1, 2, 3]), ("4,5", [4, 5]), ("x", "write how many"), ("0", "must be 1 or more")]
+)
+def test_seeds_are_a_number_or_named(told, found):
+    if isinstance(found, list):
+        assert seeds(told) == found
+    else:
+        with pytest.raises(InputError, match=found):
+            seeds(told)
+
+
+def test_what_the_sweep_itself_sets_cannot_be_overridden():
+    with pytest.raises(InputError, match="the sweep itself sets order and seed"):
+        Sweep.make(["mnli", "squad"], "all", [1], (), ["seed=3"])
+    with pytest.raises(InputError, match="distinct whole numbers"):
+        Sweep.make(["mnli", "squad"], "all", [1, 1], ())
+
+
+def command(*more: str) -> list[str]:
+    """Five orders of two tasks, four trainings, one seed, one target that is not tuned."""
+    small = [*TINY[:-1], "targets=[tatoeba]"]
+    sets = [word for override in small for word in ("-S", override)]
+    fixed = ["--tasks", "mnli,squad", "--seeds", "1", "--controls", "baseline,single"]
+    return [sys.executable, "src/sweep.py", "run", *fixed, *sets, *more]
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory) -> tuple[Project, Project]:
+    return tuple(clone(tmp_path_factory.mktemp(name) / "stiltwalk") for name in ("straight", "killed"))  # type: ignore[return-value]
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
+    straight, killed = twins
+    said = straight.run(*command("--jobs", "2"))
+    assert "steps: trained 4, reused 2" in said  # 4 distinct steps of 6
+    again = straight.run(*command("--jobs", "2"))
+    assert "0 experiments finished (5 had been before); steps: trained 0, reused 0" in again
+    assert straight.run("git", "status", "--porcelain") == ""
+
+    rng, hit = random.Random(0), 0
+    for last in (False, False, False, False, True):
+        process = subprocess.Popen(
+            command("--jobs", "2"),
+            cwd=killed.folder,
+            env=killed.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(rng.uniform(4, 16))
+        while last and process.poll() is None and not killed.run("git", "for-each-ref", "refs/exps"):
+            time.sleep(0.2)
+        hit += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    said = killed.run(*command("--jobs", "1"))
+    assert hit and "(0 had been before)" not in said
+    for project in twins:
+        project.run(sys.executable, "src/compare.py")
+    one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)
+    assert one == other
+    study = json.loads(one)
+    assert study["experiments"] == 5 and study["design"]["cells"] == {"present": 5, "expected": 5}
+    assert (straight.folder / "report/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_what_cannot_run_is_said_and_the_rest_goes_on(twins):
+    straight, _ = twins
+    changed = straight.folder / "src/kinds/qa.py"
+    changed.write_text("raise RuntimeError('no answers')\n" + changed.read_text())
+    said = straight.run(*command(), code=1)
+    assert "src/kinds/qa.py is not committed; a sweep runs what Git has: commit first" in said
+    straight.run("git", "commit", "-qam", "broken", "--no-verify")
+    said = straight.run(*command("--name", "broken"), code=1)
+    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", said)
+    assert "2 experiments finished (0 had been before)" in said and "3 experiments failed" in said
+    names = straight.run("dvc", "exp", "list", "--name-only").split()
+    assert {"broken.none-s1", "broken.mnli-s1"} == set(names)
+    straight.run("git", "reset", "-q", "--hard", "HEAD~1")
+
+
+@pytest.mark.slow
+def test_two_sweeps_do_not_run_at_once(twins):
+    straight, _ = twins
+    environment = os.environ | straight.environment
+    first = subprocess.Popen(
+        command("--name", "first"),
+        cwd=straight.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    log = straight.folder / ".dvc/tmp/sweep/first.shared-0.log"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    said = straight.run(*command("--name", "second"), code=1)
+    assert "another sweep runs in" in said
+    first.terminate()
+    _, error = first.communicate(timeout=60)
+    assert b"stopped; the same command goes on from here" in error and first.returncode == 1
