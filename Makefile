@@ -1,5 +1,4 @@
-# `make help` lists the targets. Every one sets up .venv first, so each works alone on a fresh machine
-# (Python 3.11, git and make).
+# `make help` lists the targets. Each target sets up .venv first, so it works on a fresh machine with Python 3.11, git and make.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,9 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The lock holds every package with its hashes but torch: its CPU and CUDA builds differ and carry one version.
+# The lock holds every package with its hashes, except torch: its CPU and CUDA builds differ and share one version number.
 TORCH := torch==2.13.0
-# Most modules are never imported; Python compiles the others when they are.
+# Most modules are never imported; Python compiles the others on first use.
 PIP := pip install --quiet --disable-pip-version-check --no-compile
 .venv/installed: requirements.lock
 	python3.11 -m venv .venv
@@ -23,14 +22,14 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 setup: .venv/installed ## make .venv with the locked dependencies
 
 .PHONY: repro
-repro: setup ## run the default experiment (dvc exp run, stages started warm) and print its scores
-	python src/warm/run.py dvc exp run
+repro: setup ## run the default experiment and print its scores
+	python src/warm.py dvc exp run
 	python src/compare.py --table
 
-# Two at a time, with a thread each: more would wait for each other. In the order of tests/conftest.py.
+# Two processes with one thread each suit two cores. tests/conftest.py orders the files, the longest first.
 PYTEST := OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile --no-loadscope-reorder
 .PHONY: test
-test: setup check ## all checks and all tests, the slow ones too
+test: setup check ## all checks and all tests, including the slow ones
 	$(PYTEST)
 
 .PHONY: fast
@@ -39,8 +38,8 @@ fast: setup ## the fast tests only
 
 .PHONY: check
 check: setup ## ruff and mypy
-	ruff check src tests
-	ruff format --check src tests
+	ruff check src tests benchmarks
+	ruff format --check src tests benchmarks
 	mypy
 
 .audit/installed: Makefile
@@ -48,67 +47,67 @@ check: setup ## ruff and mypy
 	.audit/bin/$(PIP) pip-audit==2.10.1
 	touch $@
 
-# --strict: a package that the database does not know is not passed over. Where the database cannot be asked nothing was
-# audited, and that is no success.
+# --strict fails on packages that the database does not know. If the database cannot be reached, nothing was audited, and
+# the target fails.
 .PHONY: audit
-audit: .audit/installed ## look for known vulnerabilities in the locked dependencies (pip-audit, from a .venv of its own)
+audit: .audit/installed ## look for known vulnerabilities in the locked dependencies (pip-audit, in its own environment)
 	@.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
 		-r <(echo $(TORCH)) > .audit/found 2> .audit/said \
 	&& echo "no known vulnerabilities in the locked dependencies" \
 	|| { cat .audit/found; [ -s .audit/found ] || echo "not audited: $$(grep -m 1 ^ERROR .audit/said)"; exit 1; }
 
 .PHONY: format
-format: setup ## let ruff mend what it can
-	ruff check --fix src tests
-	ruff format src tests
+format: setup ## fix what ruff can fix
+	ruff check --fix src tests benchmarks
+	ruff format src tests benchmarks
 
 .PHONY: show
-show: setup ## all experiments, an order a line, with their scores
+show: setup ## list all experiments with their scores, one line each
 	python src/compare.py --table
 
 SWEEP ?= --tasks mnli,squad,hellaswag --design all --seeds 3 --jobs 2
 .PHONY: sweep
-sweep: setup ## all orders of three tasks and their controls, three seeds (SWEEP=... for another design)
+sweep: setup ## run all orders of three tasks with controls and three seeds (SWEEP=... for another design)
 	python src/sweep.py run $(SWEEP)
 
 .PHONY: report
-report: setup ## all experiments compared: statistics, figures and the page report/index.html, and open it
+report: setup ## compare all experiments: statistics, figures and the page report/index.html, and open it
 	python src/compare.py --open
 
-# The encoder as it is, without any training, at all test rows. BUCC's files are yours (docs/own-data.md); without them
-# TARGETS=tatoeba.
+# The pretrained encoder without any training, on all test rows. BUCC needs files of your own (docs/own-data.md); without
+# them use TARGETS=tatoeba.
 SCALE ?= large
 TARGETS ?= bucc,tatoeba
 .PHONY: anchors
-anchors: setup ## Tatoeba and BUCC without any training, beside the numbers published for XLM-R large
+anchors: setup ## compare Tatoeba and BUCC without any training with the numbers published for XLM-R large
 	dvc exp run -S scale=$(SCALE) -S 'order=[]' -S 'targets=[$(TARGETS)]' -S sample.test=null \
-		-S kinds.retrieval.max_length=256 -S kinds.mining.max_length=256 -S xtreme.bucc2018.parts.test=dev $(OPTIONS)
+		-S kinds.retrieval.max_length=256 -S kinds.mining.max_length=256 -S ++xtreme.bucc2018.parts.test=dev $(OPTIONS)
 	python src/anchors.py
 
 .PHONY: bench
-bench: setup ## speed and memory beside transformers' Trainer and faiss (hours; OPTIONS=--help)
-	python src/bench/run.py $(OPTIONS)
+bench: setup ## measure speed and memory against transformers' Trainer and faiss (hours; OPTIONS=--help)
+	PYTHONPATH=src python benchmarks/bench.py $(OPTIONS)
 
 .PHONY: bench-scale
-bench-scale: setup ## how cost grows with rows, languages, steps and orders (two minutes; OPTIONS=--quick)
-	python src/bench/growth.py $(OPTIONS)
+bench-scale: setup ## measure how cost grows with rows, languages, steps and orders (two minutes; OPTIONS=--quick)
+	PYTHONPATH=src python benchmarks/growth.py $(OPTIONS)
 
 GIT_REMOTE ?= origin
-TRANSFER_ENDED = { echo "error: the transfer with the DVC remote $$(dvc config core.remote) and the Git remote" \
-	"$(GIT_REMOTE) came to no end (above); when both can be reached, the same command moves what is missing" >&2; exit 1; }
+TRANSFER_FAILED = { echo "error: the transfer with the DVC remote $$(dvc config core.remote) and the Git remote" \
+	"$(GIT_REMOTE) failed (see above); run the same command again when both can be reached: it transfers what is missing" >&2; exit 1; }
 
 .PHONY: share
-share: setup ## push data, checkpoints, run cache and experiments, the latter's commits to GIT_REMOTE=origin
+share: setup ## push data, checkpoints, the run cache and experiments (their commits to GIT_REMOTE=origin)
 	@git ls-remote --quiet $(GIT_REMOTE) > /dev/null && dvc push --run-cache && dvc exp push --all-commits $(GIT_REMOTE) \
-		|| $(TRANSFER_ENDED)
+		|| $(TRANSFER_FAILED)
 
 .PHONY: fetch
-fetch: setup ## fetch all of that
-	@dvc exp pull --all-commits $(GIT_REMOTE) && dvc pull --run-cache --allow-missing || $(TRANSFER_ENDED)
+fetch: setup ## fetch what `make share` pushed
+	@dvc exp pull --all-commits $(GIT_REMOTE) && dvc pull --run-cache --allow-missing || $(TRANSFER_FAILED)
 
-# torch's builds lie with different indexes: it is left out, and what it needs beside the rest is named.
+# torch's builds come from different indexes: the lock leaves torch out and names what it needs besides the rest.
 .PHONY: lock
-lock: setup ## resolve pyproject.toml anew into requirements.lock
+lock: setup ## resolve pyproject.toml into requirements.lock
 	pip install --quiet uv
 	echo sympy | uv pip compile pyproject.toml - --all-extras --group dev --python-version 3.11 --generate-hashes \
 		--overrides <(echo "torch; python_version < '3'") --no-annotate --no-header --quiet --output-file requirements.lock

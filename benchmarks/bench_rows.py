@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import SubwordTokenizer
 from stiltwalk.tasks.tokenized_files import record_batch
 from stiltwalk.training.batching import Encoded
 
@@ -38,7 +38,7 @@ def read_rows(name: str, tokenizer_folder: Path, count: int) -> Encoded:
     folder, columns = REAL[name]
     table = pq.read_table(folder).slice(0, count)
     texts = list(zip(*(table[column].to_pylist() for column in columns), strict=True))
-    ids = Tokens(tokenizer_folder).ids(texts, LIMITS[name], "only_second" if name == "qa" else "longest_first")
+    ids = SubwordTokenizer(tokenizer_folder).ids(texts, LIMITS[name], "only_second" if name == "qa" else "longest_first")
     return encoded(ids, (np.arange(len(ids)) % 2).tolist())
 
 

@@ -31,7 +31,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench_rows import REAL, make_rows, read_rows
 from pipeline import experiment
 from stiltwalk.tasks.tokenized_files import write_batch
-from stiltwalk.utils.stage import WAITING, write_json
+from stiltwalk.utils.process import THREAD_WAITING
+from stiltwalk.utils.files import write_json
 
 WORK = Path(__file__).parent / "work.py"
 QUIET = {"TQDM_DISABLE": "1"}
@@ -80,7 +81,7 @@ def fail(way: str, said: str, status: int) -> NoReturn:
 
 def environment_of(way: str) -> dict[str, str]:
     """Threads wait for each other as stages tell them to, those of what people would use instead as they come."""
-    left = WAITING if way in PEERS else {}
+    left = THREAD_WAITING if way in PEERS else {}
     return {name: value for name, value in os.environ.items() if name not in left} | QUIET
 
 

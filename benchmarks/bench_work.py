@@ -32,7 +32,7 @@ from transformers import (
 
 from bench_rows import LIMITS, VOCABULARY, encoded
 from stiltwalk.models.multitask import MultiTaskModel
-from stiltwalk.tasks.mining.search import fast_shortlist, neighbours
+from stiltwalk.tasks.mining.neighbours import nearest_neighbours, shortlist_size
 from stiltwalk.tasks.pair import head as pair
 from stiltwalk.training.batching import Encoded
 from stiltwalk.training.settings import Settings
@@ -63,16 +63,16 @@ SETTINGS = {
 }
 
 
-class Whole(pair.Kind):
+class Whole(pair.Task):
     """Of questions: their heads read all tokens, where a pair's reads the first."""
 
-    def head(self, encoder: Any, dropout: float) -> nn.Module:
-        head = super().head(encoder, dropout)
-        head.first = False  # type: ignore[assignment]
+    def make_head(self, encoder: Any, dropout: float) -> pair.TaskHead:
+        head = super().make_head(encoder, dropout)
+        head.reads_first_token_only = False
         return head
 
 
-KIND = pair.Kind({"labels": ["0", "1"]})
+KIND = pair.Task({"labels": ["0", "1"]})
 KINDS = {"nli": KIND, "qa": Whole({"labels": KIND.labels})}  # by what the rows are
 TWO = pa.table({"label": KIND.labels})  # a validation that takes no time
 
@@ -247,7 +247,7 @@ def prediction(given: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     settings = Settings.read(SETTINGS | {"mixed_precision": spec["precision"]})
     encoder = XLMRobertaModel(config(spec["width"]), add_pooling_layer=False)
     kind = KINDS[spec["rows"]]
-    model = MultiTaskModel(encoder, {"rows": kind.head(encoder, 0.1)})
+    model = MultiTaskModel(encoder, {"rows": kind.make_head(encoder, 0.1)})
     rows = given.take(range(spec["steps"] * BATCH))
     with accelerating(settings) as accelerator:
         model = accelerator.prepare(model)
@@ -278,7 +278,7 @@ def limit(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
 
 
 def mine(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
-    """Four neighbours of unit vectors in a common direction and noise, by faiss's exact index and by `neighbours`."""
+    """Four neighbours of unit vectors in a common direction and noise, by faiss's exact index and by ours."""
     import faiss
 
     width, count, queries = spec["width"], 100_000, spec["queries"]
@@ -290,16 +290,16 @@ def mine(unused: Encoded, spec: dict[str, Any]) -> dict[str, float]:
     flat = faiss.IndexFlatIP(width)
     flat.add(index)
     vectors = torch.from_numpy(near), torch.from_numpy(index)
-    shortlist = fast_shortlist(vectors[0].device, 4)
+    shortlist = shortlist_size(vectors[0].device, 4)
     with accelerating(Settings.read(SETTINGS)):
         flat.search(near[:256], 4)
-        neighbours(vectors[0][:256], vectors[1], 4, shortlist=shortlist)
+        nearest_neighbours(vectors[0][:256], vectors[1], 4, shortlist=shortlist)
         with Clock() as theirs:
             _, wanted = flat.search(near, 4)
         if spec.get("faiss only"):
             return {"seconds_faiss": theirs.wall}
         with Clock() as own:
-            _, found = neighbours(*vectors, 4, shortlist=shortlist)
+            _, found = nearest_neighbours(*vectors, 4, shortlist=shortlist)
     same = (np.sort(found.numpy(), 1) == np.sort(wanted, 1)).all(1).mean()
     return report(own, queries) | {"seconds_faiss": theirs.wall, "cpu_faiss": theirs.cpu, "same": float(same)}
 

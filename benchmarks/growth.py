@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from stiltwalk.utils.stage import run  # a process imports besides what it measures alone
+
 
 OUT = Path("bench-scale")
 ROOT = Path(__file__).parents[2]
@@ -197,7 +197,7 @@ def steps(count: int, folder: Path) -> dict[str, Span]:
 def orders(count: int, folder: Path) -> dict[str, Span]:
     """The chains of so many orders of the nine tasks, and their trie."""
     from stiltwalk.config.orders import chain, keys
-    from stiltwalk.sweep.trie import depth_first, draw, prefixes
+    from stiltwalk.sweep.trie import depth_first, draw_tree, prefixes
 
     rng = np.random.default_rng(0)
     plan = [tuple(str(task) for task in rng.permutation(TASKS)) for _ in range(count)]
@@ -210,7 +210,7 @@ def orders(count: int, folder: Path) -> dict[str, Span]:
 
     return {
         "steps of every order": fastest(steps_of_each),
-        "trie": fastest(lambda: (prefixes(plan), depth_first(plan), draw(plan))),
+        "trie": fastest(lambda: (prefixes(plan), depth_first(plan), draw_tree(plan))),
     }
 
 

@@ -1,45 +1,59 @@
-"""The scores of an untrained encoder in Tatoeba and BUCC beside those published for XLM-R large (conf/anchors.yaml).
+"""Print the encoder's Tatoeba and BUCC scores without any training beside published scores of XLM-R large.
 
-python src/anchors.py     (after a run with order=[]; `make anchors` does both)
+    python src/anchors.py
+
+It reads the results of a run with order=[]; `make anchors` does the run too. The published scores are in
+conf/anchors.yaml.
 """
 
-import json
 from pathlib import Path
-
-import yaml
 
 from stiltwalk.scoring.aggregate import mean
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.stage import read_params, run
+from stiltwalk.utils.files import read_json
+from stiltwalk.utils.params import read_params, read_yaml
+from stiltwalk.utils.stage import run
 
 PUBLISHED = Path("conf/anchors.yaml")
 
 
 def main() -> None:
-    order, targets, encoder = read_params("order", "benchmark", "encoder")
+    order, targets, encoder = read_params("order", "plan.targets", "encoder")
     if order:
-        raise InputError(f"params.yaml: order is {order}; anchors are of the encoder before any step: `make anchors`")
-    published = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))["published"]
+        raise InputError(
+            f"params.yaml: order is {order}; the published scores are of an untrained encoder: run `make anchors`"
+        )
+    published = read_yaml(PUBLISHED.read_text(encoding="utf-8"))["published"]
     name = encoder.get("path") or "of the generated world"
     print(f"encoder {name}; published: XLM-R large, hidden state 14 of 24, mean pooling")
-    for target in (target for target in published if target in targets):
-        ours, layer = by_language(target)
-        print(f"\n{target}, hidden state {layer}{' (dev)' if target == 'bucc2018' else ''}")
-        print(f"{'language':10}{'ours':>8}{'published':>11}")
-        for language, score in ours.items():
-            print(f"{language:10}{score:8.1f}{published[target].get(language, float('nan')):11.1f}")
-        both = [language for language in ours if language in published[target]]
-        theirs = mean(published[target][name] for name in both) if both else float("nan")
-        print(f"{'mean':10}{mean(ours.values()):8.1f}{theirs:11.1f}")
+    for target, published_scores in published.items():
+        if target in targets:
+            print_target(target, published_scores)
 
 
-def by_language(target: str) -> tuple[dict[str, float], int]:
-    """Our scores, and the hidden state that they are of; BUCC's are of dev, on which the threshold is tuned."""
-    facts = json.loads(Path("metrics/targets", f"{target}.json").read_text(encoding="utf-8"))
+def print_target(target: str, published_scores: dict[str, float]) -> None:
+    """Print a table with one row per language, and the means over our and over the shared languages."""
+    scores, layer = read_scores(target)
+    print(f"\n{target}, hidden state {layer}{' (dev)' if target == 'bucc2018' else ''}")
+    print(f"{'language':10}{'ours':>8}{'published':>11}")
+    for language, score in scores.items():
+        print(f"{language:10}{score:8.1f}{published_scores.get(language, float('nan')):11.1f}")
+    shared = [published_scores[language] for language in scores if language in published_scores]
+    published_mean = mean(shared) if shared else float("nan")
+    print(f"{'mean':10}{mean(scores.values()):8.1f}{published_mean:11.1f}")
+
+
+def read_scores(target: str) -> tuple[dict[str, float], int]:
+    """Return our scores by language, and the number of the hidden state that gave them.
+
+    BUCC's scores are those of the dev set, on which its threshold is tuned.
+    """
+    facts = read_json(Path("metrics/targets", f"{target}.json"))
+    layer = facts.pop("layer")
     if target == "bucc2018":
-        return {name: fact["dev_f1"] for name, fact in facts.items() if name != "layer"}, facts["layer"]
-    scores = json.loads(Path("metrics/scores", f"{target}.json").read_text(encoding="utf-8"))
-    return {name: metrics["accuracy"] for name, metrics in scores["languages"].items()}, facts["layer"]
+        return {language: fact["dev_f1"] for language, fact in facts.items()}, layer
+    scores = read_json(Path("metrics/scores", f"{target}.json"))
+    return {language: metrics["accuracy"] for language, metrics in scores["languages"].items()}, layer
 
 
 if __name__ == "__main__":

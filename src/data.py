@@ -1,29 +1,37 @@
-"""The rows of a mixture's intermediate tasks, from the hub or from the generated world.
+"""The rows of a mixture's intermediate tasks, from the hub, the user's own files or the generated world.
 
 python src/data.py mnli+squad
 """
 
+from stiltwalk.utils.process import prepare_stage
+
+if __name__ == "__main__":
+    prepare_stage()
+
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.tasks.tables import shuffle_gold, write_table
-from stiltwalk.utils.stage import read_params, read_world, run_stage, whole_folder, write_json
+from stiltwalk.data.sources import load_source
+from stiltwalk.tasks.base_rows import load_rows, shuffle_gold
+from stiltwalk.utils.files import atomic_dir, write_json
+from stiltwalk.utils.locations import read_world
+from stiltwalk.utils.params import read_params
+from stiltwalk.utils.stage import run_stage
 
 
 def main(mixture: str) -> None:
-    records, world = read_params(f"mixtures.{mixture}.data"), read_world()
+    records, world = read_params(f"plan.mixtures.{mixture}.data"), read_world()
     origins: dict[str, dict[str, Any]] = {task: {} for task in records}
-    with whole_folder(Path("data/intermediate") / mixture) as folder:
+    with atomic_dir(Path("data/intermediate") / mixture) as folder:
         for task, record in records.items():
-            source = import_module(f"sources.{record['source']}")
+            source, rows = load_source(record["source"]), load_rows(record["kind"])
             (folder / task).mkdir()
             for split in ("train", "validation"):
                 table, origins[task][split] = source.read(task, record | {"world": world}, split)
                 if record.get("shuffled"):
-                    table = shuffle_gold(table, record["kind"], record["sample"]["seed"])
-                write_table(table, folder / task / f"{split}.parquet", record["kind"])
+                    table = shuffle_gold(table, rows, record["sample"]["seed"])
+                rows.write(table, folder / task / f"{split}.parquet")
                 print(f"{task} {split}: {len(table):,} rows")
     write_json(origins, Path("data/sources/intermediate") / f"{mixture}.json")
 

@@ -1,22 +1,35 @@
-"""The pretrained encoder: of the hub, or pretrained here on the generated world.
+"""The pretrained encoder: fetched from the hub, or pretrained here on the generated world.
 
-python src/encoder.py
+    python src/encoder.py
+
+It is written as a checkpoint like that of every step, with an empty set of probe heads.
 """
+
+from stiltwalk.utils.process import prepare_stage
+
+if __name__ == "__main__":
+    prepare_stage()
 
 from importlib import import_module
 from pathlib import Path
 
+from stiltwalk.models.probe_heads import write_empty_probe_heads
 from stiltwalk.models.resume import Resume
-from stiltwalk.utils.stage import WORLD, read_params, read_world, run_stage, whole_folder, write_json
+from stiltwalk.utils.files import atomic_dir, write_json
+from stiltwalk.utils.locations import WORLD, read_world
+from stiltwalk.utils.params import read_params
+from stiltwalk.utils.stage import run_stage
+
+BUILDERS = {"hub": "stiltwalk.data.hub.encoder", "world": "stiltwalk.miniworld.encoder.pretrain"}
 
 
 def main() -> None:
-    params, world = read_params("encoder"), read_world()
-    source = params["source"]
-    builder = import_module(f"encoders.{source}")
-    resume = Resume("encoder", params, (f"encoders/{source}.py", f"sources/{source}"), [WORLD])
-    with whole_folder(Path("models/encoder")) as folder:
-        facts = builder.build(folder, params | {"world": world}, resume)
+    params, code = read_params("encoder", "plan.encoder_code")
+    builder = import_module(BUILDERS[params["source"]])
+    resume = Resume("encoder", params, [code.removeprefix("src/")], [WORLD])
+    with atomic_dir(Path("models/0-encoder")) as folder:
+        facts = builder.build(folder / "encoder", params | {"world": read_world()}, resume)
+        write_empty_probe_heads(folder / "probe_heads")
     write_json(facts, Path("data/sources/encoder.json"))
     resume.remove()
     print("encoder: " + ", ".join(f"{name} {value}" for name, value in facts.items()))

@@ -1,107 +1,89 @@
-"""One XTREME task, or two with the same rows to tune on: tune the final encoder on English, predict every language.
+"""One XTREME task, or two with the same training rows: tune the final encoder on English, predict every language.
 
     python src/target.py xnli
+    python src/target.py xquad mlqa
 
-Retrieval is not tuned. Predictions lie in XTREME's submission layout. No test label is ever read here.
+Predictions are written in XTREME's submission layout. No test label is ever read here.
 """
 
-import json
+from stiltwalk.utils.process import prepare_stage
+
+if __name__ == "__main__":
+    prepare_stage()
+
 import sys
 import time
-from contextlib import nullcontext
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.resume import Resume
-from stiltwalk.tasks.tables import read_table
-from stiltwalk.training.batching import Encoded
+from stiltwalk.tasks.base_head import TrainedTask, load_task
+from stiltwalk.training.accelerator import make_accelerator
+from stiltwalk.training.batching import TokenizedRows
+from stiltwalk.training.curves import record_curves
+from stiltwalk.training.evaluation import evaluate, predict
 from stiltwalk.training.launch import launch
-from stiltwalk.training.memory import fitting
+from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
-from stiltwalk.training.trainer import CODE, Data, accelerating, predict, recording, seed_of, train_soundly, validate
-from stiltwalk.utils.stage import read_params, whole_folder, write_json
+from stiltwalk.training.trainer import CODE, TaskData, seed_for, train_with_retries
+from stiltwalk.utils.files import atomic_dir, read_json, write_json
+from stiltwalk.utils.params import read_params
+from stiltwalk.utils.tables import read_table
+
+ROWS, TOKENS = Path("data/xtreme"), Path("data/tokens/xtreme")
 
 
-def main(key: str) -> None:
-    seed, final, targets = read_params("seed", "final", f"tunings.{key}.targets")
-    name, block = read_params(f"benchmark.{key}.tuned_as", f"benchmark.{key}.training")
-    options = read_params(f"benchmark.{key}.task")
-    settings, kind_name = Settings.read(block, f"benchmark.{key}.training"), options["kind"]
-    load = partial(load_encoder, Path(final), settings.dropout, settings.attention)
-    module = import_module(f"kinds.{kind_name}")
-    rows, encoded = (
-        {target: Path(folder) / target for target in targets} for folder in ("data/xtreme", "data/encoded/xtreme")
-    )
-    labels = json.loads((encoded[key] / "labels.json").read_text(encoding="utf-8"))
-    kind = module.Kind(options | {"labels": labels})
-    tests = {
-        (target, path.stem.removeprefix("test-")): read_table(path, kind_name, gold=False)
-        for target, folder in rows.items()
-        for path in sorted(folder.glob("test-*.parquet"))
-    }
+def main(first: str, second: str = "") -> None:
+    targets = [first, second] if second else [first]
+    seed, final = read_params("seed", "plan.final")
+    tuning = read_params(f"plan.tuning_pairs.{first}+{second}") if second else read_params(f"plan.tunings.{first}")
+    block, options = read_params(f"plan.targets.{first}.training", f"plan.targets.{first}.task")
+    settings, seed_name = Settings.read(block, f"plan.targets.{first}.training"), tuning["seed_name"]
+    task = load_task(options | {"labels": read_json(TOKENS / first / "labels.json")})
+    data = {target: read_target(target, task) for target in targets}
+    start = Path("models") / final / "encoder"
+    inputs = [start, *(folder / target for folder in (ROWS, TOKENS) for target in targets)]
+    resume = Resume(first, [seed, seed_name, block, options], CODE, inputs)
+    curves = record_curves(Path("metrics/curves") / first, resume)
+    with curves as live, make_accelerator(settings, live=live) as accelerator:
+        load = partial(load_encoder, start, settings.dropout, settings.attention)
+        seeds = partial(seed_for, seed, seed_name)
+        model, scores, problems = train_with_retries(
+            accelerator, load, {first: data[first]}, settings, seeds, first, resume
+        )
+        facts: dict[str, dict[str, Any]] = {first: scores | problems}
+        if second:
+            scores, flags = evaluate(accelerator, model, {first: data[second]}, settings)
+            facts[second] = {second: scores[first]} | ({"flags": {second: flags[first]}} if flags else {})
 
-    frozen = hasattr(kind, "predict")  # it reads the encoder as it is
-    resume = Resume(key, [seed, name, block, options], CODE, [Path(final), *rows.values(), *encoded.values()])
-    curves = nullcontext() if frozen else recording(Path("metrics/curves") / key, resume)
-    with curves as live, accelerating(settings, live=live) as accelerator:
-        if frozen:
-            encoder = load()
-            encoder.to(accelerator.device)  # type: ignore[arg-type]
-            facts: dict[str, dict[str, Any]] = {key: {"layer": kind.embedder.layer(encoder)}}
-        else:
-            data = {target: data_of(kind, kind_name, rows[target], encoded[target]) for target in rows}
-            seeds = partial(seed_of, seed, name)
-            model, scores, wrong = train_soundly(accelerator, load, {key: data[key]}, settings, seeds, key, resume)
-            facts = {key: scores | wrong}
-            for target in targets[1:]:
-                scores, flags = validate(accelerator, model, {key: data[target]}, settings)
-                facts[target] = {target: scores[key]} | ({"flags": {target: flags[key]}} if flags else {})
-
-        start = time.perf_counter()
-        found: dict[tuple[str, str], list[Any]] = {}
-        mine = list(tests)
-        if frozen:  # one process computes a language alone
-            mine = mine[accelerator.process_index :: accelerator.num_processes]
-        bar = tqdm(mine, f"{key} predictions", unit="language", disable=not accelerator.is_main_process)
-        with fitting("prediction_tokens", settings):
-            for target, language in bar:
-                test = tests[target, language]
-                if frozen:
-                    own = partial(kind.predict, accelerator, encoder, test, rows[key], encoded[key], language)
-                    found[target, language], more = resume.once(language, partial(own, settings.prediction_tokens))
-                    facts[key] |= {language: more} if more else {}
-                else:
-                    numbers = Encoded.read(encoded[target] / f"test-{language}.arrow")
-                    found[target, language] = predict(accelerator, model, key, kind, numbers, test, settings)
-        if frozen:
-            for others, more in gather_object([(found, facts[key])]):
-                found, facts[key] = found | others, facts[key] | more
-            in_order = ("layer", *(language for _, language in tests))
-            facts[key] = {name: facts[key][name] for name in in_order if name in facts[key]}
-        seconds = time.perf_counter() - start
+        begin = time.perf_counter()
+        with out_of_memory_hint("prediction_tokens", settings):
+            predictions = {target: {} for target in targets}
+            tests = [(target, path) for target in targets for path in sorted((ROWS / target).glob("test-*.parquet"))]
+            bar = tqdm(tests, f"{first} predictions", unit="language", disable=not accelerator.is_main_process)
+            for target, path in bar:
+                rows, tokens = read_table(path), TokenizedRows.read(TOKENS / target / f"{path.stem}.arrow")
+                predictions[target][path.stem] = predict(accelerator, model, first, task, tokens, rows, settings), rows
+        seconds = time.perf_counter() - begin
         if accelerator.is_main_process:
-            for target in rows:
+            for target in targets:
                 write_json(facts[target], Path("metrics/targets") / f"{target}.json")
-                with whole_folder(Path("predictions") / target) as folder:
-                    for of, language in tests:
-                        if of == target:
-                            path = folder / f"test-{language}.{module.SUFFIX}"
-                            kind.write(found[target, language], tests[target, language], path)
+                with atomic_dir(Path("predictions") / target) as folder:
+                    for name, (answers, rows) in predictions[target].items():
+                        task.write_predictions(answers, rows, folder / f"{name}.{task.suffix}")
             resume.remove()
-        names = " and ".join(rows)
-        accelerator.print(f"{names}: predicted {len(tests)} languages from {final} in {seconds:.1f} s")
+        names = " and ".join(targets)
+        accelerator.print(f"{names}: predicted {len(tests)} languages from {start} in {seconds:.1f} s")
 
 
-def data_of(kind: Any, kind_name: str, rows: Path, encoded: Path) -> Data:
-    """What a target is tuned and validated on."""
-    train, validation = (Encoded.read(encoded / f"{split}.arrow") for split in ("train", "validation"))
-    return Data(kind, train, read_table(rows / "validation.parquet", kind_name), validation)
+def read_target(target: str, task: TrainedTask) -> TaskData:
+    """Read what a target is tuned and validated on."""
+    train, validation = (TokenizedRows.read(TOKENS / target / f"{split}.arrow") for split in ("train", "validation"))
+    return TaskData(task, train, read_table(ROWS / target / "validation.parquet"), validation)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,17 @@
-"""The generated world's seed and languages, for all that is made of it; nothing where the data are the hub's.
+"""The seed and the languages of the generated world, for every stage that reads it; null on real data.
 
 python src/world.py
 """
 
-from stiltwalk.utils.stage import WORLD, read_params, run_stage, write_json
+from stiltwalk.utils.process import prepare_stage
+
+if __name__ == "__main__":
+    prepare_stage()
+
+from stiltwalk.utils.files import write_json
+from stiltwalk.utils.locations import WORLD
+from stiltwalk.utils.params import read_params
+from stiltwalk.utils.stage import run_stage
 
 
 def main() -> None:

@@ -4,12 +4,12 @@ import copy
 import json
 import os
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are of the CPU, where the same bytes come out
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -18,10 +18,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from stiltwalk.models.checkpoint import load_encoder, load_tokenizer
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_tokenize import SubwordTokenizer
+from stiltwalk.tasks.base_tokenize import load_tokenizer as load_row_tokenizer
 from stiltwalk.tasks.tokenized_files import record_batch
-from stiltwalk.training.batching import Encoded
-from stiltwalk.utils.warm import warm
+from stiltwalk.training.batching import TokenizedRows
+from stiltwalk.utils import warm
 
 WORDS = [
     "the",
@@ -72,8 +74,8 @@ def edit(path: Path, **changes: Any) -> None:
 
 @pytest.fixture(scope="session")
 def warm_stages() -> Iterator[dict[str, str]]:
-    """Variables that make stages start warm."""
-    with warm() as variables:
+    """Environment variables with which stages start warm."""
+    with warm.warm_stages() as variables:
         yield variables
 
 
@@ -126,10 +128,33 @@ def tokenizer(toy_folder):
 
 
 @pytest.fixture(scope="session")
-def tokens(toy_folder):
-    return Tokens(toy_folder)
+def subwords(toy_folder: Path) -> SubwordTokenizer:
+    return SubwordTokenizer(toy_folder)
 
 
-def encoded(kind: str, table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> Encoded:
-    """Rows as the stages encode them."""
-    return Encoded(record_batch(import_module(f"encoding.{kind}").encode(table, gold, options, tokens)))
+def make_table(kind: str, rows: list[dict[str, Any]], gold: bool = True) -> pa.Table:
+    """Rows with the columns of a kind, without the gold column unless `gold`."""
+    kind_rows = load_rows(kind)
+    schema = kind_rows.schema
+    if kind_rows.gold and not gold:
+        schema = schema.remove(schema.get_field_index(kind_rows.gold))
+    return pa.Table.from_pylist(rows, schema)
+
+
+def tokenized(
+    kind: str, table: pa.Table, gold: bool, options: dict[str, Any], subwords: SubwordTokenizer
+) -> TokenizedRows:
+    """Rows as the stages tokenise them."""
+    tokenizer = load_row_tokenizer(options | {"kind": kind}, subwords)
+    return TokenizedRows(record_batch(tokenizer.tokenize(table, gold)))
+
+
+def decode_ids(subwords: SubwordTokenizer, ids: np.ndarray) -> str:
+    """The text of token ids, special tokens included."""
+    return subwords.backend.decode(ids.tolist(), skip_special_tokens=False)
+
+
+def random_sentences(count: int, seed: int, longest: int = 14) -> list[str]:
+    """Sentences of fewer than `longest` words."""
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(1, longest))) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Names from data and configuration: none reaches a shell or leaves the project."""
+"""Names from data and from the configuration never reach a shell and never lead out of the project."""
 
 import json
 import re
@@ -70,7 +70,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_a_name_that_is_no_plain_word_is_refused_in_one_line(name):
+def test_a_name_that_is_not_a_plain_word_is_refused_in_one_line(name):
     for call in (
         lambda: check_names([("a name in tasks", name)]),
         lambda: check_order([name], ["mnli", "squad"]),
@@ -84,14 +84,14 @@ def test_a_name_that_is_no_plain_word_is_refused_in_one_line(name):
         check_names([("a name in tasks", name)])
 
 
-def test_the_names_that_there_are_are_plain():
+def test_plain_names_are_accepted():
     check_names([("", name) for name in ("mnli", "anli_plus", "squad2", "en", "zh-Hant", "0", "a" * 64)])
     with pytest.raises(InputError, match="a step of 203 characters"):
         check_order(["+".join(["a" * 50, "b" * 50, "c" * 50, "d" * 50])], ["a" * 50, "b" * 50, "c" * 50, "d" * 50])
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "message"),
     [
         (["++tasks={../x: {kind: pair}}", "order=[../x]"], "a name in tasks is '../x'"),
         (["++tasks={a b: {kind: pair}}"], "a name in tasks is 'a b'"),
@@ -106,32 +106,35 @@ def test_the_names_that_there_are_are_plain():
         (["encoder.source='world;touch ran'"], "encoder.source is 'world;touch ran'"),
         (["order=['mnli;touch ran']"], "order has the unknown task 'mnli;touch ran'"),
         (["targets=['xnli\ntouch ran']"], r"targets has the unknown target 'xnli\ntouch ran'"),
-        (["chain={'x;touch ran': {}}"], ""),  # the grammar of overrides has no such key
-        (["chain={$x: {}}"], "chain follows from order and targets, and cannot be set"),
-        (["++mixtures.mnli.data={}", "order=[mnli]"], "mixtures follows from order"),
-        (["++evil={$x: {}}", "chain=${evil}"], "chain follows from order"),
-        (["++evil={../x: []}", "leaks=${evil}"], "leaks follows from order"),
-        (["~chain", "+chain={$x: {}}"], "chain follows from order"),
-        (["~leaks", "+leaks={../x: []}"], "leaks follows from order"),
-        (["final=../../x"], "final follows from order"),
-        (["scored=[/etc/passwd]"], "scored follows from order"),
-        (["++leaks={../x: []}"], "leaks follows from order"),
-        (["probed=/etc/passwd"], "probed follows from order"),
+        (["plan={'x;touch ran': {}}"], ""),  # the grammar of overrides has no such key
+        (["plan={$x: {}}"], "plan follows from order and targets and cannot be set; set those"),
+        (["++plan.mixtures.mnli.data={}", "order=[mnli]"], "plan follows from order"),
+        (["++evil={$x: {}}", "plan=${evil}"], "plan follows from order"),
+        (["++evil={../x: []}", "valid=${evil}"], "valid follows from the other fields and cannot be set"),
+        (["~plan", "+plan={$x: {}}"], "plan follows from order"),
+        (["~valid", "+valid={../x: []}"], "valid follows from"),
+        (["plan=../../x"], "plan follows from order"),
+        (["plan=[/etc/passwd]"], "plan follows from order"),
+        (["++plan={../x: []}"], "plan follows from order"),
+        (["valid=/etc/passwd"], "valid follows from"),
+        (["~plan"], "plan follows from order"),
+        (["~valid"], "valid follows from"),
+        (["valid=true", "plan={$x: {}}"], "plan follows from order"),
     ],
     ids=str,
 )
-def test_a_name_that_would_reach_a_shell_or_leave_the_project_is_refused(overrides, said, tmp_path):
+def test_a_name_that_would_reach_a_shell_or_lead_out_of_the_project_is_refused(overrides, message, tmp_path):
     out = tmp_path / "params.yaml"
     with pytest.raises(BaseException) as caught:
         compose(out, *overrides)
     assert not out.exists()
-    if said:
+    if message:
         assert isinstance(caught.value, SystemExit)
-        message = str(caught.value)
-        assert message.startswith(f"error: {said}") and len(message.splitlines()) == 1
+        line = str(caught.value)
+        assert line.startswith(f"error: {message}") and len(line.splitlines()) == 1
 
 
-def test_a_record_in_conf_is_held_to_the_same(tmp_path):
+def test_a_name_in_conf_is_checked_like_an_override(tmp_path):
     conf = shutil.copytree(ROOT / "conf", tmp_path / "conf")
     with (conf / "tasks.yaml").open("a") as file:
         file.write('  "$(touch ran)\\n": {kind: pair, labels: [a, b]}\n')
@@ -139,8 +142,8 @@ def test_a_record_in_conf_is_held_to_the_same(tmp_path):
         compose(tmp_path / "params.yaml", conf=conf)
 
 
-def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
-    """Labels, columns, configs and codes may be anything: they are only compared with what is read."""
+def test_labels_columns_and_codes_stay_out_of_commands_and_paths(tmp_path):
+    """They may be any text, because they are only compared with what is read."""
     evil = "'$(touch ran);../../x'"
     facts = [f"{fact}={evil}" for fact in ("train.name", "validation.columns.label")]
     compose(
@@ -164,7 +167,7 @@ def test_words_that_are_no_names_stay_out_of_commands_and_paths(tmp_path):
             assert re.fullmatch(r"[A-Za-z0-9_+-]+([/.][A-Za-z0-9_+-]+)*", path), path
 
 
-def test_names_of_files_are_only_printed(tmp_path):
+def test_file_names_are_only_printed(tmp_path):
     languages = ["en", "a;touch ran", "$(touch ran)", "`touch ran`", "a\nb", "-x", "..", "é"]
     for folder in ("labels", "predictions"):
         (tmp_path / folder / "xnli").mkdir(parents=True)
@@ -178,13 +181,13 @@ def test_names_of_files_are_only_printed(tmp_path):
 
 
 @pytest.mark.slow
-def test_dvc_itself_refuses_them(tmp_path):
+def test_dvc_refuses_hostile_names(tmp_path):
     project = clone(tmp_path / "stiltwalk")
     for overrides, one_line in (
         (["order=['mnli;touch ran']"], True),
         (["++tasks={$(touch ran): {kind: pair}}", "order=['$(touch ran)']"], False),
         (["++tasks={../x: {kind: pair}}", "order=[../x]"], True),
-        (["chain={-x: {}}"], True),
+        (["plan={-x: {}}"], True),
     ):
         command = ["dvc", "exp", "run", "--dry", *(word for override in overrides for word in ("-S", override))]
         done = subprocess.run(

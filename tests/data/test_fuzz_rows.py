@@ -1,4 +1,4 @@
-"""Rows of a user's own files and of the hub: each comes out as it is, or its place is named."""
+"""Rows from a user's own files and from the hub: every row is read unchanged, or an error names its place."""
 
 import copy
 import math
@@ -11,28 +11,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import encoded
+from conftest import tokenized
 from fuzzing import broken, few_or, fuzz, refused
-from stiltwalk.data import own
-from stiltwalk.data.hub.convert import convert
-from stiltwalk.tasks.base_tokenize import Tokens
-from stiltwalk.tasks.tables import schema
+from stiltwalk.data.own import source
+from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_tokenize import SubwordTokenizer
+from stiltwalk.tasks.hub_columns import HubColumns
 
 # A user's own files
 
 LABELS = ["yes", "no", "NP/N"]
-OWN = {
+OWN_FILES = {
     "pair": "who sees\tthe cat\tyes\nשלום עולם\tمی\u200cخواهم\tno\n\nx\u202ey\tz\u2028z\tno\n",
     "tagging": "The\tNP/N\ncat\tno\n\nשלום\tyes\nمی\u200cخواهم\tno\n",
-    "text": "the cat\nשלום\n\nمی\u200cخواهم\n",
+    "mlm": "the cat\nשלום\n\nمی\u200cخواهم\n",
     "lexical": "cat\tגתול\nمی\u200cخواهم\tdog\n",
     "choice": "who sees\tthe cat\ta dog\tשלום\tyes\nwho\tx\ty\tz\tNP/N\n",
 }
-MINED = {"zh": "zh-1\t你好\nzh-2\t再\u200b见\n", "en": "en-1\tBye.\nen-2\tHello.\n", "gold": "zh-1\ten-2\nzh-2\ten-1\n"}
+CORPORA = {
+    "zh": "zh-1\t你好\nzh-2\t再\u200b见\n",
+    "en": "en-1\tBye.\nen-2\tHello.\n",
+    "gold": "zh-1\ten-2\nzh-2\ten-1\n",
+}
 
 
-def lines_of(data: bytes) -> list[str]:
-    """The lines of a text file that say anything."""
+def text_lines(data: bytes) -> list[str]:
+    """Return the lines of a text file that are not blank."""
     assert b"\0" not in data
     lines = [line.rstrip("\r") for line in data.decode().removeprefix("\ufeff").split("\n")]
     return [line for line in lines if line.strip()]
@@ -46,8 +50,8 @@ def rows_as_lines(kind: str, rows: list[dict[str, Any]]) -> list[str]:
     return ["\t".join(row.values()) for row in rows]
 
 
-def own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a user's own rows of the task `mine`, of a repository in tmp_path."""
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to tmp_path; return the folder for a user's own files of the task `mine`."""
     monkeypatch.chdir(tmp_path)
     folder = Path("data/own/mine")
     folder.mkdir(parents=True)
@@ -55,22 +59,26 @@ def own_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @few_or(1000, 40)
-def test_a_users_file_is_read_as_it_is_or_its_line_is_named(
+def test_a_users_file_is_read_unchanged_or_its_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    path = own_rows(tmp_path, monkeypatch) / "train.tsv"
+    path = own_folder(tmp_path, monkeypatch) / "train.tsv"
 
     @fuzz(cases)
-    @given(st.sampled_from(list(OWN)).flatmap(lambda kind: st.tuples(st.just(kind), broken(OWN[kind].encode()))))
+    @given(
+        st.sampled_from(list(OWN_FILES)).flatmap(
+            lambda kind: st.tuples(st.just(kind), broken(OWN_FILES[kind].encode()))
+        )
+    )
     def check(case: tuple[str, bytes]) -> None:
         kind, data = case
         path.write_bytes(data)
-        with refused(f"{path} line ", f"{path} has no rows") as said:
+        with refused(f"{path} line ", f"{path} has no rows") as messages:
             sample = {"train": None, "seed": 0}
-            table, _ = own.read("mine", {"kind": kind, "labels": LABELS, "sample": sample}, "train")
-        if not said:
+            table, _ = source.read("mine", {"kind": kind, "labels": LABELS, "sample": sample}, "train")
+        if not messages:
             rows = table.to_pylist()
-            assert rows_as_lines(kind, rows) == lines_of(data)  # nothing lost, nothing changed
+            assert rows_as_lines(kind, rows) == text_lines(data)  # nothing lost, nothing changed
             assert all(row["label"] in LABELS for row in rows if kind == "pair")
             assert all(tag in LABELS for row in rows for tag in row.get("tags", []))
             assert not any(value.strip() == "" for row in rows for value in row.values() if isinstance(value, str))
@@ -90,15 +98,15 @@ SQUAD = """{"version": "2.0", "data": [{"title": "Anna", "paragraphs": [
 def test_a_users_questions_are_read_or_their_place_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    path = own_rows(tmp_path, monkeypatch) / "train.json"
+    path = own_folder(tmp_path, monkeypatch) / "train.json"
 
     @fuzz(cases)
     @given(broken(SQUAD.encode()))
     def check(data: bytes) -> None:
         path.write_bytes(data)
-        with refused(str(path)) as said:
-            table, _ = own.read("mine", {"kind": "qa", "sample": {"train": None, "seed": 0}}, "train")
-        if not said:
+        with refused(str(path)) as messages:
+            table, _ = source.read("mine", {"kind": "qa", "sample": {"train": None, "seed": 0}}, "train")
+        if not messages:
             rows = table.to_pylist()
             assert len({row["id"] for row in rows}) == len(rows) > 0
             for row in rows:
@@ -109,23 +117,24 @@ def test_a_users_questions_are_read_or_their_place_is_named(
 
 
 @few_or(500, 20)
-def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
+def test_a_users_corpora_are_read_unchanged_or_the_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    folder = own_rows(tmp_path, monkeypatch)
+    folder = own_folder(tmp_path, monkeypatch)
 
     @fuzz(cases)
-    @given(st.sampled_from(list(MINED)).flatmap(lambda end: st.tuples(st.just(end), broken(MINED[end].encode()))))
+    @given(st.sampled_from(list(CORPORA)).flatmap(lambda end: st.tuples(st.just(end), broken(CORPORA[end].encode()))))
     def check(case: tuple[str, bytes]) -> None:
-        files = {end: text.encode() for end, text in MINED.items()} | {case[0]: case[1]}
+        files = {end: text.encode() for end, text in CORPORA.items()} | {case[0]: case[1]}
+        record = {"kind": "mining", "parts": {"test": "dev"}}
         for end, data in files.items():
             (folder / f"zh-en.dev.{end}").write_bytes(data)
-        with refused(*(f"{folder}/zh-en.dev.{end}" for end in MINED)) as said:
-            table, gold, _ = own.pairs("mine", {"parts": {"test": "dev"}}, "test", "zh")
-        if not said:
+        with refused(*(f"{folder}/zh-en.dev.{end}" for end in CORPORA)) as messages:
+            table, gold, _ = source.read_pairs("mine", record, "test", "zh")
+        if not messages:
             rows = table.to_pylist()
-            assert [f"{row['id']}\t{row['text']}" for row in rows] == lines_of(files["zh"]) + lines_of(files["en"])
-            assert ["\t".join(pair) for pair in gold] == lines_of(files["gold"]) != []
+            assert [f"{row['id']}\t{row['text']}" for row in rows] == text_lines(files["zh"]) + text_lines(files["en"])
+            assert ["\t".join(pair) for pair in gold] == text_lines(files["gold"]) != []
             ids = [(row["side"], row["id"]) for row in rows]
             assert len(set(ids)) == len(ids) and all(("source", a) in ids and ("target", b) in ids for a, b in gold)
 
@@ -133,9 +142,9 @@ def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields", "fits"),
+    ("kind", "line", "fits"),
     [
-        ("text", "{0}", True),
+        ("mlm", "{0}", True),
         ("lexical", "{0}\t{0}", True),
         ("lexical", "{0}", False),
         ("pair", "{0}\t{0}\tyes", True),
@@ -145,20 +154,20 @@ def test_a_users_corpora_are_read_as_they_are_or_the_line_is_named(
         ("tagging", "{0}\t{0}", False),
     ],
 )
-def test_a_line_of_ten_megabytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, fields: str, fits: bool
+def test_a_line_of_ten_megabytes_is_read_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, line: str, fits: bool
 ) -> None:
-    folder = own_rows(tmp_path, monkeypatch)
-    text = fields.format("ab " * 3_500_000 + "c")
+    folder = own_folder(tmp_path, monkeypatch)
+    text = line.format("ab " * 3_500_000 + "c")
     (folder / "train.tsv").write_text(text)
-    with refused("train.tsv line 1 ") as said:
+    with refused("train.tsv line 1 ") as messages:
         record = {"kind": kind, "labels": LABELS, "sample": {"train": None, "seed": 0}}
-        table, _ = own.read("mine", record, "train")
+        table, _ = source.read("mine", record, "train")
         assert rows_as_lines(kind, table.to_pylist()) == [text]
-    assert bool(said) != fits
+    assert bool(messages) != fits
 
 
-# Tables of the hub
+# Tables from the hub
 
 NLI = ["entailment", "neutral", "contradiction"]
 CONTEXT = "Anna sees the red cat. שלום Ben."
@@ -185,7 +194,7 @@ TABLES: dict[str, tuple[list[str], dict[str, list[Any]]]] = {
         ["A", "B"],
         {"prompt": ["who?", "what?"], "stem": ["it", "is"], "choices": [["a", "b"], ["c", "d"]], "label": ["A", "B"]},
     ),
-    "text": ([], {"text": ["the cat", " ", "שלום"]}),
+    "mlm": ([], {"text": ["the cat", " ", "שלום"]}),
     "retrieval": ([], {"source": ["a\n", "שלום"], "target": ["b", "\u200bc"]}),
     "mining": ([], {"source": ["a"], "target": ["b"], "source_id": ["x1"], "target_id": ["e1"]}),
 }
@@ -202,6 +211,7 @@ ANSWERS = [
     {"text": ["Anna"], "answer_start": [None]},
     {"text": ["Anna"], "answer_start": [0.5]},
 ]
+OPTIONS: dict[str, Any] = {"max_length": 16, "doc_stride": 4, "max_query_length": 4, "mask": 0.5}
 CELLS: st.SearchStrategy[Any] = st.sampled_from([*SCALARS, *LISTS, *ANSWERS])
 
 
@@ -221,14 +231,14 @@ def check_row(kind: str, row: dict[str, Any], labels: list[str], training: bool)
 
 
 @few_or(2000, 60)
-def test_a_table_of_the_hub_has_sound_rows_or_is_refused(cases: int, tokens: Tokens):
+def test_a_table_from_the_hub_has_valid_rows_or_is_refused(cases: int, subwords: SubwordTokenizer):
     @fuzz(cases)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         kind = data.draw(st.sampled_from(list(TABLES)))
         labels, rows = copy.deepcopy(TABLES[kind])
         name, cell = data.draw(st.sampled_from(list(rows))), data.draw(CELLS)
-        everywhere = data.draw(st.booleans())  # else Arrow has no type for most of it
+        everywhere = data.draw(st.booleans())  # Arrow has no type for most mixed columns
         rows[name] = [cell if everywhere or row == 0 else value for row, value in enumerate(rows[name])]
         type_ = data.draw(
             st.sampled_from([None, None, pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
@@ -241,10 +251,11 @@ def test_a_table_of_the_hub_has_sound_rows_or_is_refused(cases: int, tokens: Tok
         except (pa.ArrowException, TypeError, OverflowError):
             return  # no such table
         with refused("a/b (all): row ", f"a/b (all): {name}", "a/b (all): columns do not fit"):
-            done = convert(raw, kind, labels, dict.fromkeys(rows), training, "a/b (all)")
-            fit = ~np.any([np.zeros(len(done.table), bool), *done.unfit.values()], axis=0)
-            table = done.table.filter(pa.array(fit))
-            assert table.schema == schema(kind)
+            kind_rows = load_rows(kind)
+            converted = kind_rows.convert(HubColumns(raw, dict.fromkeys(rows), labels, training, "a/b (all)"))
+            fit = ~np.any([np.zeros(len(converted.table), bool), *converted.unfit.values()], axis=0)
+            table = converted.table.filter(pa.array(fit))
+            assert table.schema == kind_rows.schema
             for row in table.to_pylist():
                 check_row(kind, row, labels, training)
             if kind == "pair":
@@ -252,7 +263,6 @@ def test_a_table_of_the_hub_has_sound_rows_or_is_refused(cases: int, tokens: Tok
                     pa.array(fit)
                 ).cast(table.select(["text_a", "text_b"]).schema)
             if len(table) and kind != "mining":
-                options = {"labels": labels, "max_length": 16, "doc_stride": 4, "max_query_length": 4, "mask": 0.5}
-                encoded(kind, table, training, options, tokens)
+                tokenized(kind, table, training, OPTIONS | {"labels": labels}, subwords)
 
     check()

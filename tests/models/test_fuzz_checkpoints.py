@@ -1,4 +1,4 @@
-"""Folders with a broken checkpoint: the folder is named, or what is loaded is the checkpoint."""
+"""Broken checkpoints: an error names the folder, or the original weights are loaded."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from transformers import XLMRobertaModel
 from conftest import edit
 from fuzzing import few_or, fuzz, refused
 from stiltwalk.models.checkpoint import check_vocabulary, load_encoder, load_tokenizer
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import SubwordTokenizer
 
 CONFIGS: list[dict[str, Any]] = [
     {"model_type": model}
@@ -32,76 +32,100 @@ CONFIGS += [{"is_decoder": True}, {"hidden_act": "x"}, {"intermediate_size": 65}
 CONFIGS += [{"architectures": ["BertModel"]}, {"type_vocab_size": 2}, {"hidden_dropout_prob": "x"}]
 
 
-@st.composite
-def spoils(draw: Any) -> Callable[[Path], Any]:
-    """What is done to a folder with a checkpoint that leaves it broken."""
-    config = draw(st.sampled_from(CONFIGS))
-    share, bits = draw(st.floats(0, 0.999)), draw(st.integers(1, 255))
-    value, index = draw(st.sampled_from([math.nan, math.inf, -math.inf])), draw(st.integers(0, 10**6))
+TEXT = ["the cat who sees"]
+FILES = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
+Change = Callable[[Path], Any]
+WeightsChange = Callable[[dict[str, torch.Tensor], str], Any]
 
-    def configure(folder: Path) -> None:
-        edit(folder / "config.json", **config)
 
-    def truncate(name: str) -> Callable[[Path], Any]:
-        return lambda folder: os.truncate(folder / name, int(share * (folder / name).stat().st_size))
+def truncate(name: str, share: float) -> Change:
+    """Keep only a share of a file."""
+    return lambda folder: os.truncate(folder / name, int(share * (folder / name).stat().st_size))
 
-    def flip(folder: Path) -> None:
-        """A byte of the header: its length, names, types, shapes and places."""
+
+def flip_header_bits(share: float, bits: int) -> Change:
+    """Change a byte of the safetensors header, which holds its length, and the names, types, shapes and offsets."""
+
+    def change(folder: Path) -> None:
         data = bytearray((folder / "model.safetensors").read_bytes())
         data[int(share * (8 + int.from_bytes(data[:8], "little")))] ^= bits
         (folder / "model.safetensors").write_bytes(data)
 
-    def weights(change: Callable[[dict[str, torch.Tensor], str], Any]) -> Callable[[Path], Any]:
-        def spoil(folder: Path) -> None:
-            found = load_file(folder / "model.safetensors")
-            change(found, sorted(found)[index % len(found)])
-            save_file(found, folder / "model.safetensors", {"format": "pt"})
-
-        return spoil
-
-    def poison(found: dict[str, torch.Tensor], name: str) -> None:
-        found[name].view(-1)[index % found[name].numel()] = value
-
-    def cut(found: dict[str, torch.Tensor], name: str) -> None:
-        found[name] = found[name][1:].clone()
-
-    files = ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"]
-    broken = [configure, flip, weights(lambda found, name: found.pop(name)), weights(poison), weights(cut)]
-    broken += [truncate(name) for name in files] + [lambda folder: shutil.copy(folder / files[3], folder / files[0])]
-    broken += [lambda folder: (folder / files[int(share * 3)]).write_bytes(bytes([bits])), more_words]
-    return draw(st.sampled_from(broken))
+    return change
 
 
-def more_words(folder: Path) -> None:
-    """The tokenizer of another model."""
+def change_weights(change: WeightsChange, index: int) -> Change:
+    """Apply a change to one of the weights."""
+
+    def change_file(folder: Path) -> None:
+        weights = load_file(folder / "model.safetensors")
+        change(weights, sorted(weights)[index % len(weights)])
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    return change_file
+
+
+def set_element(value: float, index: int) -> WeightsChange:
+    def change(weights: dict[str, torch.Tensor], name: str) -> None:
+        weights[name].view(-1)[index % weights[name].numel()] = value
+
+    return change
+
+
+def remove_row(weights: dict[str, torch.Tensor], name: str) -> None:
+    weights[name] = weights[name][1:].clone()
+
+
+def add_token(folder: Path) -> None:
+    """Give the folder the tokenizer of another model, with one token more."""
     path = folder / "tokenizer.json"
     tree = json.loads(path.read_text())
     tree["model"]["vocab"]["other"] = 25
     path.write_text(json.dumps(tree))
 
 
+@st.composite
+def changes(draw: Any) -> Change:
+    """A change that breaks a folder with a checkpoint."""
+    config = draw(st.sampled_from(CONFIGS))
+    share, bits = draw(st.floats(0, 0.999)), draw(st.integers(1, 255))
+    value, index = draw(st.sampled_from([math.nan, math.inf, -math.inf])), draw(st.integers(0, 10**6))
+    options: list[Change] = [
+        lambda folder: edit(folder / "config.json", **config),
+        flip_header_bits(share, bits),
+        change_weights(lambda weights, name: weights.pop(name), index),
+        change_weights(set_element(value, index), index),
+        change_weights(remove_row, index),
+        *(truncate(name, share) for name in FILES),
+        lambda folder: shutil.copy(folder / "tokenizer_config.json", folder / "model.safetensors"),
+        lambda folder: (folder / FILES[int(share * 3)]).write_bytes(bytes([bits])),
+        add_token,
+    ]
+    return draw(st.sampled_from(options))
+
+
 @few_or(400, 30)
-def test_a_broken_checkpoint_is_named_and_never_half_loaded(cases: int, toy_folder: Path, tmp_path: Path):
-    states, ids = load_encoder(toy_folder).state_dict(), Tokens(toy_folder).ids(["the cat who sees"])
+def test_a_broken_checkpoint_gives_an_error_and_is_never_partly_loaded(cases: int, toy_folder: Path, tmp_path: Path):
+    weights, ids = load_encoder(toy_folder).state_dict(), SubwordTokenizer(toy_folder).ids(TEXT)
 
     @fuzz(cases)
-    @given(spoils())
-    def check(spoil: Callable[[Path], Any]) -> None:
+    @given(changes())
+    def check(change: Change) -> None:
         folder = tmp_path / "encoder"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(toy_folder, folder)
-        spoil(folder)
-        with refused(str(folder)) as said:
+        change(folder)
+        with refused(str(folder)) as errors:
             encoder, tokenizer = load_encoder(folder, 0.0), load_tokenizer(folder)
             check_vocabulary(encoder, tokenizer, folder)
-        assert not said or "again" in said[0]
-        with refused(str(folder)):  # as the stage that encodes reads it, without transformers
-            assert Tokens(folder).ids(["the cat who sees"]) == ids
-        if not said:  # what was changed is of no weight
-            found = encoder.state_dict()
-            assert max(tokenizer.get_vocab().values()) < len(found["embeddings.word_embeddings.weight"])
-            assert not encoder.config.is_decoder  # which would hide later words from earlier ones
-            assert found.keys() == states.keys() and type(encoder) is XLMRobertaModel
-            assert all(torch.equal(found[name], states[name]) for name in states)
+        assert not errors or "again" in errors[0]
+        with refused(str(folder)):  # as the tokenising stages read it, without transformers
+            assert SubwordTokenizer(folder).ids(TEXT) == ids
+        if not errors:  # the change does not affect any weight
+            loaded = encoder.state_dict()
+            assert max(tokenizer.get_vocab().values()) < len(loaded["embeddings.word_embeddings.weight"])
+            assert not encoder.config.is_decoder  # a decoder would hide later tokens from earlier ones
+            assert loaded.keys() == weights.keys() and type(encoder) is XLMRobertaModel
+            assert all(torch.equal(loaded[name], weights[name]) for name in weights)
 
     check()

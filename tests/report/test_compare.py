@@ -1,30 +1,76 @@
-"""What the working tree says of itself."""
+"""The command src/compare.py: its table, and its messages."""
 
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from laboratory import ROOT, compose
-from stiltwalk.sweep.experiments import FILES, git, read_workspace
+import compare
+from stiltwalk.analysis.settings import SettingsGroup
+from stiltwalk.sweep.experiments import Experiment
+from stiltwalk.utils.errors import InputError
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """The committed run, whatever ran since: parameters, lock and scores."""
+def make_run(name: str, order: list[str], **tasks: dict[str, float]) -> Experiment:
+    return Experiment(name, "", "", {"order": order, "seed": 42}, {"tasks": tasks}, {})
+
+
+def set_experiments(monkeypatch: pytest.MonkeyPatch, runs: list[Experiment], workspace: Any = None) -> None:
+    monkeypatch.setattr(compare, "read_experiments", lambda: list(runs))
+    monkeypatch.setattr(compare, "read_workspace", lambda: workspace)
+
+
+def test_the_table_has_a_line_for_each_experiment(capsys):
+    mnli = {"english": 89.34, "non_english": 61.55, "score": 65.0}
+    runs = [
+        make_run("workspace", [], xnli=mnli, tatoeba={"non_english": 89.6, "score": 89.6}),
+        make_run("mnli-first", ["mnli", "squad"], xnli=mnli),
+    ]
+    compare.print_table(runs)
+    assert capsys.readouterr().out.splitlines() == [
+        "experiment  order          seed  xnli         tatoeba",
+        "workspace   none           42    89.3 / 61.5  - / 89.6",
+        "mnli-first  mnli -> squad  42    89.3 / 61.5  - / -",
+    ]
+
+
+def test_groups_are_headed_by_their_first_five_differences(capsys):
+    run = make_run("one", [])
+    small = SettingsGroup(settings={f"training.{name}": 1 for name in "abcdefg"}, members=[run], primary=[run])
+    large = SettingsGroup(settings={"training.a": 1}, members=[run], primary=[run])
+    compare.print_groups([large, small], large)
+    out = capsys.readouterr().out
+    names = ", ".join(f"training.{name}=1" for name in "bcdef")
+    assert f"\n\nwith {names} and 1 more\nexperiment" in out
+    assert out.endswith("\n\nEnglish / mean of the other languages; - where there is none\n")
+
+
+def test_the_working_tree_comes_first_unless_a_sweep_is_named(monkeypatch):
+    runs = [make_run("first.mnli-s1", ["mnli"]), make_run("mnli-s1", ["mnli"])]
+    workspace = make_run("workspace", [])
+    set_experiments(monkeypatch, runs, workspace)
+    assert compare.select_experiments("") == [workspace, *runs]
+    assert compare.select_experiments("first") == runs[:1]
+    with pytest.raises(InputError, match="--name second: no sweep of this name has an experiment"):
+        compare.select_experiments("second")
+
+
+def test_scores_of_a_failed_run_are_left_out_with_a_message(monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = make_run("mnli-s1", ["mnli"])
+    set_experiments(monkeypatch, [run])
+    assert compare.select_experiments("") == [run] and capsys.readouterr().out == ""
     (tmp_path / "metrics").mkdir()
-    for name in (*FILES, "dvc.lock"):
-        (tmp_path / name).write_text(git("show", f"HEAD:{name}", root=ROOT), encoding="utf-8")
-    return tmp_path
+    (tmp_path / "metrics/summary.json").touch()
+    assert compare.select_experiments("") == [run]
+    assert capsys.readouterr().out == (
+        "the working tree is left out: its last run did not finish, so its scores do not match its params.yaml\n"
+    )
 
 
-@pytest.mark.parametrize("change", ["order=[mnli]", "order=[]", "training.epochs=1", "seed=1", "targets=[xnli]"])
-def test_scores_of_an_earlier_run_are_not_those_of_new_parameters(tree: Path, change: str):
-    run = read_workspace(tree)
-    assert run and run.order == ("hellaswag", "squad", "mnli")
-    compose(tree / "params.yaml", change)  # as `dvc exp run -S` leaves it where a stage fails
-    assert read_workspace(tree) is None
-
-
-def test_without_a_run_there_are_no_scores(tree: Path):
-    (tree / "dvc.lock").unlink()
-    assert read_workspace(tree) is None
+def test_without_experiments_the_command_says_how_to_run_one(monkeypatch, tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    set_experiments(monkeypatch, [])
+    with pytest.raises(InputError, match="no experiments yet; run `dvc exp run` for one"):
+        compare.main(Namespace(name="", table=True, tasks=None, open=False))

@@ -1,4 +1,4 @@
-"""Our metrics against packages that no one here wrote, on random inputs."""
+"""Our metrics compared with those of other packages, on random inputs."""
 
 import random
 import warnings
@@ -10,7 +10,7 @@ from seqeval.metrics import f1_score, precision_score, recall_score
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torchmetrics.functional.text import squad as torchmetrics_squad
 
-from stiltwalk.scoring.answers import squad
+from stiltwalk.scoring.answers import squad_scores
 from stiltwalk.scoring.metrics import accuracy, chunk_f1, pair_f1
 
 TAGS = [
@@ -21,14 +21,16 @@ SENTENCES = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=9), mi
 
 @settings(max_examples=300, deadline=None)
 @given(SENTENCES, st.integers(0, 2**32), st.floats(0, 1))
-def test_entity_scores_are_seqevals(gold: list[list[str]], seed: int, noise: float) -> None:
-    """Malformed sequences too: I- without a B- before it, I- of another type than the tag before."""
+def test_chunk_scores_equal_those_of_seqeval(gold: list[list[str]], seed: int, noise: float) -> None:
+    """Including malformed sequences: I- without a B- before it, and I- of a type that differs from the tag before."""
     rng = random.Random(seed)
     predicted = [[rng.choice(TAGS) if rng.random() < noise else tag for tag in tags] for tags in gold]
-    gold_lines, lines = ([line for tags in side for line in [*tags, ""]][:-1] for side in (gold, predicted))
-    ours = chunk_f1(gold_lines, lines, "en")
+    gold_lines, predicted_lines = (
+        [line for tags in sentences for line in [*tags, ""]][:-1] for sentences in (gold, predicted)
+    )
+    ours = chunk_f1(gold_lines, predicted_lines, "en")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # seqeval's, where there is nothing to count
+        warnings.simplefilter("ignore")  # seqeval warns if there is nothing to count
         theirs = [100 * float(score(gold, predicted)) for score in (f1_score, precision_score, recall_score)]
     assert [ours["f1"], ours["precision"], ours["recall"]] == pytest.approx(theirs)
 
@@ -41,15 +43,16 @@ WORDS = st.lists(
     max_size=6,
 ).map(" ".join)
 
-EMPTY = {"the", "a", "an", "-"}
+NORMALISED_AWAY = {"the", "a", "an", "-"}
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.lists(WORDS, min_size=1, max_size=3), WORDS), min_size=1, max_size=5))
-def test_answers_score_as_in_torchmetrics(rows: list[tuple[list[str], str]]) -> None:
-    # Where nothing is left of a text, torchmetrics follows SQuAD 2.0 (two empty answers agree), XTREME SQuAD 1.1.
-    assume(all(set(text.lower().split()) - EMPTY for golds, answer in rows for text in [*golds, answer]))
-    ours = squad([gold for gold, _ in rows], [answer for _, answer in rows], "en")
+def test_answer_scores_equal_those_of_torchmetrics(rows: list[tuple[list[str], str]]) -> None:
+    # If normalisation leaves nothing of a text, torchmetrics follows SQuAD 2.0 (two empty answers match), but XTREME
+    # follows SQuAD 1.1.
+    assume(all(set(text.lower().split()) - NORMALISED_AWAY for golds, answer in rows for text in [*golds, answer]))
+    ours = squad_scores([gold for gold, _ in rows], [answer for _, answer in rows], "en")
     theirs = torchmetrics_squad(
         [{"prediction_text": answer, "id": str(i)} for i, (_, answer) in enumerate(rows)],
         [
@@ -62,7 +65,7 @@ def test_answers_score_as_in_torchmetrics(rows: list[tuple[list[str], str]]) -> 
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abc")), min_size=1))
-def test_accuracy_is_scikit_learns(rows: list[tuple[str, str]]) -> None:
+def test_accuracy_equals_that_of_scikit_learn(rows: list[tuple[str, str]]) -> None:
     gold, predicted = zip(*rows, strict=True)
     assert accuracy(gold, predicted, "en")["accuracy"] == pytest.approx(100 * accuracy_score(gold, predicted))
 
@@ -71,9 +74,9 @@ PAIRS = st.sets(st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz")), min
 
 
 @given(PAIRS, PAIRS)
-def test_mined_pairs_score_as_in_scikit_learn(gold: set[tuple[str, str]], predicted: set[tuple[str, str]]) -> None:
-    every = sorted(gold | predicted)
-    truth, guess = ([pair in side for pair in every] for side in (gold, predicted))
-    precision, recall, f1, _ = precision_recall_fscore_support(truth, guess, average="binary", zero_division=0)
+def test_pair_scores_equal_those_of_scikit_learn(gold: set[tuple[str, str]], predicted: set[tuple[str, str]]) -> None:
+    pairs = sorted(gold | predicted)
+    y_true, y_pred = ([pair in side for pair in pairs] for side in (gold, predicted))
+    precision, recall, f1, _ = precision_recall_fscore_support(y_true, y_pred, average="binary", zero_division=0)
     ours = pair_f1(gold, predicted, "de")
     assert [ours["precision"], ours["recall"], ours["f1"]] == pytest.approx([100 * precision, 100 * recall, 100 * f1])

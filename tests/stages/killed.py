@@ -34,10 +34,10 @@ def main(kills: int, seed: int, minutes: float, longest: float) -> None:
             project.environment |= {"STILTWALK_SAVE_MINUTES": str(minutes), "TQDM_DISABLE": "1"}
             while not run(project, log, after := draw.uniform(1, longest) if killed < kills else None):
                 killed += 1
-                said = log.read_text()
-                stage = (re.findall(r"Running stage '(.+?)'", said) or ["(dvc before a stage)"])[-1]
+                output = log.read_text()
+                stage = (re.findall(r"Running stage '(.+?)'", output) or ["(dvc before a stage)"])[-1]
                 stages[stage.split("@")[0]] += 1
-                resumed = "; ".join(re.findall(r"goes on after step .*", said))
+                resumed = "; ".join(re.findall(r"resuming after step .*", output))
                 print(f"{killed:4}  {runs:3}  {after:4.0f} s  {stage:33}  {resumed}", flush=True)
             wrong = differences(project)
         lost += len(wrong)
@@ -86,5 +86,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=0.05, help="between saved states of a training")
     parser.add_argument("--longest", type=float, default=90, help="seconds until a kill, at most")
-    told = parser.parse_args()
-    main(told.kills, told.seed, told.minutes, told.longest)
+    arguments = parser.parse_args()
+    main(arguments.kills, arguments.seed, arguments.minutes, arguments.longest)

@@ -1,4 +1,4 @@
-"""Real experiments through dvc, in a clone of this repository, on a world made small."""
+"""Real experiments through DVC, in a clone of this repository, on a small world."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def project(tmp_path_factory, warm_stages):
     return project
 
 
-def test_orders_share_the_steps_of_their_common_prefixes(project):
+def test_prefixes_are_trained_once(project):
     steps = ["mnli", "squad", "mnli+squad"]
     orders = list(permutations(steps))
 
@@ -46,11 +46,12 @@ def test_an_order_is_scored_compared_and_plotted(project):
     assert "all_task" not in project.summary()
 
     second = project.experiment("order=[squad,mnli]")
-    assert ran(second, "data@") == ran(second, "xtreme@") == ran(second, "encoder") == []
+    assert ran(second, "data@") == ran(second, "xtreme@") == ran(second, "tokenize") == ran(second, "encoder") == []
     difference = json.loads(project.run("dvc", "metrics", "diff", "--json", name))
     assert "tasks.xquad.score" in difference["metrics/summary.json"]
     changed = json.loads(project.run("dvc", "params", "diff", "--json", name))["params.yaml"]
-    assert {key.split(".")[0] for key in changed} == {"order", "chain", "final", "probes", "probed"}
+    blocks = {key.removeprefix("plan.").split(".")[0] for key in changed}
+    assert blocks == {"order", "steps", "final", "trajectory"}
     project.run("dvc", "plots", "show", "--out", "plots")
     page = (project.folder / "plots/index.html").read_text()
     for data in ("metrics/languages/xnli.csv", "metrics/curves/1-squad/train/loss.tsv"):
@@ -63,17 +64,17 @@ def test_an_order_is_scored_compared_and_plotted(project):
 
 
 def test_experiments_are_compared_in_a_table_and_a_report(project):
-    said = project.run(sys.executable, "src/compare.py", "--tasks", "mnli,squad")
-    assert re.search(r"^workspace +mnli -> squad +42 ", said, re.M) and re.search(r" squad -> mnli +42 ", said)
+    output = project.run(sys.executable, "src/compare.py", "--tasks", "mnli,squad")
+    assert re.search(r"^workspace +mnli -> squad +42 ", output, re.M) and re.search(r" squad -> mnli +42 ", output)
     study = json.loads((project.folder / "metrics/order_effects.json").read_text())
     assert study["design"]["orders"] == [["mnli", "squad"], ["squad", "mnli"]] and [] in study["design"]["controls"]
     kept = {tuple(one["order"]): one for one in study["retention"]}
     assert [len(row) for row in kept["squad", "mnli"]["matrix"]] == [2, 2]
     page = (project.folder / "report/index.html").read_text()
-    assert "the generated world" in page and "Whether order matters, these experiments cannot say yet." in page
+    assert "the generated world" in page and "These experiments cannot yet tell whether order matters." in page
 
 
-def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
+def test_evaluate_gives_the_predictions_the_scores_of_the_summary(project):
     text = project.run(sys.executable, "src/evaluate.py", "--labels", "data/labels", "--predictions", "predictions")
     scores = json.loads(text[: text.rindex("}") + 1])
     tasks = project.summary()["tasks"]
@@ -81,8 +82,8 @@ def test_the_predictions_are_a_submission_that_evaluate_scores_alike(project):
     assert (scores["xquad"]["avg_exact_match"] + scores["xquad"]["avg_f1"]) / 2 == tasks["xquad"]["score"]
 
 
-def test_the_same_run_twice_gives_the_same_bytes(project):
-    """Started warm the first time, by itself the second."""
+def test_a_repeated_run_gives_the_same_bytes(project):
+    """The first run starts its stages warm, the second does not."""
     stages = ("encoder", "intermediate@1-mnli", "target@xquad")
     outs = project.outs(*stages)
     cold = Project(project.folder)
@@ -91,7 +92,7 @@ def test_the_same_run_twice_gives_the_same_bytes(project):
     assert project.outs(*stages) == outs
 
 
-def test_a_queued_pair_gives_what_the_workspace_gives(project):
+def test_queued_experiments_equal_those_of_the_workspace(project):
     orders = ("mnli,squad", "squad,mnli")
     for order in orders:
         project.experiment(f"order=[{order}]", "targets=[udpos]", "seed=7", queue=True)
@@ -102,7 +103,7 @@ def test_a_queued_pair_gives_what_the_workspace_gives(project):
         time.sleep(2)
     assert status.count("Success") == 2, status
     queued = [project.summary(name) for name in re.findall(r"^\w{7}\s+(\S+)\s", status, re.M)]
-    shutil.rmtree(project.folder / ".dvc/cache/runs")  # else the workspace would take over what the queue computed
+    shutil.rmtree(project.folder / ".dvc/cache/runs")  # otherwise the workspace would reuse what the queue computed
     for order in orders:
         output = project.experiment(f"order=[{order}]", "targets=[udpos]", "seed=7")
         assert "target@udpos" in ran(output) and project.summary() in queued
@@ -111,11 +112,11 @@ def test_a_queued_pair_gives_what_the_workspace_gives(project):
 
 def test_a_bad_order_changes_nothing(project):
     before = project.run("git", "status", "--porcelain"), project.summary()
-    said = project.run("dvc", "exp", "run", "-S", "order=[mnli,sqaud]", code=1)
-    assert said.startswith(
+    output = project.run("dvc", "exp", "run", "-S", "order=[mnli,sqaud]", code=1)
+    assert output.startswith(
         "error: order has the unknown task 'sqaud' in its step 'sqaud'; the tasks are anli_plus, ccg, "
     )
-    assert said.count("\n") == 1
+    assert output.count("\n") == 1
     assert (project.run("git", "status", "--porcelain"), project.summary()) == before
 
 
@@ -142,20 +143,20 @@ def test_every_task_is_trained_and_scored(project):
     assert len(summary["tasks"]) == 9
     leaks = {target: scores["leak"] for target, scores in summary["tasks"].items() if "leak" in scores}
     assert leaks == {"xnli": "anli_plus+mnli", "xquad": "squad+squad2", "mlqa": "squad+squad2"}
-    trajectory = (project.folder / "metrics/trajectory/4-tli.csv").read_text().split()
+    trajectory = (project.folder / "metrics/probes/trajectory/4-tli.csv").read_text().split()
     assert trajectory[0] == "step,layer,score" and len(trajectory) == 5  # the embeddings and three layers
     steps = json.loads((project.folder / "metrics/cells.json").read_text())["steps"]
     assert list(steps) == ["0-encoder", f"1-{nine}", "2-null", "3-mnli+mlm", "4-tli"]
     kept = steps["4-tli"]["retention"]
     assert list(kept) == list(steps)[1:] and list(kept[f"1-{nine}"]) == sorted(nine.split("+"))
-    for step in kept:  # the step's own probe finds what its training said
-        said = json.loads((project.folder / f"metrics/steps/{step}.json").read_text())
-        assert steps[step]["flags"] == said.pop("flags", {}), step
-        assert steps[step]["retention"][step] == said, step
-    assert "2-null null" in summary["flags"]  # from shuffled labels there is nothing to learn
+    for step in kept:  # the retention probe of a step agrees with its own validation
+        output = json.loads((project.folder / f"metrics/steps/{step}/scores.json").read_text())
+        assert steps[step]["flags"] == output.pop("flags", {}), step
+        assert steps[step]["retention"][step] == output, step
+    assert "2-null null" in summary["flags"]  # there is nothing to learn from shuffled labels
     cosines = {
         path.stem: path.read_text().split()
-        for path in (project.folder / "metrics/trajectory/4-tli-pairs").glob("*.csv")
+        for path in (project.folder / "metrics/steps/4-tli/cosines").glob("*.csv")
     }
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]

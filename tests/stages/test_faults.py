@@ -1,4 +1,4 @@
-"""What ends a run from outside: a full disk, a read-only cache, too little memory, a killed `dvc`."""
+"""Runs that end from outside: a full disk, a read-only cache, too little memory, a killed `dvc`."""
 
 import hashlib
 import re
@@ -74,39 +74,39 @@ def hashes(project: Project) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(project: Project, mount: Mount):
+def test_a_full_disk_ends_in_one_line_and_leaves_nothing_half_written(project: Project, mount: Mount):
     models = project.folder / "models"
-    size = sum(path.stat().st_size for path in (models / "encoder").rglob("*"))
+    size = sum(path.stat().st_size for path in (models / "0-encoder").rglob("*"))
     mount(models, "size=1g")
     shutil.rmtree(models / "1-mnli")
     mount(models, f"size={size + 300_000}")
-    said = project.experiment(*AGAIN, code=255)
-    (line,) = re.findall("^error: .*", said, re.M)
-    assert "No space left" in line and "free some space" in line and "Traceback" not in said
-    assert [path.name for path in models.iterdir()] == ["encoder"]
+    output = project.experiment(*AGAIN, code=255)
+    (line,) = re.findall("^error: .*", output, re.M)
+    assert "No space left" in line and "free some space" in line and "Traceback" not in output
+    assert [path.name for path in models.iterdir()] == ["0-encoder"]
     mount(models, "size=1g")
     assert_whole(project)
 
 
 @pytest.mark.parametrize(("fault", "end"), [("ro", "rw"), ("size={used}", "size=1g")], ids=["read-only", "full"])
-def test_a_cache_that_nothing_can_be_written_to_takes_nothing_half(
+def test_an_unwritable_cache_never_holds_half_a_result(
     project: Project, mount: Mount, fault: str, end: str
 ):
     cache = project.folder / ".dvc/cache"
     mount(cache, "size=1g")
     used = shutil.disk_usage(cache).used
     mount(cache, fault.format(used=used + 300_000))
-    said = project.experiment(*AGAIN, code=255)
-    assert ("Read-only file system" if fault == "ro" else "No space left") in said and "Traceback" not in said
+    output = project.experiment(*AGAIN, code=255)
+    assert ("Read-only file system" if fault == "ro" else "No space left") in output and "Traceback" not in output
     mount(cache, end)
     assert_whole(project)
 
 
-def test_a_batch_that_memory_is_too_small_for_names_what_halves_it(project: Project):
+def test_running_out_of_memory_names_the_setting_that_halves_it(project: Project):
     """Of a gibibyte and a half beside the libraries; a batch of 4,000 rows takes more, one of 32 less."""
     code = (
         "import resource, runpy, sys; sys.argv[:] = sys.argv[1:]; sys.path.insert(0, 'src')\n"
-        "import psutil, peft, training.loop\n"
+        "import psutil, peft, stiltwalk.training.trainer\n"
         "limit = psutil.Process().memory_info().vms + (3 << 29)\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
@@ -114,9 +114,9 @@ def test_a_batch_that_memory_is_too_small_for_names_what_halves_it(project: Proj
     before = hashes(project)
     large = ["sample.train=4000", "training.batch_size=4000", "training.micro_batch_tokens=4000000"]
     for sets, ended in ((large, 1), ([], 0)):
-        project.experiment(*AGAIN, *sets, stage="encode@mnli")
+        project.experiment(*AGAIN, *sets, stage="tokenize@mnli")
         done = subprocess.run(
-            [sys.executable, "-c", code, "src/intermediate.py", "1-mnli"],
+            [sys.executable, "-c", code, "src/train_step.py", "1-mnli"],
             cwd=project.folder,
             env=project.environment | {"MALLOC_ARENA_MAX": "1"},
             capture_output=True,
@@ -131,7 +131,7 @@ def test_a_batch_that_memory_is_too_small_for_names_what_halves_it(project: Proj
             )
 
 
-def test_a_stage_ends_with_its_dvc_and_is_gone_on_with(project: Project):
+def test_a_stage_ends_with_its_dvc_and_resumes(project: Project):
     """dvc alone is killed, in the midst of a training that was not started warm, by a shell that would stay between."""
     project.environment = {name: value for name, value in project.environment.items() if name != "STILTWALK_WARM"}
     project.environment["SHELL"] = "/bin/sh"
@@ -147,4 +147,4 @@ def test_a_stage_ends_with_its_dvc_and_is_gone_on_with(project: Project):
         running.kill()
     psutil.wait_procs([stage], timeout=30)
     assert not stage.is_running()
-    assert re.search("1-mnli: goes on after step", project.experiment(*long))
+    assert re.search("1-mnli: resuming after step", project.experiment(*long))

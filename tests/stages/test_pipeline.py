@@ -22,15 +22,16 @@ from laboratory import compose, task_of_ones_own
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.sweep.experiments import CODE
-from warm.hook.sitecustomize import STAGES
 
 ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
+READERS = ("utils/params.py", "utils/stage.py")
+OTHER = {"target@": r"plan\.tuning_pairs", "target_": r"plan\.tunings"}
 
 
 @pytest.fixture(scope="module", params=["mini", "small"])
 def stages(request, tmp_path_factory):
-    """Every stage of an order with a joint step, at a scale of either source of data."""
+    """Every stage of an order with a joint step, at a scale of each source of data."""
     root = tmp_path_factory.mktemp("repo")
     (root / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     compose(root / "params.yaml", f"scale={request.param}", "order=[mnli,mnli+squad]")
@@ -41,11 +42,12 @@ def stages(request, tmp_path_factory):
         "encoder",
         "data@mnli+squad",
         "intermediate@2-mnli+squad",
-        "target@tatoeba",
-        "probe@0-encoder",
-        "probe@2-mnli+squad",
+        "retrieval@tatoeba",
+        "trajectory@0-encoder",
+        "retention@2-mnli+squad",
         "score",
     } <= found.keys()
+    assert ("target_pair@xquad+mlqa" in found) == (request.param == "small")
     return root, found
 
 
@@ -55,14 +57,31 @@ def module_file(name: str) -> Path | None:
 
 
 def imports(file: Path) -> set[Path]:
-    """The files under src that a file names in its imports."""
+    """The files under src that a file names in its imports, packages' docstring-only __init__.py files left out."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {path for name in names if (path := module_file(name))}
+    return {path for name in names if (path := module_file(name)) and path.name != "__init__.py"}
+
+
+def choices(file: Path) -> set[Path]:
+    """The files that a file may import by a computed name: strings and f-strings that begin with `stiltwalk.`."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    if not any(ast.unparse(call.func).endswith("import_module") for call in calls):
+        return set()
+    found: set[Path] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            name = "".join(str(part.value) if isinstance(part, ast.Constant) else "*" for part in node.values)
+        else:
+            name = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+        if re.fullmatch(r"stiltwalk(\.[\w*]+)+", name):
+            found |= set(SRC.glob(f"{name.replace('.', '/')}.py"))
+    return found
 
 
 def closure(files: set[Path]) -> set[Path]:
@@ -71,11 +90,6 @@ def closure(files: set[Path]) -> set[Path]:
         found |= files
         files = set().union(*map(imports, files)) - found
     return found
-
-
-def dynamic(script: Path) -> set[str]:
-    """The packages of `import_module(f"package.{name}")`."""
-    return set(re.findall(r'import_module\(f"(\w+)\.\{', script.read_text(encoding="utf-8")))
 
 
 def read_keys(script: Path) -> set[str]:
@@ -89,62 +103,86 @@ def read_keys(script: Path) -> set[str]:
     return keys
 
 
-def test_every_stage_depends_on_the_source_that_it_imports_and_on_no_other(stages):
+def covers(dependency: Path, file: Path) -> bool:
+    return file == dependency or dependency in file.parents
+
+
+def test_every_stage_depends_on_exactly_the_source_that_it_imports(stages):
     root, found = stages
     for name, stage in found.items():
         script = ROOT / re.findall(r"src/\w+\.py", stage.cmd)[0]
-        deps = {
-            ROOT / Path(dep.fs_path).relative_to(root) for dep in stage.deps if not isinstance(dep, ParamsDependency)
-        }
-        source = {dep for dep in deps if SRC in dep.parents}
+        paths = [Path(dep.fs_path).relative_to(root) for dep in stage.deps if not isinstance(dep, ParamsDependency)]
+        source = {ROOT / path for path in paths if path.parts[0] == "src"}
         assert all(dep.exists() for dep in source), f"{name} depends on source that does not exist"
-        chosen = {dep for dep in source if dep.relative_to(SRC).parts[0] in dynamic(script)}
-        assert {dep.relative_to(SRC).parts[0] for dep in chosen} >= dynamic(script), name
-        modules = {file for dep in chosen for file in ([dep] if dep.is_file() else dep.rglob("*.py"))}
-        used = closure({script} | modules)
-        missing = {file for file in used if not any(file == dep or dep in file.parents for dep in source)}
+        used = closure({script})
+        for file in list(used):  # what is imported by a computed name is chosen by the dependencies
+            candidates = choices(file)
+            chosen = {path for path in candidates if any(covers(dep, path) for dep in source)}
+            assert chosen or not candidates, f"{name} depends on none of what {file} may import"
+            used |= closure(chosen)
+        missing = {file for file in used if not any(covers(dep, file) for dep in source)}
         assert not missing, f"{name} imports {sorted(missing)} without depending on it"
-        idle = {dep for dep in source if not any(file == dep or dep in file.parents for file in used)}
+        idle = {dep for dep in source if not any(covers(dep, file) for file in used)}
         assert not idle, f"{name} depends on {sorted(idle)} without importing it"
 
 
-def test_every_stage_declares_the_parameters_that_it_reads_and_no_other(stages):
+def test_every_stage_declares_exactly_the_parameters_that_it_reads(stages):
+    """target.py reads the block of a single tuning or of a pair, by the number of its arguments."""
     _, found = stages
     for name, stage in found.items():
         script = ROOT / re.findall(r"src/\w+\.py", stage.cmd)[0]
         declared = {key for dep in stage.params for key in dep.params}
-        patterns = read_keys(script)
+        patterns = {p for p in read_keys(script) if not (name.startswith("target") and p.startswith(OTHER[name[:7]]))}
         assert {k for k in declared if not any(re.fullmatch(p, k) for p in patterns)} == set(), name
         assert {p for p in patterns if not any(re.fullmatch(p, k) for k in declared)} == set(), name
 
 
-def test_lists_of_the_stages_code_are_what_dvc_runs(stages):
+def test_no_stage_names_a_path_twice_or_lists_an_output_as_its_dependency(stages):
+    _, found = stages
+    for name, stage in found.items():
+        paths = [item.def_path for item in [*stage.deps, *stage.outs] if not isinstance(item, ParamsDependency)]
+        assert len(paths) == len(set(paths)), name
+
+
+def test_the_code_that_identifies_a_version_is_what_dvc_runs(stages):
     root, found = stages
     deps = [dep for stage in found.values() for dep in stage.deps if not isinstance(dep, ParamsDependency)]
-    paths = {Path(dep.fs_path).relative_to(root).parts[:2] for dep in deps}
-    source = {"/".join(path) for path in paths if path[0] == "src"}
-    assert {name for name in source if name.endswith(".py")} == {f"src/{name}" for name in STAGES}
-    assert set(CODE) == source | {"dvc.yaml", "requirements.lock"}
+    source = {str(path) for dep in deps if (path := Path(dep.fs_path).relative_to(root)).parts[0] == "src"}
+    for path in source:
+        assert any(covers(Path(code), Path(path)) for code in CODE), path
+    for code in set(CODE) - {"dvc.yaml", "requirements.lock"}:
+        assert any(covers(Path(code), Path(path)) for path in source), code
 
 
-def test_parameters_are_read_and_modules_chosen_where_that_is_looked_for():
-    """The two tests above find reads in the stages' scripts alone, and imports by the whole name."""
-    for path in SRC.rglob("*.py"):
-        place = path.relative_to(SRC)
+def test_parameters_are_read_by_the_stage_scripts_only():
+    """The tests above look for reads in the stages' scripts."""
+    for path in (SRC / "stiltwalk").rglob("*.py"):
+        place = path.relative_to(SRC / "stiltwalk")
         nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level], place
-        if len(place.parts) > 1 and place.parts[0] not in ("study", "bench") and str(place) != "common/stage.py":
+        if place.parts[0] not in ("analysis", "report", "sweep") and str(place) not in READERS:
             names = {node.id for node in nodes if isinstance(node, ast.Name)}
             names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)}
             names |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-            assert names.isdisjoint({"read_params", "_params", "PARAMS", "params.yaml"}), place
-        for call in (ast.unparse(node) for node in nodes if isinstance(node, ast.Call)):
-            if re.match(r"(importlib\.)?import_module\(", call):
-                chosen = re.match(r"import_module\(f?['\"](\w+)\.", call)
-                assert chosen and (len(place.parts) == 1 or place.parts[0] == chosen[1]), (place, call)
+            assert names.isdisjoint({"read_params", "read_all_params", "PARAMS", "params.yaml"}), place
 
 
-def test_params_yaml_is_what_the_configuration_composes(tmp_path):
+def test_packages_run_no_code_when_they_are_imported():
+    """A stage need not depend on the __init__.py files above what it imports."""
+    for path in (SRC / "stiltwalk").rglob("__init__.py"):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr) and ast.get_docstring(ast.Module(body, [])), path
+
+
+def test_every_stage_prepares_its_process_before_it_imports_a_library():
+    scripts = set(re.findall(r"src/\w+\.py", (ROOT / "dvc.yaml").read_text()))
+    for script in map(ROOT.joinpath, scripts):
+        docstring, first, second, *_ = ast.parse(script.read_text(encoding="utf-8")).body
+        assert ast.unparse(first) == "from stiltwalk.utils.process import prepare_stage", script
+        assert ast.unparse(second) == "if __name__ == '__main__':\n    prepare_stage()", script
+
+
+def test_params_yaml_is_what_conf_composes(tmp_path):
     """`dvc repro` reproduces the committed params.yaml; it must not drift from conf/."""
     committed = subprocess.run(
         ["git", "show", "HEAD:params.yaml"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -164,7 +202,7 @@ def committed(tmp_path_factory):
         yield root, repo.index.stages
 
 
-def test_the_lock_is_of_the_committed_parameters_and_source(committed):
+def test_dvc_lock_matches_the_committed_parameters_and_source(committed):
     """As `dvc status` says it, of all that is in Git; `dvc exp run` and a commit make it so again."""
     root, stages = committed
     locked = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
@@ -178,7 +216,7 @@ def test_the_lock_is_of_the_committed_parameters_and_source(committed):
     assert not wrong, "\n".join(wrong)
 
 
-def test_what_a_stage_read_is_what_another_wrote(committed):
+def test_every_stage_read_what_another_stage_wrote(committed):
     root, stages = committed
     locked = yaml.safe_load((root / "dvc.lock").read_text())["stages"]
     written = {out["path"]: out["md5"] for stage in locked.values() for out in stage["outs"]}
@@ -196,21 +234,22 @@ def test_what_a_stage_read_is_what_another_wrote(committed):
 
 
 def test_one_fact_of_a_task_changes_only_the_blocks_that_use_it(tmp_path):
-    before = compose(tmp_path / "a.yaml", "order=[mnli,squad]")
-    after = compose(tmp_path / "b.yaml", "order=[mnli,squad]", "++tasks.squad.training.epochs=9")
+    before = compose(tmp_path / "a.yaml", "order=[mnli,squad]")["plan"]
+    after = compose(tmp_path / "b.yaml", "order=[mnli,squad]", "++tasks.squad.training.epochs=9")["plan"]
     assert before["mixtures"]["mnli"] == after["mixtures"]["mnli"]
-    assert before["benchmark"] == after["benchmark"] and before["chain"] == after["chain"]
+    assert before["targets"] == after["targets"] and before["steps"] == after["steps"]
     assert after["mixtures"]["squad"]["training"]["epochs"] == 9
 
 
-def test_the_readmes_task_of_ones_own_is_a_record_like_the_others(tmp_path):
+def test_the_documented_custom_task_is_a_record_like_the_others(tmp_path):
     conf = tmp_path / "conf"
     shutil.copytree(ROOT / "conf", conf)
     with (conf / "tasks.yaml").open("a") as file:
         file.write(task_of_ones_own())
     made = compose(tmp_path / "a.yaml", "scale=small", "order=[squad,snli]", conf=conf)
     before = compose(tmp_path / "b.yaml", "scale=small", "order=[squad]")
-    assert made["chain"]["1-squad"] == before["chain"]["1-squad"]
+    made, before = made["plan"], before["plan"]
+    assert made["steps"]["1-squad"] == before["steps"]["1-squad"]
     assert made["mixtures"]["squad"] == before["mixtures"]["squad"]
     assert made["mixtures"]["snli"]["data"]["snli"]["validation"]["split"] == "validation"
     assert made["mixtures"]["snli"]["tasks"]["snli"]["kind"] == "pair"
@@ -221,28 +260,32 @@ TARGETS = "xnli,pawsx,udpos,panx,xquad,mlqa,tydiqa,tatoeba"
 
 
 @pytest.mark.parametrize("scale", ["mini", "small", "base", "large"])
-def test_every_scale_composes_and_its_trainings_have_sound_settings(scale, tmp_path):
-    from stiltwalk.training.settings import Settings
+def test_every_scale_composes_with_valid_settings(scale, tmp_path):
+    from stiltwalk.training.settings import PredictionSettings, Settings
 
     orders = f"order=[{TASKS},{TASKS.replace(',', '+')},null,mnli+mlm]"
-    params = compose(tmp_path / "params.yaml", f"scale={scale}", orders, f"targets=[{TARGETS}]")
+    plan = compose(tmp_path / "params.yaml", f"scale={scale}", orders, f"targets=[{TARGETS}]")["plan"]
     assert (
-        list(params["chain"])[-2:] == ["10-null", "11-mnli+mlm"]
-        and params["mixtures"]["null"]["data"]["null"]["shuffled"]
+        list(plan["steps"])[-2:] == ["10-null", "11-mnli+mlm"]
+        and plan["mixtures"]["null"]["data"]["null"]["shuffled"]
     )
-    assert params["leaks"]["xnli"] == ["anli_plus", "mnli"] and params["leaks"]["udpos"] == []
-    for block in [*params["mixtures"].values(), *params["benchmark"].values()]:
+    assert plan["leaks"]["xnli"] == ["anli_plus", "mnli"] and plan["leaks"]["udpos"] == []
+    tuned = [plan["targets"][target] for target in plan["targets"] if target not in plan["retrievals"]]
+    for block in [*plan["mixtures"].values(), *tuned]:
         Settings.read(block["training"])
+    PredictionSettings.read(plan["prediction"])
+    for target in plan["retrievals"]:
+        PredictionSettings.read(plan["targets"][target]["training"])
 
 
-def test_no_checkpoint_is_chosen_by_the_validation_that_holds_xquads_test(tmp_path):
+def test_no_checkpoint_is_chosen_on_validation_rows_that_hold_xquads_test(tmp_path):
     params = compose(tmp_path / "params.yaml", "scale=base", "order=[squad,mnli+squad2,mnli+qqp]", "targets=[xnli]")
-    kept = {mixture: block["training"]["keep"] for mixture, block in params["mixtures"].items()}
+    kept = {mixture: block["training"]["keep"] for mixture, block in params["plan"]["mixtures"].items()}
     assert kept == {"squad": "last", "mnli+squad2": "last", "mnli+qqp": "best"}
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "output"),
     [
         (
             "scale=small order=[ccg]",
@@ -259,10 +302,10 @@ def test_no_checkpoint_is_chosen_by_the_validation_that_holds_xquads_test(tmp_pa
         ("++xtreme.xnli.training.batch_size=0", "xtreme.xnli.training.batch_size is 0; it must be 1 or more"),
     ],
 )
-def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path):
+def test_a_bad_setting_is_refused_before_any_stage_runs(override, output, tmp_path):
     with pytest.raises(SystemExit) as ended:
         compose(tmp_path / "params.yaml", *override.split())
-    assert said in str(ended.value)
+    assert output in str(ended.value)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +313,7 @@ def test_a_bad_setting_is_refused_before_any_stage_runs(override, said, tmp_path
     [("secret_access_key", "hush"), ("session_token", "hush"), ("password", "hush"), ("url", "ssh://me:hush@host/x")],
     ids=lambda setting: setting[0],
 )
-def test_a_credential_where_experiments_would_commit_it_is_refused(setting, tmp_path, monkeypatch):
+def test_a_credential_in_the_tracked_dvc_config_is_refused(setting, tmp_path, monkeypatch):
     key, value = setting
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".dvc").mkdir()
@@ -288,7 +331,7 @@ def test_a_credential_where_experiments_would_commit_it_is_refused(setting, tmp_
     assert (done.returncode, done.stderr.strip()) == (1, str(ended.value))
 
 
-def test_bars_by_language_put_the_score_on_the_numeric_axis():
+def test_the_bar_chart_by_language_has_the_score_on_its_numeric_axis():
     """DVC's bar_horizontal draws an empty plot, without a word, where x is not a number."""
     plots = {
         name: plot for entry in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"] for name, plot in entry.items()
@@ -307,7 +350,7 @@ def test_accelerate_reads_every_launch_file(file):
     assert (args.training_script, args.training_script_args) == ("src/target.py", ["xnli"])
 
 
-def test_accelerate_shares_out_the_layers_of_the_encoder(toy_folder, monkeypatch):
+def test_fsdp_shards_the_layers_of_the_encoder(toy_folder, monkeypatch):
     """A key that the launcher does not know would be left out without a word."""
     parser, config = launch_command_parser(), str(ROOT / "launch/fsdp.yaml")
     assert load_config_from_file(config).fsdp_config.keys() <= vars(parser.parse_args(["script.py"])).keys()
@@ -322,11 +365,11 @@ def test_accelerate_shares_out_the_layers_of_the_encoder(toy_folder, monkeypatch
     }
 
 
-def test_no_stage_is_launched_by_the_users_own_default():
+def test_no_stage_uses_the_users_default_accelerate_config():
     assert "accelerate" not in (ROOT / "dvc.yaml").read_text()
 
 
-def test_a_launch_file_that_is_not_there_is_named():
+def test_a_missing_launch_file_is_named():
     environment = os.environ | {"STILTWALK_LAUNCH": "launch/none.yaml"}
     command = [sys.executable, "src/target.py", "xnli"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

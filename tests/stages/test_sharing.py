@@ -97,7 +97,7 @@ def gs(place: Path) -> Iterator[Options]:
 
 @contextlib.contextmanager
 def serving(command: list[str], place: Path) -> Iterator[int]:
-    """A server that is told a free port as its last argument, until the block ends."""
+    """A server that is message a free port as its last argument, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -125,7 +125,7 @@ def set_remote(project: Project, options: Options) -> None:
 
 
 @pytest.mark.parametrize("storage", [folder, ssh, s3, gs], ids=lambda storage: storage.__name__)
-def test_a_colleague_has_every_experiment_and_trains_only_what_is_new(
+def test_a_colleague_gets_every_experiment_and_trains_only_new_steps(
     laboratory: Project,
     tmp_path: Path,
     storage: Callable[[Path], contextlib.AbstractContextManager],
@@ -145,12 +145,12 @@ def test_a_colleague_has_every_experiment_and_trains_only_what_is_new(
         assert found == json.loads(laboratory.run(*difference))
         assert "tasks.tatoeba.score" in found["metrics/summary.json"]
 
-        said = colleague.experiment("order=[mnli,squad]", TARGETS)
-        assert ran(said, "intermediate@") == ["intermediate@2-squad"]
-        assert ran(said, "data@") == ["data@squad"] and ran(said, "xtreme@") == ran(said, "encoder") == []
+        output = colleague.experiment("order=[mnli,squad]", TARGETS)
+        assert ran(output, "intermediate@") == ["intermediate@2-squad"]
+        assert ran(output, "data@") == ["data@squad"] and ran(output, "xtreme@") == ran(output, "encoder") == []
 
 
-def test_a_run_can_fetch_no_more_than_it_needs(laboratory: Project, tmp_path: Path):
+def test_a_run_can_fetch_only_what_it_needs(laboratory: Project, tmp_path: Path):
     set_remote(laboratory, {"url": str(tmp_path / "storage")})
     laboratory.run("make", "-o", "setup", "share")
     colleague = Project(tmp_path / "colleague")
@@ -164,7 +164,7 @@ def test_a_run_can_fetch_no_more_than_it_needs(laboratory: Project, tmp_path: Pa
 
 
 @pytest.mark.parametrize("target", ["share", "fetch"])
-def test_a_server_that_vanishes_is_named_and_nothing_half_is_taken_for_whole(
+def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
     laboratory: Project, tmp_path: Path, target: str
 ):
     """Its processes are killed in the midst of the transfer; then another one serves the same disk."""
@@ -191,9 +191,9 @@ def test_a_server_that_vanishes_is_named_and_nothing_half_is_taken_for_whole(
             servers = [process for process in servers if process.name().startswith("sshd")]
             for process in servers:
                 process.kill()
-            said = transfer.stderr.read()
-    assert transfer.returncode and "Traceback" not in said
-    assert "error: the transfer with the DVC remote lab and the Git remote origin came to no end (above); when" in said
+            output = transfer.stderr.read()
+    assert transfer.returncode and "Traceback" not in output
+    assert "error: the transfer with the DVC remote lab and the Git remote origin failed (see above); run the same command again when" in output
 
     places[0].joinpath("storage").rename(places[1] / "storage")
     with ssh(places[1]) as options:
@@ -202,13 +202,13 @@ def test_a_server_that_vanishes_is_named_and_nothing_half_is_taken_for_whole(
         laboratory.run("make", "-o", "setup", "share")
         colleague.run("make", "-o", "setup", "fetch")
     (colleague.folder / "dvc.lock").unlink()  # as the README says: it is of a run that nobody here has
-    said = colleague.experiment("order=[mnli]", TARGETS)
-    assert ran(said) == ["score"] and colleague.summary() == laboratory.summary("mnli")
+    output = colleague.experiment("order=[mnli]", TARGETS)
+    assert ran(output) == ["score"] and colleague.summary() == laboratory.summary("mnli")
     assert "not in cache" not in colleague.run("dvc", "data", "status")
 
 
 def test_no_credential_reaches_a_commit(laboratory: Project):
-    """Neither what Git has, experiments included, nor the cache holds one, wherever the runs were told of it."""
+    """Neither what Git has, experiments included, nor the cache holds one, wherever the runs were message of it."""
     set_remote(laboratory, {"url": "s3://laboratory/stiltwalk", "secret_access_key": SECRET})
     laboratory.run("git", "add", "-A")
     laboratory.run("git", "commit", "-qm", "all that is not ignored")

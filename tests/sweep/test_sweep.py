@@ -1,4 +1,4 @@
-"""Sweeps: their plan and cost; run in a clone, killed, and run on, they train every step once and end alike."""
+"""Sweeps: their plan and cost; each step is trained once, even when a sweep is killed and resumed."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,21 +18,22 @@ import pytest
 import yaml
 
 from laboratory import TINY, Project, clone
-from stiltwalk.sweep.cost import START, Speed, Stage, in_turn, on_the_clock, reckon, sharing, stages
-from stiltwalk.sweep.experiments import made
+from stiltwalk.sweep.cost import START_SECONDS, Speed, estimate_cost, schedule, wall_seconds
+from stiltwalk.sweep.experiments import completed_stages
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.runner import Runner
-from stiltwalk.utils.durations import work
+from stiltwalk.sweep.stages import Stage, stages_of, stages_to_share
+from stiltwalk.utils.durations import digest_of_work
 from stiltwalk.utils.errors import InputError
-from sweep import seeds, told_apart
+from sweep import describe_design, parse_seeds
 
 ROOT = Path(__file__).parents[2]
-WANTED = ("baseline", "single", "joint", "null")
+CONTROLS = ("baseline", "single", "joint", "null")
 
 
 @pytest.fixture(scope="module")
 def plan() -> Sweep:
-    return Sweep.make(["mnli", "squad"], "all", [1, 2], WANTED, ["targets=[xnli,tatoeba]"], "", ROOT)
+    return Sweep.make(["mnli", "squad"], "all", [1, 2], CONTROLS, ["targets=[xnli,tatoeba]"], "", ROOT)
 
 
 def test_a_plan_has_every_order_and_control_once_for_every_seed(plan):
@@ -49,11 +51,11 @@ def test_a_plan_has_every_order_and_control_once_for_every_seed(plan):
     names = {plan.name(order, seed) for seed, orders in plan.groups for order in orders}
     assert len(names) == 14 and {"none-s1", "mnli-squad-s2", "mnli+squad-s1", "null-s2"} <= names
     composed = plan.params_of(("squad", "mnli"), 2)
-    assert composed["order"] == ["squad", "mnli"] and list(composed["chain"]) == ["1-squad", "2-mnli"]
+    assert composed["order"] == ["squad", "mnli"] and list(composed["plan"]["steps"]) == ["1-squad", "2-mnli"]
     assert composed["seed"] == 2
 
 
-def test_groups_share_no_training(plan):
+def test_groups_of_orders_share_no_training(plan):
     trained = [
         {(order[:count], seed) for order in orders for count in range(1, len(order) + 1)}
         for seed, orders in plan.groups
@@ -61,12 +63,12 @@ def test_groups_share_no_training(plan):
     assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
 
 
-def test_groups_run_seed_by_seed_and_the_dearest_of_a_seed_first(plan):
+def test_groups_run_seed_by_seed_with_the_longest_of_a_seed_first(plan):
     cost: Any = SimpleNamespace(of_group=lambda group: len(group[1]))
-    found = in_turn(plan.groups, cost)
-    assert [seed for seed, _ in found] == sorted(seed for seed, _ in plan.groups)
-    assert [len(orders) for seed, orders in found if seed == 2] == [2, 2, 1, 1, 1]
-    assert sorted(found) == sorted(plan.groups)
+    scheduled = schedule(plan.groups, cost)
+    assert [seed for seed, _ in scheduled] == sorted(seed for seed, _ in plan.groups)
+    assert [len(orders) for seed, orders in scheduled if seed == 2] == [2, 2, 1, 1, 1]
+    assert sorted(scheduled) == sorted(plan.groups)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +78,8 @@ def test_groups_run_seed_by_seed_and_the_dearest_of_a_seed_first(plan):
         *[(None, 3, "2"), (None, 1, None)],
     ],
 )
-def test_jobs_share_the_gpus_out(plan, devices, jobs, third, tmp_path, monkeypatch):
-    cost: Any = None
+def test_jobs_get_equal_shares_of_the_gpus(plan, devices, jobs, third, tmp_path, monkeypatch):
+    cost: Any = SimpleNamespace(total=0.0)
     if devices is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         (tmp_path / "nvidia-smi").write_text(
@@ -87,99 +89,116 @@ def test_jobs_share_the_gpus_out(plan, devices, jobs, third, tmp_path, monkeypat
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    found = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
-    assert found.get("CUDA_VISIBLE_DEVICES") == third
+    environment = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
+    assert environment.get("CUDA_VISIBLE_DEVICES") == third
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):
-    keys = [stage.key for seed, orders in plan.groups for order in orders for stage in stages(plan, order, seed)]
+    keys = [stage.key for seed, orders in plan.groups for order in orders for stage in stages_of(plan, order, seed)]
     distinct = set(keys)
-    assert sum(key[0] == "intermediate.py" for key in distinct) == 12
-    assert sum(key[0] == "target.py" for key in distinct) == 2 * 14
-    assert sum(key[0] == "probe.py" for key in distinct) == 12 + 1  # the pretrained encoder once for all seeds
-    assert sum(key[0] == "xtreme.py" for key in distinct) == 2
-    assert sum(key[0] == "data.py" for key in distinct) == 4
+    counts = Counter(key[0] for key in distinct)
+    assert counts["intermediate"] == counts["retention"] == 12
+    assert counts["target"] == counts["retrieval"] == 14
+    assert counts["trajectory"] == 12 + 1  # the pretrained encoder once for all seeds
+    assert counts["xtreme"] == counts["tokenize_xtreme"] == 2
+    assert counts["data"] == counts["tokenize"] == 4
 
 
-def test_a_stage_costs_what_it_took_here_before(plan, tmp_path, monkeypatch):
+def test_a_stage_is_expected_to_take_as_long_as_it_took_before(plan, tmp_path, monkeypatch):
     times = tmp_path / "times.jsonl"
     monkeypatch.setenv("STILTWALK_TIMES", str(times))
     params = plan.params[("mnli", "squad")]
     lines = [
-        {"script": "intermediate.py", "name": "1-mnli", "work": work(params, "intermediate.py", "1-mnli"), "seconds": s}
+        {
+            "script": "train_step.py",
+            "name": "1-mnli",
+            "work": digest_of_work(params, "train_step.py", ["1-mnli"]),
+            "seconds": s,
+        }
         for s in (30.0, 10.0, 11.0)
     ]
     times.write_text("".join(json.dumps(line) + "\n" for line in lines))
     speed = Speed(ROOT)
     # MNLI as the second step is the same work, with any seed; with more rows it is another.
-    second = Stage("intermediate.py", "2-mnli", ())
+    second = Stage("intermediate", "2-mnli", ())
     assert speed.seconds(second, plan.params[("squad", "mnli")]) == (11.0, True)
-    monkeypatch.setattr(Speed, "calibrated", lambda *_: 1000.0)
+    monkeypatch.setattr(Speed, "tokens_per_second", lambda *_: 1000.0)
     more = Sweep.make(["mnli", "squad"], "all", [1], (), ["sample.train=99"], "", ROOT)
     seconds, known = speed.seconds(second, more.params[("squad", "mnli")])
     # 99 rows, three passes, about a third of 64 tokens; three validations of 500 rows count a third.
-    assert not known and seconds == pytest.approx(START + 0.34 * 64 * (3 * 99 + 500) / 1000)
-    cost = reckon(plan)
-    alone, two = (on_the_clock(plan, cost, jobs) for jobs in (1, 2))
-    assert alone == pytest.approx(cost.total()) and alone / 2 < two < alone
+    assert not known and seconds == pytest.approx(START_SECONDS + 0.34 * 64 * (3 * 99 + 500) / 1000)
+    cost = estimate_cost(plan)
+    alone, two = (wall_seconds(plan, cost, jobs) for jobs in (1, 2))
+    assert alone == pytest.approx(cost.total) and alone / 2 < two < alone
 
 
-def test_a_sweep_that_goes_on_costs_what_is_left(plan, monkeypatch):
+def test_the_cost_of_an_unfinished_sweep_is_what_is_left(plan, monkeypatch):
     monkeypatch.setattr(Speed, "seconds", lambda *_: (100.0, True))
-    monkeypatch.setattr("stiltwalk.sweep.cost.made", lambda *_: set())  # whatever lies in this working tree
-    whole, left = reckon(plan), reckon(plan, {(order, 1) for order in plan.orders})
+    monkeypatch.setattr("stiltwalk.sweep.cost.completed_stages", lambda *_: set())  # whatever lies in this working tree
+    whole, left = estimate_cost(plan), estimate_cost(plan, {(order, 1) for order in plan.orders})
     assert left.shared == 0 < whole.shared  # of another seed, all data are there
-    assert all((cost == 0) == (seed == 1) for (_, seed), cost in left.of.items())
-    one = reckon(plan, {(("mnli",), 1)})
-    assert 0 < one.shared < whole.shared and one.of[("mnli", "squad"), 1] == whole.of[("mnli", "squad"), 1]
-    assert all(cost.total() == pytest.approx(on_the_clock(plan, cost, 1)) for cost in (whole, left, one))
+    assert all((cost == 0) == (seed == 1) for (_, seed), cost in left.experiments.items())
+    one = estimate_cost(plan, {(("mnli",), 1)})
+    assert (
+        0 < one.shared < whole.shared
+        and one.experiments[("mnli", "squad"), 1] == whole.experiments[("mnli", "squad"), 1]
+    )
+    assert all(cost.total == pytest.approx(wall_seconds(plan, cost, 1)) for cost in (whole, left, one))
 
 
-def test_encoder_and_data_are_made_once_before_the_experiments(plan):
-    made = [stage.of_dvc for _, wanted in sharing(plan, set()) for stage in wanted]
-    assert len(made) == len(set(made))
-    assert {"encoder", "data@mnli", "encode@squad", "data@mnli+squad", "data@null", "encode_xtreme@tatoeba"} < set(made)
-    there = {stage.of_dvc for _, wanted in sharing(plan, {(("mnli", "squad"), 2)}) for stage in wanted}
-    assert there == {"data@mnli+squad", "encode@mnli+squad", "data@null", "encode@null"}
+def test_encoder_and_data_are_made_once_before_all_experiments(plan):
+    names = [stage.dvc_name for _, stages in stages_to_share(plan, set()) for stage in stages]
+    assert len(names) == len(set(names))
+    assert {"encoder", "data@mnli", "tokenize@squad", "data@mnli+squad", "data@null", "tokenize_xtreme@tatoeba"} < set(
+        names
+    )
+    left = {stage.dvc_name for _, stages in stages_to_share(plan, {(("mnli", "squad"), 2)}) for stage in stages}
+    assert left == {"data@mnli+squad", "tokenize@mnli+squad", "data@null", "tokenize@null"}
 
 
-def test_what_the_working_tree_holds_is_not_made_again(plan, tmp_path):
+def test_current_outputs_in_the_working_tree_are_not_made_again(plan, tmp_path):
     params = plan.params[("mnli", "squad")]
+    squad = params["plan"]["mixtures"]["squad"]["data"]
     stages = {
-        "encoder": ({"encoder": params["encoder"]}, "models/encoder"),
-        "data@mnli": ({"mixtures.mnli.data": {"mnli": "another"}}, "data/intermediate/mnli"),
-        "data@squad": ({"mixtures.squad.data": params["mixtures"]["squad"]["data"]}, "data/intermediate/squad"),
+        "encoder": ({"encoder": params["encoder"]}, "models/0-encoder"),
+        "data@mnli": ({"plan.mixtures.mnli.data": {"mnli": "another"}}, "data/intermediate/mnli"),
+        "data@squad": (
+            {"plan.mixtures.squad.data": squad},
+            "data/intermediate/squad",
+        ),
     }
     lock = {
         name: {"cmd": "", "params": {"params.yaml": used}, "outs": [{"path": out, "md5": "0"}]}
         for name, (used, out) in stages.items()
     }
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": lock}))
-    for out in ("models/encoder", "data/intermediate/mnli"):
+    for out in ("models/0-encoder", "data/intermediate/mnli"):
         (tmp_path / out).mkdir(parents=True)
-    assert made(plan.params.values(), tmp_path) == {"encoder"}
+    assert completed_stages(plan.params.values(), tmp_path) == {"encoder"}
 
 
-def test_a_plan_says_where_the_test_of_the_order_cannot_show_anything():
+def test_a_plan_says_when_its_test_of_the_order_has_no_power():
     pair: list[tuple[str, ...]] = [("a", "b"), ("b", "a")]
-    said = "2 orders with 3 seeds cannot show that the order matters: p is 1/4 at the least; 6 seeds can"
-    assert said in [*told_apart(pair, 3)] and len([*told_apart(pair, 6)]) == 1
-    assert len([*told_apart([*permutations("abc")], 2)]) == 1
-    assert [*told_apart([*permutations("abc")], 1)][-1].endswith("p is 1/1 at the least; 2 seeds can")
+    message = (
+        "2 orders with 3 seeds cannot show that the order matters: the smallest possible p is 1/4; use 6 seeds or more"
+    )
+    assert message in [*describe_design(pair, 3)] and len([*describe_design(pair, 6)]) == 1
+    assert len([*describe_design([*permutations("abc")], 2)]) == 1
+    assert [*describe_design([*permutations("abc")], 1)][-1].endswith("possible p is 1/1; use 2 seeds or more")
 
 
 @pytest.mark.parametrize(
-    ("told", "found"), [("3", [1, 2, 3]), ("4,5", [4, 5]), ("x", "write how many"), ("0", "must be 1 or more")]
+    ("text", "expected"), [("3", [1, 2, 3]), ("4,5", [4, 5]), ("x", "write how many"), ("0", "must be 1 or more")]
 )
-def test_seeds_are_a_number_or_named(told, found):
-    if isinstance(found, list):
-        assert seeds(told) == found
+def test_seeds_are_a_number_or_a_list(text, expected):
+    if isinstance(expected, list):
+        assert parse_seeds(text) == expected
     else:
-        with pytest.raises(InputError, match=found):
-            seeds(told)
+        with pytest.raises(InputError, match=expected):
+            parse_seeds(text)
 
 
-def test_what_the_sweep_itself_sets_cannot_be_overridden():
+def test_order_and_seed_cannot_be_overridden():
     with pytest.raises(InputError, match="the sweep itself sets order and seed"):
         Sweep.make(["mnli", "squad"], "all", [1], (), ["seed=3"])
     with pytest.raises(InputError, match="distinct whole numbers"):
@@ -200,12 +219,12 @@ def twins(tmp_path_factory) -> tuple[Project, Project]:
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
+def test_a_killed_sweep_resumes_to_the_same_results(twins):
     straight, killed = twins
-    said = straight.run(*command("--jobs", "2"))
-    assert "steps: trained 4, reused 2" in said  # 4 distinct steps of 6
+    output = straight.run(*command("--jobs", "2"))
+    assert "steps: trained 4, reused 2" in output  # 4 distinct steps of 6
     again = straight.run(*command("--jobs", "2"))
-    assert "0 experiments finished (5 had been before); steps: trained 0, reused 0" in again
+    assert "0 experiments finished (5 had finished before); steps: trained 0, reused 0" in again
     assert straight.run("git", "status", "--porcelain") == ""
 
     rng, hit = random.Random(0), 0
@@ -223,8 +242,8 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
         hit += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    said = killed.run(*command("--jobs", "1"))
-    assert hit and "(0 had been before)" not in said
+    output = killed.run(*command("--jobs", "1"))
+    assert hit and "(0 had finished before)" not in output
     for project in twins:
         project.run(sys.executable, "src/compare.py")
     one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)
@@ -235,23 +254,23 @@ def test_a_sweep_that_is_killed_and_run_on_ends_as_one_that_is_not(twins):
 
 
 @pytest.mark.slow
-def test_what_cannot_run_is_said_and_the_rest_goes_on(twins):
+def test_failed_experiments_are_reported_and_the_others_run(twins):
     straight, _ = twins
-    changed = straight.folder / "src/kinds/qa.py"
+    changed = straight.folder / "src/stiltwalk/tasks/qa/head.py"
     changed.write_text("raise RuntimeError('no answers')\n" + changed.read_text())
-    said = straight.run(*command(), code=1)
-    assert "src/kinds/qa.py is not committed; a sweep runs what Git has: commit first" in said
+    output = straight.run(*command(), code=1)
+    assert "src/stiltwalk/tasks/qa/head.py is not committed; a sweep runs what Git has: commit first" in output
     straight.run("git", "commit", "-qam", "broken", "--no-verify")
-    said = straight.run(*command("--name", "broken"), code=1)
-    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", said)
-    assert "2 experiments finished (0 had been before)" in said and "3 experiments failed" in said
+    output = straight.run(*command("--name", "broken"), code=1)
+    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", output)
+    assert "2 experiments finished (0 had finished before)" in output and "3 experiments failed" in output
     names = straight.run("dvc", "exp", "list", "--name-only").split()
     assert {"broken.none-s1", "broken.mnli-s1"} == set(names)
     straight.run("git", "reset", "-q", "--hard", "HEAD~1")
 
 
 @pytest.mark.slow
-def test_two_sweeps_do_not_run_at_once(twins):
+def test_two_sweeps_cannot_run_at_once(twins):
     straight, _ = twins
     environment = os.environ | straight.environment
     first = subprocess.Popen(
@@ -265,8 +284,8 @@ def test_two_sweeps_do_not_run_at_once(twins):
     deadline = time.monotonic() + 120
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.2)
-    said = straight.run(*command("--name", "second"), code=1)
-    assert "another sweep runs in" in said
+    output = straight.run(*command("--name", "second"), code=1)
+    assert "another sweep runs in" in output
     first.terminate()
     _, error = first.communicate(timeout=60)
     assert b"stopped; the same command goes on from here" in error and first.returncode == 1

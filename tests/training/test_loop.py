@@ -21,18 +21,18 @@ from accelerate.utils import DistributedType, set_seed
 from torch import nn
 from transformers import get_linear_schedule_with_warmup
 
-from conftest import encoded, reset_accelerate
+from conftest import reset_accelerate, tokenized
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
 from stiltwalk.models.multitask import MultiTaskModel, part_of, predicting, rounding
 from stiltwalk.models.resume import Resume
 from stiltwalk.perf.embedding_rows import on_touched_rows
 from stiltwalk.perf.fast_dropout import fast_dropout
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import SubwordTokenizer
 from stiltwalk.tasks.choice import head as choice
 from stiltwalk.tasks.lexical import head as lexical
 from stiltwalk.tasks.mlm import head as text
 from stiltwalk.tasks.pair import head as pair
-from stiltwalk.tasks.tables import schema
+from stiltwalk.tasks.base_rows import load_rows
 from stiltwalk.tasks.tagging import head as tagging
 from stiltwalk.tasks.tokenized_files import record_batch
 from stiltwalk.training.batching import Encoded, token_batches, training_batches
@@ -71,7 +71,7 @@ def fresh_accelerate():
     reset_accelerate()
 
 
-def nli(count: int, tokens) -> Data:
+def nli(count: int, subwords) -> Data:
     """Same noun or not: learnable from the pair alone."""
     options = {"labels": ["same", "other"], "max_length": 16}
     rng = np.random.default_rng(0)
@@ -79,12 +79,12 @@ def nli(count: int, tokens) -> Data:
     for _ in range(count):
         a, b = rng.choice(NOUNS), rng.choice(NOUNS)
         rows.append({"text_a": f"the {a} sees", "text_b": f"a big {b}", "label": "same" if a == b else "other"})
-    table = pa.Table.from_pylist(rows, schema("pair"))
-    rows = encoded("pair", table, True, options, tokens)
+    table = pa.Table.from_pylist(rows, load_rows("pair").schema)
+    rows = tokenized("pair", table, True, options, subwords)
     return Data(pair.Kind(options), rows, table, rows)
 
 
-def tags(count: int, tokens) -> Data:
+def tags(count: int, subwords) -> Data:
     """Sentences of unequal lengths, so that micro-batches hold unequal numbers of loss terms."""
     options = {"labels": ["D", "N"], "max_length": 16}
     rng = np.random.default_rng(1)
@@ -92,12 +92,12 @@ def tags(count: int, tokens) -> Data:
         {"tokens": ["the", str(rng.choice(NOUNS))] * int(n), "tags": ["D", "N"] * int(n)}
         for n in rng.integers(1, 6, count)
     ]
-    table = pa.Table.from_pylist(rows, schema("tagging"))
-    rows = encoded("tagging", table, True, options, tokens)
+    table = pa.Table.from_pylist(rows, load_rows("tagging").schema)
+    rows = tokenized("tagging", table, True, options, subwords)
     return Data(tagging.Kind(options), rows, table, rows)
 
 
-def choices(count: int, tokens) -> Data:
+def choices(count: int, subwords) -> Data:
     """Which of three choices names the prompt's noun; choices of unequal lengths."""
     options = {"labels": ["0", "1", "2"], "max_length": 16}
     rng = np.random.default_rng(2)
@@ -107,16 +107,16 @@ def choices(count: int, tokens) -> Data:
         label = int(rng.integers(3))
         texts = [f"the {noun}" + " big" * int(rng.integers(3)) for noun in order]
         rows.append({"prompt": f"Anna sees a {order[label]}", "choices": texts, "label": label})
-    table = pa.Table.from_pylist(rows, schema("choice"))
-    rows = encoded("choice", table, True, options, tokens)
+    table = pa.Table.from_pylist(rows, load_rows("choice").schema)
+    rows = tokenized("choice", table, True, options, subwords)
     return Data(choice.Kind(options), rows, table, rows)
 
 
-def texts(count: int, tokens) -> Data:
+def texts(count: int, subwords) -> Data:
     """Sentences in which every word follows from its place."""
     options = {"max_length": 16, "mask": 0.2}
     table = pa.table({"text": ["Anna sees the big red house in Paris ."] * count})
-    rows = encoded("text", table, True, options, tokens)
+    rows = tokenized("mlm", table, True, options, subwords)
     return Data(text.Kind(options), rows, table, rows)
 
 
@@ -128,30 +128,30 @@ def fit(encoder, data: dict[str, Data], **changes):
     return model.state_dict(), scores
 
 
-def test_it_learns_what_can_be_learnt(encoder, tokens):
-    _, scores = fit(encoder, {"nli": nli(64, tokens)}, epochs=40)
+def test_it_learns_what_can_be_learnt(encoder, subwords):
+    _, scores = fit(encoder, {"nli": nli(64, subwords)}, epochs=40)
     assert scores["nli"]["accuracy"] > 95
 
 
-def test_same_seed_same_weights_and_dropout_is_on(encoder, tokens):
-    data = {"nli": nli(32, tokens)}
+def test_same_seed_same_weights_and_dropout_is_on(encoder, subwords):
+    data = {"nli": nli(32, subwords)}
     one, two, off = (fit(encoder, data, dropout=d)[0] for d in (0.2, 0.2, 0.0))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], off[name]) for name in one)
 
 
 @pytest.mark.parametrize("task", ["nli", "tags"])
-def test_one_batch_equals_its_parts(encoder, tokens, task):
-    data = {task: {"nli": nli, "tags": tags}[task](40, tokens)}
+def test_one_batch_equals_its_parts(encoder, subwords, task):
+    data = {task: {"nli": nli, "tags": tags}[task](40, subwords)}
     whole, _ = fit(encoder, data)
     parts, _ = fit(encoder, data, micro_batch_tokens=40)
     for name in whole:
         torch.testing.assert_close(whole[name], parts[name], rtol=0, atol=2e-5)
 
 
-def test_it_is_a_plain_loop_to_rounding(encoder, tokens):
+def test_it_is_a_plain_loop_to_rounding(encoder, subwords):
     """The same steps by torch and transformers alone: whole batches, the whole embedding, one AdamW."""
-    data, settings = nli(40, tokens), Settings.read(BLOCK | {"weight_decay": 0.1, "micro_batch_tokens": 40})
+    data, settings = nli(40, subwords), Settings.read(BLOCK | {"weight_decay": 0.1, "micro_batch_tokens": 40})
     trained, _ = fit(encoder, {"nli": data}, weight_decay=0.1, micro_batch_tokens=40)
 
     set_seed(7)
@@ -180,8 +180,8 @@ def test_it_is_a_plain_loop_to_rounding(encoder, tokens):
     assert moved > 1e-2  # so that 2e-5 is rounding
 
 
-def test_gradient_checkpointing_changes_no_weight(encoder, tokens):
-    data = {"nli": nli(32, tokens)}
+def test_gradient_checkpointing_changes_no_weight(encoder, subwords):
+    data = {"nli": nli(32, subwords)}
     one, two = (fit(encoder, data, gradient_checkpointing=on)[0] for on in (False, True))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=0, atol=2e-6)
@@ -191,17 +191,17 @@ def test_gradient_checkpointing_changes_no_weight(encoder, tokens):
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize(("architecture", "rows"), [("XLMRoberta", choices), ("Bert", choices), ("Electra", nli)])
 def test_of_the_last_layer_no_more_is_computed_than_the_head_reads(
-    architecture, rows, attention, checkpointing, tokens
+    architecture, rows, attention, checkpointing, subwords
 ):
     """Where the head reads the first token alone; logits and gradients are those of the whole layer to rounding."""
     torch.manual_seed(0)
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = getattr(transformers, f"{architecture}Config")(vocab_size=tokens.size, **shape, hidden_dropout_prob=0.0)
+    config = getattr(transformers, f"{architecture}Config")(vocab_size=subwords.size, **shape, hidden_dropout_prob=0.0)
     config.attention_probs_dropout_prob, config._attn_implementation = 0.0, attention
     encoder = getattr(transformers, f"{architecture}Model")(config).train()
     if checkpointing:
         encoder.activation_checkpointing_enable()
-    data, sentences = rows(20, tokens), tags(20, tokens)
+    data, sentences = rows(20, subwords), tags(20, subwords)
     model = MultiTaskModel(encoder, {"pairs": data.kind.head(encoder, 0.0), "tags": sentences.kind.head(encoder, 0.0)})
     found, widths = [], list[int]()
     encoder.encoder.layer[-1].register_forward_hook(lambda *called: widths.append(called[-1].shape[1]))
@@ -226,19 +226,19 @@ def test_of_the_last_layer_no_more_is_computed_than_the_head_reads(
 
 
 @pytest.mark.parametrize("precision", ["no", "bf16"])
-def test_training_and_validation_compute_no_more_than_the_heads_read(encoder, tokens, precision):
+def test_training_and_validation_compute_no_more_than_the_heads_read(encoder, subwords, precision):
     """A joint step: of the last layer one token a row where the batch is of pairs, all where it is of tags."""
     widths = set[int]()
     encoder.encoder.layer[-1].register_forward_hook(lambda *called: widths.add(called[-1].shape[1]))
-    fit(encoder, {"nli": nli(16, tokens)}, mixed_precision=precision)
+    fit(encoder, {"nli": nli(16, subwords)}, mixed_precision=precision)
     assert widths == {1}
-    fit(encoder, {"nli": nli(16, tokens), "tags": tags(16, tokens)}, mixed_precision=precision)
+    fit(encoder, {"nli": nli(16, subwords), "tags": tags(16, subwords)}, mixed_precision=precision)
     assert len(widths) > 1
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_row_among_longer_ones_is_predicted_as_it_is_alone(toy_folder, tokens, attention):
-    rows, loaded = tags(20, tokens), load_encoder(toy_folder, dropout=0.0, attention=attention)
+def test_a_row_among_longer_ones_is_predicted_as_it_is_alone(toy_folder, subwords, attention):
+    rows, loaded = tags(20, subwords), load_encoder(toy_folder, dropout=0.0, attention=attention)
     model = MultiTaskModel(loaded, {"tags": rows.kind.head(loaded, 0.0)})
     found = []
     for size in (1, 1000):  # every row alone; all in one batch
@@ -250,12 +250,12 @@ def test_a_row_among_longer_ones_is_predicted_as_it_is_alone(toy_folder, tokens,
 
 
 @pytest.mark.parametrize("rows", [tags, choices])
-def test_rows_are_predicted_part_by_part_as_all_at_once(encoder, tokens, monkeypatch, rows):
+def test_rows_are_predicted_part_by_part_as_all_at_once(encoder, subwords, monkeypatch, rows):
     """Among them sentences that were split: their rows lie in one part."""
-    data = rows(60, tokens)
+    data = rows(60, subwords)
     if rows is tags:
-        data.validation = encoded(
-            "tagging", data.validation_table, True, {"labels": ["D", "N"], "max_length": 5}, tokens
+        data.validation = tokenized(
+            "tagging", data.validation_table, True, {"labels": ["D", "N"], "max_length": 5}, subwords
         )
         assert len(data.validation) > 60
     model, found = MultiTaskModel(encoder, {"toy": data.kind.head(encoder, 0.0)}), []
@@ -268,8 +268,8 @@ def test_rows_are_predicted_part_by_part_as_all_at_once(encoder, tokens, monkeyp
     assert found[0] == found[1] and len(found[0]) == 60
 
 
-def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, tokens):
-    data = {"nli": nli(64, tokens), "tags": tags(32, tokens)}
+def test_a_joint_step_trains_both_heads_and_keeps_them_apart(encoder, subwords):
+    data = {"nli": nli(64, subwords), "tags": tags(32, subwords)}
     weights, scores = fit(encoder, data, epochs=25)
     assert scores["tags"]["f1"] > 95 and scores["nli"]["accuracy"] > 80
     assert {name.split(".")[1] for name in weights if name.startswith("heads.")} == {"nli", "tags"}
@@ -294,7 +294,7 @@ def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder,
         save_checkpoint(copy.deepcopy(encoder), encoder.state_dict(), toy_folder, tmp_path / dtype, dtype)
         sizes.append((tmp_path / dtype / "model.safetensors").stat().st_size)
         weights.append(dict(load_encoder(tmp_path / dtype).named_parameters()))
-        assert Tokens(tmp_path / dtype).size == Tokens(toy_folder).size
+        assert SubwordTokenizer(tmp_path / dtype).size == SubwordTokenizer(toy_folder).size
     assert 0.4 < sizes[1] / sizes[0] < 0.6
     for name, weight in weights[0].items():
         assert torch.equal(weight, dict(encoder.named_parameters())[name])
@@ -343,7 +343,7 @@ def test_two_processes_of_which_one_is_told_to_end_go_on_to_the_same_bytes(file,
 
 def process(folder: str, out: str, keep: str, precision: str, dropout: str = "0", stop: str = "0") -> None:
     """Train two tasks and write weights, logits and encoder; the second process is told to end after step `stop`."""
-    loaded, toy_tokens = load_encoder(Path(folder), dropout=float(dropout)), Tokens(Path(folder))
+    loaded, toy_tokens = load_encoder(Path(folder), dropout=float(dropout)), SubwordTokenizer(Path(folder))
     toy_settings = Settings.read(BLOCK | {"micro_batch_tokens": 40, "keep": keep, "mixed_precision": precision})
     both = {"tags": tags(40, toy_tokens), "nli": nli(40, toy_tokens)}
     resume, calls = Resume("toy", [keep, precision, dropout], (), []), itertools.count(1)
@@ -423,13 +423,13 @@ def test_bad_hyper_parameters_are_named(change, message):
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_passes_in_bfloat16_have_the_gradients_of_float32_but_for_rounding(
-    toy_folder, tokens, attention, checkpointing
+    toy_folder, subwords, attention, checkpointing
 ):
     """Of every weight that is used; the others have none, and the encoder is as it was."""
     loaded = load_encoder(toy_folder, dropout=0.0, attention=attention)
     if checkpointing:
         loaded.activation_checkpointing_enable()
-    data = tags(32, tokens)
+    data = tags(32, subwords)
     heads = {"tags": data.kind.head(loaded, 0.0), "other": nn.Linear(32, 2)}
     model = MultiTaskModel(loaded, heads).train()
     batch = data.train.tensors(range(32), loaded.config.pad_token_id)
@@ -490,9 +490,9 @@ def test_attention_with_dropout_is_attention(mask):
     torch.testing.assert_close(mean / 4000, found, rtol=0, atol=0.06)
 
 
-def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):
+def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, subwords):
     model = MultiTaskModel(encoder, {"nli": pair.Head(encoder.config.hidden_size, 2, 0.1)})
-    batch = nli(8, tokens).train.tensors(range(8), encoder.config.pad_token_id)
+    batch = nli(8, subwords).train.tensors(range(8), encoder.config.pad_token_id)
     given = "nli", batch["input_ids"], batch["attention_mask"]
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = {}
@@ -506,21 +506,21 @@ def test_prediction_in_bfloat16_leaves_the_weights_as_they_are(encoder, tokens):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, tokens, monkeypatch):
+def test_a_step_of_fewer_examples_than_processes_is_refused(encoder, subwords, monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
     with pytest.raises(InputError, match="batch_size 2 is less than one example for each of the 3 processes"):
-        fit(encoder, {"nli": nli(8, tokens)}, batch_size=2)
+        fit(encoder, {"nli": nli(8, subwords)}, batch_size=2)
 
 
 @pytest.mark.parametrize(("rows", "measure", "chance"), [(choices, "accuracy", 33), (texts, "accuracy", 15)])
-def test_choices_and_masked_words_are_learnt(encoder, tokens, rows, measure, chance):
-    _, scores = fit(encoder, {"toy": rows(160, tokens)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
+def test_choices_and_masked_words_are_learnt(encoder, subwords, rows, measure, chance):
+    _, scores = fit(encoder, {"toy": rows(160, subwords)}, epochs=15, learning_rate=0.003, prediction_tokens=200)
     assert scores["toy"][measure] > 1.7 * chance
 
 
-def test_masked_words_share_the_encoders_embeddings(encoder, tokens):
+def test_masked_words_share_the_encoders_embeddings(encoder, subwords):
     before = encoder.get_input_embeddings().weight.clone()
-    weights, _ = fit(encoder, {"toy": texts(32, tokens)})
+    weights, _ = fit(encoder, {"toy": texts(32, subwords)})
     assert not any(weight.shape == before.shape for name, weight in weights.items() if name.startswith("heads."))
     assert not torch.equal(weights["encoder.embeddings.word_embeddings.weight"], before)
 
@@ -534,17 +534,17 @@ def test_masked_words_share_the_encoders_embeddings(encoder, tokens):
         ({"sampler": "temperature", "temperature": 2.0}, {"a": 17, "b": 5}),  # 22 shared out as sqrt(80) : sqrt(8)
     ],
 )
-def test_a_joint_step_shares_its_steps_as_the_sampler_says(tokens, settings, steps):
-    data = {"a": nli(80, tokens), "b": nli(8, tokens)}
+def test_a_joint_step_shares_its_steps_as_the_sampler_says(subwords, settings, steps):
+    data = {"a": nli(80, subwords), "b": nli(8, subwords)}
     plan = plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
     assert {task: plan.count(task) for task in data} == steps
     assert plan == plan_steps(data, Settings.read(BLOCK | settings), np.random.default_rng(0))
     assert plan != sorted(plan)
 
 
-def test_a_task_that_is_trained_alone_is_not_capped(tokens):
+def test_a_task_that_is_trained_alone_is_not_capped(subwords):
     settings = Settings.read(BLOCK | {"sampler": "capped", "cap": 24})
-    alone = plan_steps({"a": nli(80, tokens)}, settings, np.random.default_rng(0))
+    alone = plan_steps({"a": nli(80, subwords)}, settings, np.random.default_rng(0))
     assert len(alone) == 20
 
 
@@ -571,12 +571,12 @@ def test_a_precision_is_refused_where_the_processor_has_not_got_it(precision, mo
         pass
 
 
-def test_a_lexical_step_changes_one_layers_attention_and_draws_its_pairs_together(encoder, tokens, tmp_path):
+def test_a_lexical_step_changes_one_layers_attention_and_draws_its_pairs_together(encoder, subwords, tmp_path):
     options = {"kind": "lexical", "layer": 1, "rank": 4, "alpha": 8, "temperature": 0.05, "max_length": 8}
     kind, mine = lexical.Kind(options), copy.deepcopy(encoder)
     words = [("cat", "red"), ("dog", "blue"), ("house", "big"), ("Anna", "small"), ("Ben", "in"), ("Paris", "who")]
-    table = pa.Table.from_pylist([{"source": a, "target": b} for a, b in words], schema("lexical"))
-    rows = encoded("lexical", table, True, options, tokens)
+    table = pa.Table.from_pylist([{"source": a, "target": b} for a, b in words], load_rows("lexical").schema)
+    rows = tokenized("lexical", table, True, options, subwords)
     settings = Settings.read(BLOCK | {"epochs": 20, "batch_size": 6, "learning_rate": 0.02})
     with (
         accelerating(settings) as accelerator,
@@ -601,7 +601,7 @@ def test_a_lexical_step_changes_one_layers_attention_and_draws_its_pairs_togethe
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])
-def test_training_on_touched_rows_is_training_on_all(encoder, tokens, keep, monkeypatch):
+def test_training_on_touched_rows_is_training_on_all(encoder, subwords, keep, monkeypatch):
     settings = Settings.read(BLOCK | {"keep": keep, "weight_decay": 0.1, "epochs": 4, "evaluations": 4})
     trained = []
     for whole in (False, True):
@@ -609,14 +609,14 @@ def test_training_on_touched_rows_is_training_on_all(encoder, tokens, keep, monk
             monkeypatch.setattr("stiltwalk.training.trainer.on_touched_rows", lambda *_: contextlib.nullcontext())
         mine = copy.deepcopy(encoder)
         with accelerating(settings) as accelerator:
-            model, *_ = train(accelerator, mine, {"nli": nli(32, tokens)}, settings, 5, "nli")
+            model, *_ = train(accelerator, mine, {"nli": nli(32, subwords)}, settings, 5, "nli")
         assert model.encoder.get_input_embeddings() is mine.get_input_embeddings()
         trained.append(dict(mine.named_parameters()))
     touched, dense = trained
     assert touched.keys() == dense.keys() == dict(encoder.named_parameters()).keys()
     for name, weight in dense.items():
         torch.testing.assert_close(touched[name], weight, rtol=0, atol=2e-7)
-    word = tokens.backend.token_to_id("Paris")  # in no row
+    word = subwords.backend.token_to_id("Paris")  # in no row
     before, after = (
         folder["embeddings.word_embeddings.weight"][word] for folder in (dict(encoder.named_parameters()), touched)
     )

@@ -19,7 +19,7 @@ from stiltwalk.models.resume import ENDED, Resume, minutes
 from stiltwalk.tasks.choice import head as choice
 from stiltwalk.tasks.pair import head as pair
 from stiltwalk.tasks.qa import head as qa
-from stiltwalk.tasks.tables import schema
+from stiltwalk.tasks.base_rows import load_rows
 from stiltwalk.tasks.tagging import head as tagging
 from stiltwalk.training.flags import flag
 from stiltwalk.training.settings import Settings
@@ -59,8 +59,8 @@ def fit(encoder, data, place, stop_at=None, facts="one", number=signal.SIGTERM, 
 
 
 @pytest.mark.parametrize(("stop", "number"), [(1, signal.SIGTERM), (7, signal.SIGINT), (12, signal.SIGTERM)])
-def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, tokens, tmp_path, place, stop, number):
-    data = {"nli": nli(24, tokens), "tags": tags(24, tokens)}
+def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, subwords, tmp_path, place, stop, number):
+    data = {"nli": nli(24, subwords), "tags": tags(24, subwords)}
     whole = fit(encoder, data, tmp_path / "whole")
     handler = signal.getsignal(number)
     with pytest.raises(SystemExit) as ended:
@@ -75,7 +75,7 @@ def test_a_training_that_was_told_to_end_goes_on_to_the_same_bytes(encoder, toke
     assert not list(place.iterdir())
 
 
-def test_a_state_is_saved_when_its_time_has_come(encoder, tokens, tmp_path, place, monkeypatch):
+def test_a_state_is_saved_when_its_time_has_come(encoder, subwords, tmp_path, place, monkeypatch):
     monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "1e-9")
     saved = []
     save = Resume.save
@@ -85,10 +85,10 @@ def test_a_state_is_saved_when_its_time_has_come(encoder, tokens, tmp_path, plac
         save(self, *rest)
 
     monkeypatch.setattr(Resume, "save", counted)
-    *_, count = fit(encoder, {"nli": nli(24, tokens)}, tmp_path)
+    *_, count = fit(encoder, {"nli": nli(24, subwords)}, tmp_path)
     assert len(saved) == count == 9
     monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "0")
-    fit(encoder, {"nli": nli(24, tokens)}, tmp_path)
+    fit(encoder, {"nli": nli(24, subwords)}, tmp_path)
     assert len(saved) == 9
     monkeypatch.setenv("STILTWALK_SAVE_MINUTES", "often")
     with pytest.raises(InputError, match="STILTWALK_SAVE_MINUTES is 'often'"):
@@ -112,8 +112,8 @@ def test_a_language_that_was_predicted_is_not_predicted_again(place, tmp_path, m
     assert [mined(2)[1], mined(2)[1]] == [{"call": 4}, {"call": 5}]
 
 
-def test_a_state_that_is_cut_off_is_named(encoder, tokens, tmp_path, place):
-    data = {"nli": nli(24, tokens)}
+def test_a_state_that_is_cut_off_is_named(encoder, subwords, tmp_path, place):
+    data = {"nli": nli(24, subwords)}
     with pytest.raises(SystemExit):
         fit(encoder, data, tmp_path, stop_at=4)
     [state] = place.iterdir()
@@ -123,8 +123,8 @@ def test_a_state_that_is_cut_off_is_named(encoder, tokens, tmp_path, place):
         fit(encoder, data, tmp_path)
 
 
-def test_no_pickle_is_run_where_a_state_holds_one(encoder, tokens, tmp_path, place):
-    data = {"nli": nli(24, tokens)}
+def test_no_pickle_is_run_where_a_state_holds_one(encoder, subwords, tmp_path, place):
+    data = {"nli": nli(24, subwords)}
     with pytest.raises(SystemExit):
         fit(encoder, data, tmp_path, stop_at=4)
     [state] = place.iterdir()
@@ -155,28 +155,32 @@ def copy_of(folder, other):
 def test_what_learned_nothing_is_flagged():
     labels = ["a"] * 55 + ["b"] * 45
     rows = [{"text_a": "x", "text_b": "y", "label": label} for label in labels]
-    table = pa.Table.from_pylist(rows, schema("pair"))
+    table = pa.Table.from_pylist(rows, load_rows("pair").schema)
     kind = pair.Kind({"labels": ["a", "b"]})
     assert flag(kind, ["a"] * 100, table, 55.0) == "collapsed to 'a': validation accuracy 55.0, a guess 55.0"
     assert flag(kind, ["a", "b"] * 50, table, 60.0).startswith("not learned: validation accuracy 60.0")
     assert flag(kind, labels, table, 70.0) == ""
     four = pa.Table.from_pylist(
-        [{"prompt": "", "choices": ["", "", "", ""], "label": i % 4} for i in range(400)], schema("choice")
+        [{"prompt": "", "choices": ["", "", "", ""], "label": i % 4} for i in range(400)], load_rows("choice").schema
     )
     options = {"labels": ["0", "1", "2", "3"]}
     assert flag(choice.Kind(options), [1] * 400, four, 25.0).startswith("collapsed to 1")
     assert flag(choice.Kind(options), [1] * 400, four, 35.0) == ""
-    tagged = pa.Table.from_pylist([{"tokens": ["x", "y", "z"], "tags": ["O", "O", "B"]}] * 50, schema("tagging"))
+    tagged = pa.Table.from_pylist(
+        [{"tokens": ["x", "y", "z"], "tags": ["O", "O", "B"]}] * 50, load_rows("tagging").schema
+    )
     spans = tagging.Kind({"labels": ["O", "B"]})
     assert flag(spans, [["O", "O", "O"]] * 50, tagged, 0.0) == "collapsed to 'O': validation f1 0.0, a guess 0.0"
     answers = {"text": ["y"], "answer_start": [0]}
-    asked = pa.Table.from_pylist([{"id": "1", "question": "x", "context": "y", "answers": answers}], schema("qa"))
+    asked = pa.Table.from_pylist(
+        [{"id": "1", "question": "x", "context": "y", "answers": answers}], load_rows("qa").schema
+    )
     assert flag(qa.Kind({"max_answer_length": 3, "n_best": 2}), ["z"], asked, 0.0).startswith("collapsed to 'z'")
 
 
-def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens, tmp_path, monkeypatch):
+def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, subwords, tmp_path, monkeypatch):
     """Attempts end as told, by their seeds; the first that is well is taken, or the last."""
-    data = {"nli": nli(24, tokens)}
+    data = {"nli": nli(24, subwords)}
 
     def sound(changes, wrong):
         settings = Settings.read(BLOCK | changes)
@@ -205,9 +209,9 @@ def test_a_collapsed_training_is_tried_again_with_the_next_seed(encoder, tokens,
         sound({}, ["not finite"])
 
 
-def test_a_training_that_memory_is_too_small_for_names_what_halves_it(encoder, tokens, tmp_path, monkeypatch):
+def test_a_training_that_memory_is_too_small_for_names_what_halves_it(encoder, subwords, tmp_path, monkeypatch):
     """A batch of so many tokens that no machine has the memory, trained on and predicted."""
-    rows = {"nli": nli(24, tokens)}
+    rows = {"nli": nli(24, subwords)}
 
     def huge(*_, **__):
         return torch.empty(1 << 60)

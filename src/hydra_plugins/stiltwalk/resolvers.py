@@ -1,3 +1,5 @@
-"""Hydra looks for plug-ins in a package of this name (`plugins_path` in .dvc/config); ours are stiltwalk.config.resolver."""
+"""Register Stiltwalk's resolvers: Hydra imports the modules of `hydra_plugins` (`plugins_path` in .dvc/config)."""
 
-import stiltwalk.config.resolver  # noqa: F401
+from stiltwalk.config.resolver import register
+
+register()

@@ -1,37 +1,38 @@
-"""The table of a sweep: one score for every order, seed and target, incomplete as it may be."""
+"""The scores of a sweep as a table with one cell per order, seed and target. Cells may be missing."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from stiltwalk.utils.errors import InputError
 
-ALL = "all"
+ALL = "all"  # the column with the mean over the targets
 COLUMNS = {
     "scores": ["order", "seed", "target", "language", "score"],
     "validation": ["order", "seed", "target", "score"],
 }
+Table = TypeVar("Table", pd.DataFrame, pd.Series)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Scores by (order, seed), 0 to 100; an order is its steps joined by commas, "" the baseline.
-
-    `scores` has a column a target and "all", the mean over the targets where none is missing; a cell that lacks one of
-    its target's languages is missing (NaN), for a mean over fewer languages is another measure. `languages` holds the
-    complete cells of a target by language, `validation` the English validation scores of the tuned targets.
-    """
+    """Scores (0 to 100) indexed by (order, seed). An order is its steps joined by commas, "" for the baseline."""
 
     tasks: list[str]
+    """The permuted tasks."""
     kinds: Mapping[str, str]
+    """The kind of every task and target."""
     scores: pd.DataFrame
+    """One column per target, and "all" with the mean over the targets, NaN unless every target has a score.
+
+    A cell that lacks one of its target's languages is NaN, because a mean over fewer languages is another measure.
+    """
     languages: dict[str, pd.DataFrame]
+    """By target, the complete cells with one column per language."""
     validation: pd.DataFrame
+    """English validation scores, one column per tuned target."""
 
     @property
     def targets(self) -> list[str]:
@@ -40,41 +41,41 @@ class Cells:
 
     @property
     def names(self) -> list[str]:
-        """Every order and control, sorted."""
+        """All orders and controls, sorted."""
         return sorted(set(self.scores.index.get_level_values("order")))
 
     @property
     def orders(self) -> list[str]:
-        """The orders proper: the permutations of all the tasks."""
-        return [name for name in self.names if sorted(steps(name)) == sorted(self.tasks)]
+        """The proper orders: the permutations of all tasks."""
+        return [name for name in self.names if sorted(split_order(name)) == sorted(self.tasks)]
 
     @property
     def singles(self) -> list[str]:
-        """The orders of one of the tasks alone."""
+        """The controls that train a single task."""
         return [name for name in self.names if name in self.tasks]
 
     @property
     def joint(self) -> str | None:
-        """The control that has all the tasks in one step."""
+        """The control that trains all tasks in one step, if the sweep has it."""
         tasks = sorted("+".join(self.tasks).split("+"))
         return next((name for name in self.names if "," not in name and sorted(name.split("+")) == tasks), None)
 
-    def of_orders(self, target: str) -> pd.Series:
-        """The scores of the orders proper that are there, by (order, seed)."""
-        return among(self.scores[target], self.orders).dropna()
+    def order_scores(self, target: str) -> pd.Series:
+        """Return the scores of the proper orders by (order, seed), without missing cells."""
+        return select_orders(self.scores[target], self.orders).dropna()
 
 
 def read_cells(scores: pd.DataFrame, validation: pd.DataFrame, tasks: Sequence[str], kinds: Mapping[str, str]) -> Cells:
-    """The tidy tables of a sweep as cells, whatever the order of their rows; rows without a score are left out.
+    """Build the cells from a sweep's tables, with rows in any sequence; rows without a score are dropped.
 
-    Raises InputError for fewer than two tasks, a missing column, an order that is NaN, a row that is there twice, and a
-    task or target without a kind.
+    Raises InputError for fewer than two tasks, a missing column, an order that is NaN, a repeated row, and a task or
+    target without a kind.
     """
     if len(tasks) < 2:
-        raise InputError(f"tasks={list(tasks)!r} has no orders to compare; name two tasks or more")
-    scores, validation = checked(scores, "scores"), checked(validation, "validation")
+        raise InputError(f"tasks={list(tasks)!r} has no orders to compare; name at least two tasks")
+    scores, validation = _check_table(scores, "scores"), _check_table(validation, "validation")
     if unknown := sorted({*tasks, *scores["target"]} - kinds.keys()):
-        raise InputError(f"kinds has no kind for '{unknown[0]}'; name one for every task and target")
+        raise InputError(f"kinds has no kind for '{unknown[0]}'; give the kind of every task and target")
     wide = scores.pivot(index=["order", "seed"], columns=["target", "language"], values="score")
     wide = wide.sort_index(axis=0).sort_index(axis=1)
     targets = sorted(set(scores["target"]))
@@ -85,39 +86,25 @@ def read_cells(scores: pd.DataFrame, validation: pd.DataFrame, tasks: Sequence[s
     return Cells(list(tasks), kinds, means, languages, tuned.sort_index(axis=1))
 
 
-def checked(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The table's rows that have a score."""
-    columns = COLUMNS[name]
-    if missing := [column for column in columns if column not in table]:
-        raise InputError(f"{name} has no column '{missing[0]}'; its columns are to be {', '.join(columns)}")
-    if table["order"].isna().any():
-        raise InputError(f"{name} has an order that is NaN; read its file with keep_default_na=False")
-    table = table[columns].dropna()
-    if (twice := table.duplicated(columns[:-1])).any():
-        row = ", ".join(map(str, table.loc[twice, columns[:-1]].min()))
-        raise InputError(f"{name} has two scores for ({row}); leave one")
-    return table
-
-
-def steps(order: str) -> list[str]:
-    """The steps of an order, none of the baseline's."""
+def split_order(order: str) -> list[str]:
+    """Return the steps of an order; the baseline has none."""
     return order.split(",") if order else []
 
 
-def among(values: Any, orders: Sequence[str]) -> Any:
-    """The rows of a table or series by (order, seed) that belong to these orders."""
+def select_orders(values: Table, orders: Sequence[str]) -> Table:
+    """Return the rows of a table or series indexed by (order, seed) that belong to these orders."""
     return values[values.index.get_level_values("order").isin(orders)]
 
 
-def t_interval(values: pd.Series | np.ndarray) -> dict[str, Any]:
-    """Mean, sd and 95 % t interval of independent values, one a seed; NaN where there are too few."""
-    found = np.asarray(values, float)
-    found = found[~np.isnan(found)]
-    mean, sd = (found.mean() if len(found) else math.nan), (found.std(ddof=1) if len(found) > 1 else math.nan)
-    return {"mean": mean, "sd": sd, "n": len(found)} | bounds(mean, sd / math.sqrt(max(len(found), 1)), len(found) - 1)
-
-
-def bounds(mean: float, error: float, df: float) -> dict[str, float]:
-    """The ends of a 95 % t interval; NaN without degrees of freedom."""
-    half = stats.t.ppf(0.975, df) * error if df > 0 else math.nan
-    return {"low": mean - half, "high": mean + half}
+def _check_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return the rows that have a score, after checking columns, orders and duplicates."""
+    columns = COLUMNS[name]
+    if missing := [column for column in columns if column not in table]:
+        raise InputError(f"{name} has no column '{missing[0]}'; it needs the columns {', '.join(columns)}")
+    if table["order"].isna().any():
+        raise InputError(f"{name} has NaN in its column 'order'; read its file with keep_default_na=False")
+    table = table[columns].dropna()
+    if (repeated := table.duplicated(columns[:-1])).any():
+        row = ", ".join(map(str, table.loc[repeated, columns[:-1]].min()))
+        raise InputError(f"{name} has two scores for ({row}); remove one")
+    return table

@@ -1,4 +1,4 @@
-"""No credential in the file of DVC's settings that Git tracks: experiments commit it, and sharing them pushes it."""
+"""Keep credentials out of .dvc/config: Git tracks it, experiments commit it, and sharing an experiment pushes it."""
 
 import re
 import sys
@@ -9,22 +9,23 @@ from dvc.config import Config
 from stiltwalk.utils.errors import InputError
 
 TRACKED = Path(".dvc/config")
-OWN = "give it `dvc remote modify --local`, which writes to .dvc/config.local, and take it out of here"
-SECRET = re.compile(
+REMEDY = "remove it there and set it with `dvc remote modify --local`, which writes to .dvc/config.local"
+CREDENTIAL_OPTION = re.compile(
     r"(?!ask_).*(secret.*|password|passphrase|token|connection_string|access_key_id|(account|customer)_key)"
 )
+URL_WITH_PASSWORD = re.compile(r"://[^/]*:[^/]*@")
 
 
 def check_credentials(path: Path = TRACKED) -> None:
-    """InputError where an option of a remote is a credential, or its URL holds a password; its value is not shown."""
-    settings = Config.load_file(str(path)) if path.is_file() else {}
-    for name, options in settings.get("remote", {}).items():
+    """Raise InputError if an option of a remote is a credential or a URL with a password. Its value is not shown."""
+    config = Config.load_file(str(path)) if path.is_file() else {}
+    for name, options in config.get("remote", {}).items():
         for key, value in options.items():
-            if SECRET.fullmatch(key) or re.search(r"://[^/]*:[^/]*@", str(value)):
-                raise InputError(f"{path}: remote {name}: {key} holds a credential, which would be committed; {OWN}")
+            if CREDENTIAL_OPTION.fullmatch(key) or URL_WITH_PASSWORD.search(str(value)):
+                raise InputError(f"{path}: remote {name}: {key} holds a credential, which Git would commit; {REMEDY}")
 
 
-if __name__ == "__main__":  # for pre-commit
+if __name__ == "__main__":  # run by pre-commit
     try:
         check_credentials()
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Encoders in folders as the hub lays them out: config.json, model.safetensors, tokenizer.json, ..."""
+"""Load and save encoders in the hub's layout: config.json, model.safetensors, tokenizer.json, ..."""
 
 import inspect
 import json
@@ -10,120 +10,148 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from stiltwalk.utils.errors import InputError
 
-INDEX = "model.safetensors.index.json"
-REPAIR = "make, fetch or download the folder again"
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+REMEDY = "make, fetch or download the folder again"
 
 
 def load_encoder(folder: Path, dropout: float | None = None, attention: str = "sdpa") -> PreTrainedModel:
-    """The encoder of a folder as the hub lays it out; safetensors only, weights in float32, none of its code is run.
+    """Load an encoder from a folder in the hub's layout, with float32 weights.
 
-    dropout: of hidden states and attention, in place of the encoder's own; None keeps that.
-    attention: transformers' name of an implementation.
-    Raises InputError where the folder does not hold a whole encoder, its weights not a number among them.
+    Only safetensors are read, and no code in the folder is run.
+    dropout: for hidden states and attention; None keeps the encoder's own.
+    attention: the implementation, by its name in transformers.
+    Raises InputError if the folder does not hold a complete encoder, or if a weight is not finite.
     """
-    if (folder / INDEX).is_file():
-        shards(folder / INDEX)
+    if (folder / WEIGHTS_INDEX).is_file():
+        read_shard_names(folder / WEIGHTS_INDEX)  # rejects files that transformers must not open
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        _check_config(config)
+        config = _load_config(folder)
         if dropout is not None:
             config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        # A pooler would be one more set of weights that no head here reads.
-        has_pooler = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)]).parameters  # type: ignore[arg-type]
-        pooler = {"add_pooling_layer": False} if has_pooler else {}
-        encoder, report = AutoModel.from_pretrained(
-            folder,
-            config=config,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,  # without it transformers asks on the terminal whether to run the folder's code
-            dtype=torch.float32,
-            output_loading_info=True,
-            attn_implementation=attention,
-            **pooler,
-        )
-    except Exception as error:  # a broken config.json makes transformers raise nearly anything
-        raise _unreadable(folder, "an encoder", error) from None
-    if report["missing_keys"]:
-        raise InputError(
-            f"{folder}/model.safetensors lacks {len(report['missing_keys'])} weights of its own config.json; {REPAIR}"
-        )
-    # A language-model head or a pooler is left out on purpose, a layer is not.
-    own = tuple(f"{name}." for name, _ in encoder.named_children())
-    names = (name.removeprefix(f"{encoder.base_model_prefix}.") for name in report["unexpected_keys"])
-    if left := [name for name in names if name.startswith(own) and name.endswith(("weight", "bias"))]:
-        raise InputError(
-            f"{folder}/model.safetensors has {len(left)} weights that its own config.json knows nothing of; {REPAIR}"
-        )
-    odd = (name for name, w in encoder.named_parameters() if not w.is_meta and not torch.isfinite(w).all())
-    if name := next(odd, None):
-        raise InputError(f"{folder}/model.safetensors: {name} has weights that are not finite; {REPAIR}")
+        encoder, report = _load_model(folder, config, attention)
+    except Exception as error:  # a broken config.json makes transformers raise nearly any exception
+        raise _load_error(folder, "an encoder", error) from None
+    _check_weight_names(folder, encoder, report["missing_keys"], report["unexpected_keys"])
+    _check_weights_are_finite(folder, encoder)
     return encoder
 
 
-def shards(index: Path) -> list[str]:
-    """The files that an index of weights names; InputError where one is no safetensors file beside it.
+def read_shard_names(index: Path) -> list[str]:
+    """Return the names of the safetensors files that an index of weights lists.
 
-    transformers would unpickle another one, and follow a path out of the folder.
+    Raises InputError if it names anything but a safetensors file in its own folder. transformers would follow a path
+    out of the folder, and unpickle a file of another format.
     """
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{index} is no index of weights") from None
+        raise InputError(f"{index} is not an index of weights; {REMEDY}") from None
     for name in names:
         if not re.fullmatch(r"[\w.-]+\.safetensors", str(name)):
-            raise InputError(f"{index} names {name!r}, which is no safetensors file beside it")
+            raise InputError(f"{index} names {name!r}, which is not a safetensors file in the same folder; {REMEDY}")
     return names
 
 
-def _check_config(config: Any) -> None:
-    """ValueError where config.json is not an encoder's, or not that of the model which was saved."""
-    known = {name: getattr(config, name, None) for name in ("hidden_dropout_prob", "pad_token_id")}
-    if lacking := [name for name, value in known.items() if value is None]:
-        raise ValueError(f"a {config.model_type} without {lacking[0]} is no encoder such as XLM-R or BERT")
+def _load_config(folder: Path) -> PretrainedConfig:
+    """Load config.json. Raises ValueError if it does not describe an encoder, or not the model that was saved."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    for name in ("hidden_dropout_prob", "pad_token_id"):
+        if getattr(config, name, None) is None:
+            raise ValueError(f"a {config.model_type} without {name} is not an encoder like XLM-R or BERT")
     if getattr(config, "is_decoder", False):
-        raise ValueError("config.json has is_decoder: true, and an encoder is needed")
+        raise ValueError("config.json has is_decoder: true, but an encoder is needed")
     if not 1 <= config.num_hidden_layers <= 1000:
         raise ValueError(f"config.json has {config.num_hidden_layers} layers")
-    # Weights of one architecture may fit another, which counts positions otherwise, without an error.
-    for name in config.architectures or []:
-        saved = getattr(getattr(transformers, name, None), "config_class", type(config))
-        if saved is not type(config):
-            raise ValueError(f"config.json has the model_type {config.model_type} and the architecture {name}")
+    # The weights of one architecture may fit another that numbers positions differently, without any error.
+    for architecture in config.architectures or []:
+        saved_type = getattr(getattr(transformers, architecture, None), "config_class", type(config))
+        if saved_type is not type(config):
+            raise ValueError(f"config.json has model_type {config.model_type}, but architecture {architecture}")
+    return config
+
+
+def _load_model(folder: Path, config: PretrainedConfig, attention: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Return the encoder without a pooler, whose weights no head here reads, and transformers' loading report."""
+    parameters = inspect.signature(MODEL_MAPPING[type(config)]).parameters  # type: ignore[arg-type]
+    options = {"add_pooling_layer": False} if "add_pooling_layer" in parameters else {}
+    encoder, report = AutoModel.from_pretrained(
+        folder,
+        config=config,
+        use_safetensors=True,
+        local_files_only=True,
+        trust_remote_code=False,  # if left out, transformers asks on the terminal whether to run the folder's code
+        dtype=torch.float32,
+        output_loading_info=True,
+        attn_implementation=attention,
+        **options,
+    )
+    return encoder, report
+
+
+def _check_weight_names(
+    folder: Path, encoder: PreTrainedModel, missing_names: set[str], unexpected_names: set[str]
+) -> None:
+    """Raise InputError unless the file's weights are exactly those that config.json describes.
+
+    A language-model head and a pooler are left out on purpose. Weights of further layers are not.
+    """
+    if missing_names:
+        raise InputError(f"{folder}/{WEIGHTS} lacks {len(missing_names)} weights that its config.json needs; {REMEDY}")
+    modules = tuple(f"{name}." for name, _ in encoder.named_children())
+    names = (name.removeprefix(f"{encoder.base_model_prefix}.") for name in unexpected_names)
+    if extra := [name for name in names if name.startswith(modules) and name.endswith(("weight", "bias"))]:
+        raise InputError(f"{folder}/{WEIGHTS} has {len(extra)} weights that its config.json does not know; {REMEDY}")
+
+
+def _check_weights_are_finite(folder: Path, encoder: PreTrainedModel) -> None:
+    for name, weight in encoder.named_parameters():
+        if not weight.is_meta and not torch.isfinite(weight).all():
+            raise InputError(f"{folder}/{WEIGHTS}: {name} has weights that are not finite; {REMEDY}")
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a folder as the hub lays it out; InputError where it has no fast one."""
+    """Load the tokenizer from a folder in the hub's layout. Raises InputError if it has no fast tokenizer."""
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # as above
-        raise _unreadable(folder, "a tokenizer", error) from None
+    except Exception as error:  # a broken file makes transformers raise nearly any exception
+        raise _load_error(folder, "a tokenizer", error) from None
     if not tokenizer.is_fast:
-        raise InputError(f"{folder} has no fast tokenizer (tokenizer.json); character offsets need one")
+        raise InputError(
+            f"{folder} has no fast tokenizer (tokenizer.json), which character offsets need; use another encoder"
+        )
     return tokenizer
 
 
 def check_vocabulary(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """InputError where the tokenizer has tokens that the encoder has no embedding for."""
+    """Raise InputError if the tokenizer has tokens for which the encoder has no embedding."""
     embeddings: Any = encoder.get_input_embeddings()
     rows, tokens = len(embeddings.weight), max(tokenizer.get_vocab().values(), default=-1) + 1
     if tokens > rows:
         raise InputError(
-            f"{folder}: the tokenizer has {tokens:,} tokens, the encoder embeddings for {rows:,}; {REPAIR}"
+            f"{folder}: the tokenizer has {tokens:,} tokens, but the encoder has embeddings for {rows:,}; {REMEDY}"
         )
 
 
-def _unreadable(folder: Path, what: str, error: Exception) -> InputError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{folder} does not hold {what} that can be loaded: {said}; {REPAIR}")
+def _load_error(folder: Path, what: str, error: Exception) -> InputError:
+    message = " ".join(str(error).split()) or type(error).__name__
+    return InputError(f"{folder} does not hold {what} that can be loaded: {message}; {REMEDY}")
 
 
 def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write encoder and tokenizer as the hub lays them out."""
+    """Write an encoder and its tokenizer in the hub's layout."""
     encoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -131,10 +159,10 @@ def save_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, f
 def save_checkpoint(
     encoder: PreTrainedModel, weights: Mapping[str, torch.Tensor], start: Path, folder: Path, dtype: str = "float32"
 ) -> None:
-    """Write a trained encoder, and beside it the tokenizer of the folder that training started from.
+    """Write a trained encoder in the hub's layout, with the tokenizer of the checkpoint that training started from.
 
-    weights: all of the encoder's, which itself may have a part of them (FSDP). dtype: torch's name of what they are
-    written in.
+    weights: all weights of the encoder, which itself may hold only a shard of them (FSDP).
+    start: the folder with the tokenizer. dtype: in which the weights are written, by its name in torch.
     """
     encoder.save_pretrained(folder, state_dict={name: w.to(getattr(torch, dtype)) for name, w in weights.items()})
     encoder.config.dtype = dtype

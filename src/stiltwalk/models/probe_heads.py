@@ -1,28 +1,106 @@
-"""What is kept of every step beside its encoder: each task's options, head and validation rows.
+"""Probe heads: what is kept of every step beside its encoder, so that later encoders can be scored on its tasks again.
 
-With them a later encoder is evaluated on the task again, without the task's own data (src/probe.py).
+    probe_heads/index.json                                      the steps so far, in the order of training
+    probe_heads/<step>/<task>/task.json                         the task's options
+                              head.safetensors                  the weights of its head
+                              validation.{parquet,arrow}        its validation rows, and their token ids
+
+The folder is complete by itself: scoring an encoder needs none of the task's own data.
 """
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
-from stiltwalk.utils.stage import write_json
+from stiltwalk.training.batching import TokenizedRows
+from stiltwalk.utils.files import read_json, write_json
+from stiltwalk.utils.tables import read_table
 
-OPTIONS, HEAD = "task.json", "head.safetensors"
-ROWS = ("validation.parquet", "validation.arrow")  # as data and encoded
+INDEX = "index.json"
+OPTIONS, WEIGHTS = "task.json", "head.safetensors"
+ROWS, TOKENS = "validation.parquet", "validation.arrow"
 
 
-def keep_task(
-    folder: Path, options: dict[str, Any], head: Mapping[str, torch.Tensor], rows: Path, encoded: Path
+@dataclass(frozen=True)
+class ProbeHead:
+    """What is kept of one task of one step. Files are read when they are first asked for."""
+
+    step: str
+    task: str
+    folder: Path
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """The task's options, as they were given to `save_probe_head`."""
+        options: dict[str, Any] = read_json(self.folder / OPTIONS)
+        return options
+
+    @cached_property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The state dict of the task's head."""
+        return load_file(self.folder / WEIGHTS)
+
+    @cached_property
+    def rows(self) -> pa.Table:
+        """The validation rows."""
+        return read_table(self.folder / ROWS)
+
+    @cached_property
+    def tokens(self) -> TokenizedRows:
+        """The tokenized validation rows, mapped into memory."""
+        return TokenizedRows.read(self.folder / TOKENS)
+
+
+def write_empty_probe_heads(folder: Path) -> None:
+    """Write what lies beside the pretrained encoder: no steps yet."""
+    write_json([], folder / INDEX)
+
+
+def copy_probe_heads(source: Path, folder: Path) -> None:
+    """Copy what the step before has kept to a new folder, where `save_probe_head` adds to it."""
+    shutil.copytree(source, folder)
+
+
+def save_probe_head(
+    folder: Path,
+    step: str,
+    task: str,
+    options: dict[str, Any],
+    head_weights: Mapping[str, torch.Tensor],
+    rows: Path,
+    tokens: Path,
 ) -> None:
-    """Write a task's options, its head's weights and its validation rows to a folder of their own."""
-    folder.mkdir(parents=True)
-    write_json(options, folder / OPTIONS)
-    save_file({name: value.detach().cpu().contiguous() for name, value in head.items()}, folder / HEAD)
-    for place, name in zip((rows, encoded), ROWS, strict=True):
-        shutil.copyfile(place / name, folder / name)
+    """Add a task of a step to the folder, and the step to its index.
+
+    rows, tokens: folders of the task's rows and of their token ids, which have a split `validation`.
+    """
+    place = folder / step / task
+    place.mkdir(parents=True)
+    write_json(options, place / OPTIONS)
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in head_weights.items()}
+    save_file(weights, place / WEIGHTS)
+    shutil.copyfile(rows / ROWS, place / ROWS)
+    shutil.copyfile(tokens / TOKENS, place / TOKENS)
+    steps = read_index(folder)
+    if step not in steps:
+        write_json([*steps, step], folder / INDEX)
+
+
+def read_index(folder: Path) -> list[str]:
+    """Return the steps in the folder, in the order of training."""
+    steps: list[str] = read_json(folder / INDEX)
+    return steps
+
+
+def read_probe_heads(folder: Path) -> list[ProbeHead]:
+    """Return what is kept of every task, step by step in the order of training, and by name within a step."""
+    return [
+        ProbeHead(step, place.name, place) for step in read_index(folder) for place in sorted((folder / step).iterdir())
+    ]

@@ -1,7 +1,8 @@
-"""Where a training that was stopped goes on: its whole state, saved every few minutes and when it is told to end.
+"""Resume trainings that were stopped, from a state that is saved every few minutes and when the process is to end.
 
-A state lies in .dvc/tmp/resume (or where STILTWALK_RESUME says) under a digest of all that the training depends on, so
-that it is never taken up by another one; it is no output of the stage, and is removed when that is done.
+States lie in .dvc/tmp/resume, or in the folder that STILTWALK_RESUME names. The name of a state contains a digest of
+everything that the training depends on, so that no other training resumes from it. A state is no output of its stage,
+and is removed when the stage is done.
 """
 
 import hashlib
@@ -24,58 +25,76 @@ from accelerate.utils.other import load
 from safetensors.torch import load_file, save_file
 
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.stage import STATES, STATES_VARIABLE, partial_of, whole_folder, write_json
+from stiltwalk.utils.files import atomic_dir, partial_path, write_json
+from stiltwalk.utils.locations import RESUME_FOLDER, RESUME_VARIABLE
 
-EVERY = "STILTWALK_SAVE_MINUTES"
+INTERVAL_VARIABLE = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
-SOURCE = Path(__file__).parents[1]
-TOLD = (signal.SIGTERM, signal.SIGINT)
-ENDED = 75  # EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be tried again
-FORGOTTEN = 30 * 24 * 3600  # seconds until a state that nobody took up is removed
+SOURCE = Path(__file__).parents[2]  # src/
+SHARED_CODE = ("stiltwalk/utils", "stiltwalk/models")  # what everything that resumes depends on
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOPPED = 75  # exit status EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be run again
+MAX_AGE = 30 * 24 * 3600  # seconds after which a state that nothing resumed from is removed
+
+Tensors = dict[str, torch.Tensor]
 
 
 class Resume:
-    """The saved state of one training; it falls due `every` seconds, and at once on SIGTERM and Ctrl-C."""
+    """The saved state of one training, and when to save it: at intervals, and at once after SIGTERM or Ctrl-C.
+
+    As a context manager it receives these signals instead of the process's own handlers.
+    """
 
     def __init__(self, name: str, facts: Any, code: Iterable[str], paths: Iterable[Path]):
-        """facts: parameters, as JSON. code: what it runs of src/. paths: files and folders that it reads."""
-        self.root = Path(os.environ.get(STATES_VARIABLE, STATES))
-        self.every = 60 * minutes()
+        """Describe what the training depends on.
+
+        facts: its parameters, as JSON. code: files and folders under src/ that it runs, beside SHARED_CODE. paths:
+        files and folders that it reads.
+        """
+        self.root = Path(os.environ.get(RESUME_VARIABLE, RESUME_FOLDER))
+        self.interval = 60 * minutes()
+        """Seconds between saved states; 0 for never."""
         self.name, self.facts = name, facts
-        self.paths = [*(SOURCE / part for part in ("common", "modeling", *code)), *paths]
-        self.last = time.monotonic()
-        self.told = False
-        self.recorded: Path | None = None
-        """Where curves are recorded."""
-        self.given_up: list[str] = []
+        self.paths = [*(SOURCE / part for part in (*SHARED_CODE, *code)), *paths]
+        self.last_save = time.monotonic()
+        self.stop_requested = False
+        self.curves_folder: Path | None = None
+        """Where curves are recorded, if they are."""
+        self.failed_attempts: list[str] = []
+        """Why each attempt of the training before this one was given up."""
 
     @cached_property
     def folder(self) -> Path:
+        """The folder of the state."""
         return self.root / f"{self.name}-{digest(self.facts, self.paths)}"
 
     def __enter__(self) -> "Resume":
-        self.before: dict[int, Any] = {number: signal.signal(number, self._told) for number in TOLD}
+        self.handlers: dict[int, Any] = {number: signal.signal(number, self._request_stop) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
+        for number, handler in self.handlers.items():
             signal.signal(number, handler)
 
-    def _told(self, number: int, frame: FrameType | None) -> None:
-        self.told = True
-        # The second Ctrl-C ends it at once. SIGTERM may come several times for one death of a parent: from each thread
-        # that its children are handed on to.
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_requested = True
+        # A second Ctrl-C ends the process at once. SIGTERM may come several times when a parent dies: once from every
+        # thread of a parent that its children are handed on to.
         if number == signal.SIGINT:
-            signal.signal(number, self.before[number])
+            signal.signal(number, self.handlers[number])
 
     @property
-    def found(self) -> bool:
+    def is_saved(self) -> bool:
+        """Whether there is a state to resume from."""
         return (self.folder / FACTS).is_file()
 
-    def due(self, accelerator: Accelerator, wanted: bool = False) -> bool:
-        """Whether it is wanted, a process is told to end, or the main one's time is over: the same in all processes."""
-        over = self.every > 0 and time.monotonic() - self.last >= self.every
-        due = self.told or (accelerator.is_main_process and (over or wanted))
+    def due(self, accelerator: Accelerator, requested: bool = False) -> bool:
+        """Return whether to save the state now; the same in all processes.
+
+        It is due if a process is to end, or if in the main process the interval has passed or `requested` is true.
+        """
+        interval_passed = self.interval > 0 and time.monotonic() - self.last_save >= self.interval
+        due = self.stop_requested or (accelerator.is_main_process and (interval_passed or requested))
         if accelerator.num_processes == 1:
             return due  # without waiting for a GPU
         if due:
@@ -83,116 +102,114 @@ class Resume:
         return accelerator.check_trigger()
 
     def attempts(self) -> list[str]:
-        """Why each attempt before this one was given up."""
-        if self.found and not self.given_up:
-            self.given_up = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))["attempts"]
-        return self.given_up
+        """Return why each attempt before this one was given up, also those before the training was stopped."""
+        if self.is_saved and not self.failed_attempts:
+            self.failed_attempts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))["attempts"]
+        return self.failed_attempts
 
     def give_up(self, accelerator: Accelerator, why: str) -> None:
-        """Forget the state and the curves of an attempt; the next one starts anew."""
-        self.given_up = [*self.given_up, why]
+        """Forget the state and the curves of an attempt; the next one starts from the beginning."""
+        self.failed_attempts = [*self.failed_attempts, why]
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             shutil.rmtree(self.folder, ignore_errors=True)
-            for path in self.recorded.iterdir() if self.recorded else ():
+            for path in self.curves_folder.iterdir() if self.curves_folder else ():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         accelerator.wait_for_everyone()
 
     def save(
-        self,
-        accelerator: Accelerator,
-        facts: dict[str, Any],
-        own: dict[str, torch.Tensor],
-        shared: dict[str, torch.Tensor],
+        self, accelerator: Accelerator, facts: dict[str, Any], local_tensors: Tensors, shared_tensors: Tensors
     ) -> None:
-        """Model, optimizer and random numbers as Accelerate saves them, and beside them what is given.
+        """Save model, optimizer and random states as Accelerate does, together with what is given.
 
-        facts: as JSON. own: tensors of this process. shared: of all alike. The folder appears whole or not at all.
+        facts: as JSON. local_tensors: of this process. shared_tensors: equal in all processes. The folder appears whole
+        or not at all.
         """
-        main = accelerator.is_main_process
-        with whole_folder(self.folder) if main else nullcontext(partial_of(self.folder)) as folder:
+        is_main = accelerator.is_main_process
+        with atomic_dir(self.folder) if is_main else nullcontext(partial_path(self.folder)) as folder:
             accelerator.wait_for_everyone()
             accelerator.save_state(str(folder))
-            save_file(own, folder / f"process-{accelerator.process_index}.safetensors")
+            save_file(local_tensors, folder / f"process-{accelerator.process_index}.safetensors")
             accelerator.wait_for_everyone()
-            if main:
-                save_file(shared, folder / "shared.safetensors")
-                if self.recorded:
-                    shutil.copytree(self.recorded, folder / "curves")
-                (folder / FACTS).write_text(json.dumps(facts | {"attempts": self.given_up}), encoding="utf-8")
+            if is_main:
+                save_file(shared_tensors, folder / "shared.safetensors")
+                if self.curves_folder:
+                    shutil.copytree(self.curves_folder, folder / "curves")
+                (folder / FACTS).write_text(json.dumps(facts | {"attempts": self.failed_attempts}), encoding="utf-8")
                 for path in folder.rglob("*"):
                     if path.is_file():
-                        _to_disk(path)
-        if main:
-            _to_disk(self.root)
+                        _flush_to_disk(path)
+        if is_main:
+            _flush_to_disk(self.root)
         accelerator.wait_for_everyone()
-        self.last = time.monotonic()
+        self.last_save = time.monotonic()
 
-    def load(self, accelerator: Accelerator) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Put the saved state into what the accelerator prepared; give facts, own and shared tensors back."""
+    def load(self, accelerator: Accelerator) -> tuple[dict[str, Any], Tensors, Tensors]:
+        """Load the state into what the accelerator prepared; return facts, local tensors and shared tensors."""
         try:
-            numbers = self.folder / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl"
-            load(numbers)  # load_state goes on without a word where it cannot read them
+            random_state = self.folder / f"{RNG_STATE_NAME}_{accelerator.process_index}.pkl"
+            load(random_state)  # load_state continues silently if it cannot read this file
             accelerator.load_state(str(self.folder))
             facts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))
-            own = load_file(self.folder / f"process-{accelerator.process_index}.safetensors")
-            return facts, own, load_file(self.folder / "shared.safetensors")
+            local_tensors = load_file(self.folder / f"process-{accelerator.process_index}.safetensors")
+            return facts, local_tensors, load_file(self.folder / "shared.safetensors")
         except Exception as error:
             raise InputError(
                 f"{self.folder} holds a state that cannot be read ({' '.join(str(error).split())[:200]}); remove it"
             ) from None
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """What is computed, as JSON: at once where the same work, stopped later on, had come so far."""
+    def compute_once(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Return what `compute` returns, as JSON; read it from a file if the same work, stopped later, computed it."""
         path = self.folder / f"{name}.json"
         if path.is_file():
             return json.loads(path.read_text(encoding="utf-8"))
-        found = compute()
-        if self.every:
-            write_json(found, path)
-        return found
+        result = compute()
+        if self.interval:
+            write_json(result, path)
+        return result
 
-    def curves(self, folder: Path) -> bool:
-        """Lay what was recorded before into the recorder's folder; False where there is nothing."""
+    def restore_curves(self, folder: Path) -> bool:
+        """Copy the saved curves into the recorder's folder; return False if there are none."""
         if not (self.folder / "curves").is_dir():
             return False
         shutil.copytree(self.folder / "curves", folder, dirs_exist_ok=True)
         return True
 
     def remove(self) -> None:
-        """Drop the state, which is of no more use, and all that were forgotten."""
+        """Remove the state, which is of no more use, and all states that are too old."""
         shutil.rmtree(self.folder, ignore_errors=True)
         for other in self.root.glob("*"):
-            if time.time() - other.stat().st_mtime > FORGOTTEN:
+            if time.time() - other.stat().st_mtime > MAX_AGE:
                 shutil.rmtree(other, ignore_errors=True)
 
 
 def minutes() -> float:
-    """How often a state is saved; 0 is never. It changes no result, and so is no parameter of a stage."""
-    text = os.environ.get(EVERY, "10")
+    """Return the minutes between saved states; 0 for never. They change no result, so they are no parameter."""
+    text = os.environ.get(INTERVAL_VARIABLE, "10")
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise InputError(f"{EVERY} is {text!r}; it must be a number of minutes, or 0 for never")
+        raise InputError(f"{INTERVAL_VARIABLE} is {text!r}; it must be a number of minutes, or 0 for never")
     return value
 
 
 def digest(facts: Any, paths: Iterable[Path]) -> str:
-    """Of parameters, the contents of files and folders, torch, and the number of processes."""
-    found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    found.update(f"{torch.__version__} {os.environ.get('WORLD_SIZE', 1)}".encode())
+    """Return a digest of parameters, of the contents of files and folders, of torch, and of the number of processes."""
+    result = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    result.update(f"{torch.__version__} {os.environ.get('WORLD_SIZE', 1)}".encode())
     for path in paths:
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file() and file.suffix != ".pyc":
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if file.suffix != ".pyc":
                 with file.open("rb") as content:
-                    found.update(str(file.relative_to(path.parent)).encode())
-                    found.update(hashlib.file_digest(content, "sha256").digest())
-    return found.hexdigest()[:16]
+                    result.update(str(file.relative_to(path.parent)).encode())
+                    result.update(hashlib.file_digest(content, "sha256").digest())
+    return result.hexdigest()[:16]
 
 
-def _to_disk(path: Path) -> None:
+def _flush_to_disk(path: Path) -> None:
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

@@ -1,91 +1,78 @@
-"""Sentence vectors: a pooled hidden state, for the kinds of task that read the encoder without training it."""
+"""Sentence vectors: pooled hidden states, for the kinds of task that read the encoder without training it."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel
-from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
-from stiltwalk.models.multitask import predicting
-from stiltwalk.training.batching import Encoded, token_batches
+from stiltwalk.perf.bf16_inference import inference_forward
+from stiltwalk.perf.truncated_encoder import truncated_encoder
+from stiltwalk.training.batching import TokenizedRows, token_batches
 from stiltwalk.utils.errors import InputError
 
 POOLINGS = ("mean", "first")
 
 
-class Embedder:
-    """Unit vectors of sentences, as XTREME's third_party/evaluate_retrieval.py makes them.
+class SentenceEmbedder:
+    """Makes unit vectors of sentences, as XTREME's third_party/evaluate_retrieval.py does.
 
-    options: depth (which hidden state, as a share of the layers: 14/24 is X-STILTs'), pooling (mean over all tokens,
-    special ones included, or the first one); and max_length, which encoding/ reads.
+    depth: which hidden state is read, as a share of the layers; X-STILTs read number 14 of XLM-R large's 24.
+    pooling: `mean` over all tokens, special tokens included, or the `first` token.
+
+    Raises InputError if an option is not one of these; the message names it under `kinds.<kind>`.
     """
 
-    def __init__(self, options: dict[str, Any]):
-        self.depth: float = options["depth"]
-        self.pooling: str = options["pooling"]
-        where = f"params.yaml: kinds.{options['kind']}"
-        if not 0 <= self.depth <= 1:
-            raise InputError(f"{where}.depth is {self.depth!r}; it must be from 0 to 1")
-        if self.pooling not in POOLINGS:
-            raise InputError(f"{where}.pooling is {self.pooling!r}; it must be one of {', '.join(POOLINGS)}")
+    def __init__(self, kind: str, depth: float, pooling: str) -> None:
+        where = f"params.yaml: kinds.{kind}"
+        if not 0 <= depth <= 1:
+            raise InputError(f"{where}.depth is {depth!r}; it must be from 0 to 1")
+        if pooling not in POOLINGS:
+            raise InputError(f"{where}.pooling is {pooling!r}; it must be one of {', '.join(POOLINGS)}")
+        self.depth = depth
+        self.pooling = pooling
 
-    def layer(self, encoder: PreTrainedModel) -> int:
-        """The hidden state that is read; 0 is the embeddings'."""
+    def hidden_state(self, encoder: PreTrainedModel) -> int:
+        """Return the hidden state that is read; 0 is the embeddings'."""
         return round(self.depth * encoder.config.num_hidden_layers)
 
     def embed(
         self,
         accelerator: Accelerator,
         encoder: PreTrainedModel,
-        encoded: Encoded,
-        tokens: int,
-        layers: Sequence[int],
-        name: str = "",
+        rows: TokenizedRows,
+        max_tokens: int,
+        hidden_states: Sequence[int],
+        progress: str = "",
     ) -> torch.Tensor:
-        """Vectors of these hidden states (layers x sequences x width) in float32; with a name, a progress bar.
+        """Return unit vectors (hidden states x sequences x width) in float32, on the CPU.
 
-        Every row of `encoded` has as many sequences as the others; they follow each other.
+        rows: all with the same number of sequences. The sequences of a row are consecutive in the result.
+        max_tokens: padded tokens in one batch. progress: label of a progress bar; empty for none.
         """
-        vectors = torch.empty(len(layers), 0, encoder.config.hidden_size)
-        batches = token_batches(encoded.lengths, tokens, level=True)
-        with no_further_than(encoder, max(layers)), predicting(accelerator, encoder) as forward:
-            for rows in tqdm(batches, name, unit="batch", disable=not (name and accelerator.is_main_process)):
-                batch = encoded.tensors(rows, encoder.config.pad_token_id, accelerator.device)
-                inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-                hidden = forward(**inputs, output_hidden_states=True).hidden_states
-                mask = batch["attention_mask"].unsqueeze(-1)
-                several = len(mask) // len(rows)
+        width = encoder.config.hidden_size
+        vectors = torch.empty(len(hidden_states), 0, width)
+        batches = token_batches(rows.lengths, max_tokens, level=True)
+        with truncated_encoder(encoder, max(hidden_states)), inference_forward(accelerator, encoder) as forward:
+            hide = not (progress and accelerator.is_main_process)
+            for numbers in tqdm(batches, progress, unit="batch", disable=hide):
+                batch = rows.tensors(numbers, encoder.config.pad_token_id, accelerator.device)
+                ids, mask = batch["input_ids"], batch["attention_mask"]
+                states = forward(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+                sequences = len(ids) // len(numbers)
                 if not vectors.shape[1]:
-                    vectors = torch.empty(len(layers), several * len(encoded), encoder.config.hidden_size)
-                places = (rows[:, None] * several + np.arange(several)).ravel()
-                for place, layer in enumerate(layers):
-                    states = hidden[layer].float()
-                    pooled = states[:, 0] if self.pooling == "first" else (states * mask).sum(1) / mask.sum(1)
-                    vectors[place, places] = functional.normalize(pooled, dim=-1).cpu()
+                    vectors = torch.empty(len(hidden_states), sequences * len(rows), width)
+                places = (numbers[:, None] * sequences + np.arange(sequences)).ravel()
+                for place, state in enumerate(hidden_states):
+                    vectors[place, places] = self._pool(states[state].float(), mask).cpu()
         return vectors
 
-
-@contextlib.contextmanager
-def no_further_than(encoder: PreTrainedModel, state: int) -> Iterator[None]:
-    """Within the block the encoder ends with this hidden state: of 24 layers, ten need not be computed for the 14th.
-
-    Where it is layers in `encoder.layer` and nothing after them, as XLM-R and BERT; others stay whole.
-    """
-    stack = getattr(encoder, "encoder", nn.Module())
-    layers = getattr(stack, "layer", None)
-    if not isinstance(layers, nn.ModuleList) or [*stack.children()] != [layers] or hasattr(encoder, "LayerNorm"):
-        yield
-        return
-    maybe_install_capturing_hooks(encoder)  # which transformers does once, in the first pass: of all layers
-    stack.layer = layers[: max(1, state)]
-    try:
-        yield
-    finally:
-        stack.layer = layers
+    def _pool(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states (sequences x tokens x width) to unit vectors (sequences x width)."""
+        if self.pooling == "first":
+            return functional.normalize(states[:, 0], dim=-1)
+        tokens = mask.unsqueeze(-1)
+        return functional.normalize((states * tokens).sum(1) / tokens.sum(1), dim=-1)

@@ -1,4 +1,4 @@
-"""Passes on a GPU as CUDA graphs: a short batch takes longer to launch, kernel by kernel, than to compute."""
+"""Run passes on a GPU as CUDA graphs: the kernels of a short batch take longer to launch than to run."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-WIDTH = 16  # sequences are padded to a multiple of it, so that shapes come again
-MOST = 64  # graphs; shapes beyond them are launched kernel by kernel
+WIDTH = 16  # sequences are padded to a multiple of this, so that shapes recur
+MAX_GRAPHS = 64  # the kernels of all other shapes are launched one by one
 
 Batch = dict[str, torch.Tensor]
 Pass = Callable[[str, Batch, torch.Tensor], torch.Tensor]
@@ -23,65 +23,68 @@ class Recording(NamedTuple):
     loss: torch.Tensor
 
 
-class Recorded:
-    """A pass forward and backward that is recorded when a shape of batch comes for the second time, then played back.
+class RecordedPasses:
+    """Forward and backward passes that are recorded when a shape of batch occurs the second time, and then replayed.
 
-    Gradients are added up in tensors that stay, under the same addresses, from step to step. A pass in which a shape
-    depends on the batch's values (picked tokens) cannot be recorded, and never is.
+    Gradients accumulate in tensors that keep their addresses from step to step. A pass in which a shape depends on the
+    values of the batch (`mlm_mask`) cannot be recorded, and always runs kernel by kernel.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], run: Pass):
-        """run: adds up the gradients of a task's batch, its loss over the divisor, and returns that loss."""
+        """run: takes the name of a task, a batch of it and a divisor of its loss; adds gradients; returns the loss."""
         self.run = run
         self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
         self.gradients: dict[nn.Parameter, torch.Tensor] = {}
-        self.used: dict[str, list[nn.Parameter]] = {}  # by task; others keep no gradient, and are not decayed
-        self.seen: Counter[Any] = Counter()
+        # By task. A parameter that a task does not use keeps no gradient, so that AdamW does not decay it.
+        self.used: dict[str, list[nn.Parameter]] = {}
+        self.occurrences: Counter[Any] = Counter()
         self.recordings: dict[Any, Recording] = {}
         self.pool: Any = None
 
-    def __call__(self, task: str, batch: Batch, divisor: float) -> torch.Tensor:
-        shape = (task, *((name, values.shape) for name, values in batch.items()))
-        self.seen[shape] += 1
-        dividing = torch.full((), float(divisor), device=batch["input_ids"].device)  # the host does not wait for it
-        if task not in self.used:
-            return self._first(task, batch, dividing)
-        self._give_gradients(self.used[task])
+    def __call__(self, name: str, batch: Batch, divisor: float) -> torch.Tensor:
+        """Add the gradients of one batch of task `name`; return its loss, divided by `divisor`."""
+        shape = (name, *((column, values.shape) for column, values in batch.items()))
+        self.occurrences[shape] += 1
+        divisor_on_device = torch.full((), float(divisor), device=batch["input_ids"].device)  # without waiting for it
+        if name not in self.used:
+            return self._first_pass(name, batch, divisor_on_device)
+        self._provide_gradients(self.used[name])
         if shape not in self.recordings:
-            if "picked" in batch or self.seen[shape] == 1 or len(self.recordings) == MOST:
-                return self.run(task, batch, dividing)
-            self.recordings[shape] = self._record(task, batch, dividing)
-        graph, inputs, divided, loss = self.recordings[shape]
-        for name, values in batch.items():
-            inputs[name].copy_(values)
-        divided.copy_(dividing)
-        graph.replay()
-        return loss
+            new = self.occurrences[shape] == 1
+            if "mlm_mask" in batch or new or len(self.recordings) == MAX_GRAPHS:
+                return self.run(name, batch, divisor_on_device)
+            self.recordings[shape] = self._record(name, batch, divisor_on_device)
+        recording = self.recordings[shape]
+        for column, values in batch.items():
+            recording.batch[column].copy_(values)
+        recording.divisor.copy_(divisor_on_device)
+        recording.graph.replay()
+        return recording.loss
 
-    def _first(self, task: str, batch: Batch, divisor: torch.Tensor) -> torch.Tensor:
-        """The pass that shows what a task makes use of."""
-        loss = self.run(task, batch, divisor)
-        self.used[task] = [parameter for parameter in self.parameters if parameter.grad is not None]
-        for parameter in self.used[task]:
+    def _first_pass(self, name: str, batch: Batch, divisor: torch.Tensor) -> torch.Tensor:
+        """Run a task's first pass, which shows the parameters that the task uses."""
+        loss = self.run(name, batch, divisor)
+        self.used[name] = [parameter for parameter in self.parameters if parameter.grad is not None]
+        for parameter in self.used[name]:
             assert parameter.grad is not None
-            kept = self.gradients.setdefault(parameter, parameter.grad)
-            if kept is not parameter.grad:
-                parameter.grad = kept.copy_(parameter.grad)
+            lasting = self.gradients.setdefault(parameter, parameter.grad)
+            if lasting is not parameter.grad:
+                parameter.grad = lasting.copy_(parameter.grad)
         return loss
 
-    def _give_gradients(self, used: list[nn.Parameter]) -> None:
-        """Zeros to begin a step with, in the tensors that stay."""
+    def _provide_gradients(self, used: list[nn.Parameter]) -> None:
+        """Begin a step with gradients of zero, in the tensors that keep their addresses."""
         if used[0].grad is None:
             torch._foreach_zero_([self.gradients[parameter] for parameter in used])
             for parameter in used:
                 parameter.grad = self.gradients[parameter]
 
-    def _record(self, task: str, batch: Batch, divisor: torch.Tensor) -> Recording:
-        """Nothing is computed; activations of all graphs lie in the same memory, for one is played at a time."""
+    def _record(self, name: str, batch: Batch, divisor: torch.Tensor) -> Recording:
+        """Record a pass without computing it. All graphs share memory for activations: one is replayed at a time."""
         self.pool = self.pool or torch.cuda.graph_pool_handle()
-        inputs = {name: values.clone() for name, values in batch.items()}
-        divided = divisor.clone()
+        inputs = {column: values.clone() for column, values in batch.items()}
+        divisor_input = divisor.clone()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
-            loss = self.run(task, inputs, divided)
-        return Recording(graph, inputs, divided, loss)
+            loss = self.run(name, inputs, divisor_input)
+        return Recording(graph, inputs, divisor_input, loss)

@@ -1,4 +1,7 @@
-"""Dropout on a CPU, where torch draws the random numbers of a mask one by one: a quarter of a training step."""
+"""Dropout on a CPU, where torch draws the random numbers of a mask one by one: a quarter of a training step.
+
+Here every 64 random bits decide about four elements.
+"""
 
 import contextlib
 import math
@@ -7,24 +10,29 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import eager_mask, sdpa_mask
 
-LEAST = torch.iinfo(torch.int64).min
-STEPS = 1 << 16  # the probability is rounded to 1/65,536, and the rest scaled by what it is then
+from stiltwalk.models.multitask import MultiTaskModel
+from stiltwalk.perf.modules import swapped_modules
 
-_dropout, _attention = nn.functional.dropout, nn.functional.scaled_dot_product_attention
+LOWEST = torch.iinfo(torch.int64).min
+LEVELS = 1 << 16  # the probability is rounded to a multiple of 1/65,536; the scale follows the rounded one
+
+EAGER_MODELS = ("bert", "camembert", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl")
+"""Values of `model_type` whose eager attention is the one below."""
 
 
-class _Dropout(torch.autograd.Function):
-    """Every 64 random bits decide over four elements."""
-
+class _FastDropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, p: float) -> torch.Tensor:
-        dropped = round(p * STEPS)
-        drawn = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64).random_(LEAST, None).view(torch.int16)
-        # Not torch.where: with a mask of numbers all is done in vector instructions.
+        dropped = round(p * LEVELS)
+        bits = torch.empty(math.ceil(x.numel() / 4), dtype=torch.int64).random_(LOWEST, None).view(torch.int16)
+        # A mask of numbers, unlike torch.where, keeps every operation in vector instructions.
         mask = torch.empty(x.shape, dtype=x.dtype)
-        torch.ge(drawn[: x.numel()].view(x.shape), dropped - STEPS // 2, out=mask)
-        ctx.save_for_backward(mask.mul_(STEPS / (STEPS - dropped)))
+        torch.ge(bits[: x.numel()].view(x.shape), dropped - LEVELS // 2, out=mask)
+        ctx.save_for_backward(mask.mul_(LEVELS / (LEVELS - dropped)))
         return x * mask
 
     @staticmethod
@@ -33,38 +41,91 @@ class _Dropout(torch.autograd.Function):
         return gradient * mask, None
 
 
-def dropout(input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
-    """torch.nn.functional.dropout."""
-    if not training or inplace or p in (0.0, 1.0) or input.device.type != "cpu":
-        return _dropout(input, p, training, inplace)
-    return _Dropout.apply(input, p)  # type: ignore[no-any-return]
+def fast_dropout(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Dropout in training; torch's own where `x` is not on a CPU, or where nothing or everything is dropped."""
+    if p in (0.0, 1.0) or x.device.type != "cpu":
+        return nn.functional.dropout(x, p)
+    return _FastDropout.apply(x, p)  # type: ignore[no-any-return]
 
 
-def attention(
+class FastDropout(nn.Dropout):
+    """nn.Dropout that draws its mask fast."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return fast_dropout(input, self.p) if self.training else input
+
+
+def sdpa_with_fast_dropout(
+    module: nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """torch.nn.functional.scaled_dot_product_attention, which on a CPU has no fused kernel with dropout either."""
-    if not dropout_p or is_causal or enable_gqa or query.device.type != "cpu":
-        return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
-    scores = (query * (scale or query.shape[-1] ** -0.5)) @ key.transpose(-2, -1)
-    if attn_mask is not None:
-        hidden = torch.finfo(scores.dtype).min
-        scores = scores.masked_fill_(~attn_mask, hidden) if attn_mask.dtype == torch.bool else scores.add_(attn_mask)
-    return dropout(scores.softmax(-1), dropout_p) @ value
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention for transformers' AttentionInterface: torch has no fused kernel with dropout on a CPU either.
+
+    query, key, value: sequences x heads x tokens x width of a head. attention_mask: of booleans, or of numbers to add.
+    Without dropout, and for what encoders do not need (causal or grouped attention), this is transformers' `sdpa`.
+    """
+    causal = options.get("is_causal")
+    special = getattr(module, "is_causal", True) if causal is None else causal
+    special = special or getattr(module, "num_key_value_groups", 1) > 1 or options.get("position_bias") is not None
+    if not dropout or special or query.device.type != "cpu":
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
+    scores = (query * (scaling or query.shape[-1] ** -0.5)) @ key.transpose(-2, -1)
+    if attention_mask is not None:
+        if attention_mask.dtype == torch.bool:
+            scores = scores.masked_fill_(~attention_mask, torch.finfo(scores.dtype).min)
+        else:
+            scores = scores.add_(attention_mask)
+    states = fast_dropout(scores.softmax(-1), dropout) @ value
+    return states.transpose(1, 2).contiguous(), None
+
+
+def eager_with_fast_dropout(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **options: Any,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """BERT's and XLM-R's eager attention (`eager_attention_forward` of transformers) with fast dropout."""
+    if scaling is None:
+        scaling = query.size(-1) ** -0.5
+    weights = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        weights = weights + attention_mask
+    weights = nn.functional.softmax(weights, dim=-1)
+    if module.training:
+        weights = fast_dropout(weights, dropout)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
 
 
 @contextlib.contextmanager
-def fast_dropout() -> Iterator[None]:
-    """Within the block torch's dropout and attention are these; a backward pass belongs in it, as in `rounding`."""
-    nn.functional.dropout, nn.functional.scaled_dot_product_attention = dropout, attention
-    try:
-        yield
-    finally:
-        nn.functional.dropout, nn.functional.scaled_dot_product_attention = _dropout, _attention
+def install_fast_dropout(model: MultiTaskModel) -> Iterator[None]:
+    """Use fast dropout within the block: in all `nn.Dropout` of encoder and heads, and in the encoder's attention."""
+
+    def substitute(module: nn.Module) -> nn.Module | None:
+        return FastDropout(module.p) if type(module) is nn.Dropout and not module.inplace else None
+
+    AttentionInterface.register("sdpa_fast_dropout", sdpa_with_fast_dropout)
+    AttentionMaskInterface.register("sdpa_fast_dropout", sdpa_mask)
+    AttentionInterface.register("eager_fast_dropout", eager_with_fast_dropout)
+    AttentionMaskInterface.register("eager_fast_dropout", eager_mask)
+    config = model.encoder.config
+    attention = config._attn_implementation
+    known = attention == "sdpa" or (attention == "eager" and config.model_type in EAGER_MODELS)
+    with swapped_modules(model, substitute):
+        if known:
+            model.encoder.set_attn_implementation(f"{attention}_fast_dropout")
+        try:
+            yield
+        finally:
+            if known:
+                model.encoder.set_attn_implementation(attention)

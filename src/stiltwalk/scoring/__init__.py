@@ -1,1 +1,1 @@
-"""XTREME's scoring, from label and prediction files alone: files -> metric per language -> averages -> groups."""
+"""XTREME's scores from files alone: label and prediction files -> metrics by language -> averages -> groups."""

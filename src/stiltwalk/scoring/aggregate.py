@@ -1,6 +1,6 @@
-"""From files to averages: one task over its languages, then groups of tasks, then all nine (evaluate.py of XTREME).
+"""From files to averages: one task over its languages, groups of tasks, and all nine tasks (evaluate.py of XTREME).
 
-All scores are on the scale 0 to 100.
+All scores are from 0 to 100.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,90 +8,98 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from stiltwalk.scoring.tasks import TASKS, Task
+from stiltwalk.scoring.tasks import XTREME_TASKS, XtremeTask
 from stiltwalk.utils.errors import InputError
 
 
 @dataclass(frozen=True)
 class TaskScores:
-    """A task's metrics by language, in XTREME's order of the languages."""
+    """The metrics of a task by language, in XTREME's order of languages."""
 
-    task: Task
+    task: XtremeTask
     languages: dict[str, dict[str, float]]
 
     @cached_property
     def averages(self) -> dict[str, float]:
-        """`avg_<metric>`: unweighted mean over the languages, English among them."""
+        """`avg_<metric>`: unweighted mean over the languages, including English."""
         names = next(iter(self.languages.values()))
         return {f"avg_{name}": mean(metrics[name] for metrics in self.languages.values()) for name in names}
 
     @cached_property
     def score(self) -> float:
-        """The task's one number: (avg_exact_match + avg_f1) / 2, avg_f1 or avg_accuracy."""
-        return mean(self.averages[f"avg_{name}"] for name in self.task.score)
-
-    @cached_property
-    def lacking(self) -> list[str]:
-        """XTREME's languages that are not there, without which its averages are others; none in another world."""
-        known = self.task.languages.split()
-        there = {language for language in self.languages if language in known}
-        return [language for language in known if language not in there] if there - {"en"} else []
+        """The score of the task: (avg_exact_match + avg_f1) / 2, avg_f1 or avg_accuracy."""
+        return mean(self.averages[f"avg_{name}"] for name in self.task.main_metrics)
 
     @cached_property
     def by_language(self) -> dict[str, float]:
-        """The same number for each language."""
+        """The mean of the main metrics for each language."""
         return {
-            language: mean(metrics[name] for name in self.task.score) for language, metrics in self.languages.items()
+            language: mean(metrics[name] for name in self.task.main_metrics)
+            for language, metrics in self.languages.items()
         }
 
     @cached_property
     def transfer(self) -> dict[str, float | None]:
-        """english, non_english (mean over the other languages), gap = english - non_english; None without both."""
+        """The keys english, non_english (mean over the other languages) and gap = english - non_english.
+
+        A value is None if its languages are missing.
+        """
         english = self.by_language.get("en")
         others = [score for language, score in self.by_language.items() if language != "en"]
         non_english = mean(others) if others else None
         gap = None if english is None or non_english is None else english - non_english
         return {"english": english, "non_english": non_english, "gap": gap}
 
+    @cached_property
+    def missing_languages(self) -> list[str]:
+        """XTREME's languages that have no scores, so that the averages do not compare with XTREME's.
+
+        Empty if no language but English is one of XTREME's, as in the generated world.
+        """
+        present = self.languages.keys() & set(self.task.languages)
+        return [language for language in self.task.languages if language not in present] if present - {"en"} else []
+
 
 def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
-    """Score a task from its two folders of `test-<language>` files; the languages are those of the labels.
+    """Score a task from two folders with files `test-<language>.{tsv,json}`. The label files define the languages.
 
-    Raises InputError where the folders do not hold the same languages or a file does not fit its labels.
+    Raises InputError if the folders do not have the same languages, or a prediction file does not fit its label file.
     """
-    task = TASKS[name]
-    wanted, found = (_languages(folder, task) for folder in (labels, predictions))
-    if not wanted:
-        raise InputError(f"{labels} has no label file test-<language>.{task.suffix}")
-    if extra := [language for language in found if language not in wanted]:
+    task = XTREME_TASKS[name]
+    languages, predicted_languages = (_list_languages(folder, task) for folder in (labels, predictions))
+    if not languages:
+        raise InputError(f"{labels} has no label file test-<language>.{task.suffix}; add one for every language")
+    if extra := [language for language in predicted_languages if language not in languages]:
         raise InputError(f"{predictions / f'test-{extra[0]}.{task.suffix}'} has no label file in {labels}; remove it")
-    languages = {}
-    for language in wanted:
+    scores = {}
+    for language in languages:
         file = f"test-{language}.{task.suffix}"
-        gold, predicted = task.read(labels / file, predictions / file)
-        languages[language] = task.measure(gold, predicted, language)
-    return TaskScores(task, languages)
+        gold, predicted = task.read_files(labels / file, predictions / file)
+        scores[language] = task.compute_metrics(gold, predicted, language)
+    return TaskScores(task, scores)
 
 
-def incomplete(scored: TaskScores) -> str:
-    """A line on the languages that XTREME's averages have and these have not; empty where all are there."""
-    if not scored.lacking:
+def describe_missing_languages(scores: TaskScores) -> str:
+    """Return a one-line warning about XTREME's languages that have no scores; empty if there are none."""
+    missing = scores.missing_languages
+    if not missing:
         return ""
-    whole, named = len(scored.task.languages.split()), scored.lacking[:5]
-    more = f" and {len(scored.lacking) - 5} more" if scored.lacking[5:] else ""
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return (
-        f"{scored.task.name}: no average of XTREME's, which has {whole} languages: {' '.join(named)}{more} are missing"
+        f"{scores.task.name}: the average does not compare with XTREME's over {len(scores.task.languages)} languages: "
+        f"{' '.join(missing[:5])}{more} are missing"
     )
 
 
 def group_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    """Means over groups of tasks and over all nine (`all_task`), each only where none of its tasks is missing.
+    """Average the scores of tasks over XTREME's groups, and over all nine tasks (`all_task`).
 
-    `scores` holds the one number of each task; unweighted, so that all_task is no mean of the group scores.
+    scores: one score per task. Returns only those averages whose tasks all have a score. The mean is over tasks, so
+    all_task is not the mean of the group scores.
     """
-    members = [task for task in TASKS.values() if task.group]
-    groups = {"all_task": [task.name for task in members]}
-    for task in members:
+    tasks = [task for task in XTREME_TASKS.values() if task.group]
+    groups = {"all_task": [task.name for task in tasks]}
+    for task in tasks:
         groups.setdefault(task.group, []).append(task.name)
     return {
         group: mean(scores[name] for name in names) for group, names in groups.items() if scores.keys() >= set(names)
@@ -99,12 +107,13 @@ def group_scores(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Unweighted mean of at least one value, added up in order as XTREME does."""
-    listed = list(values)
-    return sum(listed) / len(listed)
+    """Unweighted mean of at least one value, summed in order as XTREME does."""
+    items = list(values)
+    return sum(items) / len(items)
 
 
-def _languages(folder: Path, task: Task) -> list[str]:
-    known = {language: number for number, language in enumerate(task.languages.split())}
-    found = sorted(path.stem.removeprefix("test-") for path in folder.glob(f"test-*.{task.suffix}"))
-    return sorted(found, key=lambda language: known.get(language, len(known)))
+def _list_languages(folder: Path, task: XtremeTask) -> list[str]:
+    """Return the languages with a file in the folder: XTREME's in its order, then any others by code."""
+    rank = {language: number for number, language in enumerate(task.languages)}
+    languages = sorted(path.stem.removeprefix("test-") for path in folder.glob(f"test-*.{task.suffix}"))
+    return sorted(languages, key=lambda language: rank.get(language, len(rank)))

@@ -1,4 +1,4 @@
-"""What a chain of tasks keeps of each of them: the measures of continual learning."""
+"""Continual-learning measures: how well a chain of tasks retains each of them."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean
@@ -6,51 +6,56 @@ from typing import Any
 
 import numpy as np
 
-from stiltwalk.utils.stage import tidy
+from stiltwalk.utils.files import to_jsonable
 
 Matrix = list[list[float | None]]
 
 
 def retention_matrix(probes: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], Matrix]:
-    """The steps whose tasks were probed, and the matrix R of what each one's task scores after it and later steps.
+    """Return the steps whose tasks were probed, and the matrix R of their scores after each step.
 
-    probes: the records of src/probe.py by step. None where a task was not looked at, as above the diagonal.
+    probes: by step, the record that src/probe.py writes. R[i][j] is the score of step j's task after step i, None where
+    it was not measured (above the diagonal).
     """
-    found = {key: probe["retention"] for key, probe in probes.items() if probe["retention"]}
-    return list(found), [[main_score(kept[key]) if key in kept else None for key in found] for kept in found.values()]
+    scores = {step: probe["retention"] for step, probe in probes.items() if probe["retention"]}
+    matrix = [[main_score(row[step]) if step in row else None for step in scores] for row in scores.values()]
+    return list(scores), matrix
 
 
 def main_score(tasks: Mapping[str, Mapping[str, float]]) -> float:
-    """One number of a step: the main score of its task, or the mean over the tasks of a joint step."""
+    """Return the score of a step: the main score of its task, or the mean over the tasks of a joint step."""
     return mean(next(iter(scores.values())) for scores in tasks.values())
 
 
 def retention_measures(
     matrix: Sequence[Sequence[float | None]], first: Sequence[float | None]
 ) -> dict[str, float | None]:
-    """Measures of the T x T matrix R, R[i][j] the validation score of step j's task after step i (j <= i).
+    """Compute measures of the T x T matrix R, where R[i][j] is the validation score of step j's task after step i.
 
     - average_accuracy: the mean of R[T-1][j] over all T tasks (Lopez-Paz & Ranzato 2017, ACC).
-    - backward_transfer: R[T-1][j] - R[j][j], summed over j < T-1, divided by T-1 (the same, BWT).
-    - forgetting: the maximum of R[i][j] over j <= i < T-1, less R[T-1][j], summed over j < T-1, divided by T-1
+    - backward_transfer: R[T-1][j] - R[j][j], summed over j < T-1, divided by T-1 (ibid., BWT).
+    - forgetting: the maximum of R[i][j] over j <= i < T-1, minus R[T-1][j], summed over j < T-1, divided by T-1
       (Chaudhry et al. 2018).
-    - forward_transfer: R[j][j] - first[j], summed over j >= 1, divided by T-1. Heads are new at each step, so that
-      Lopez-Paz & Ranzato's R[j-1][j], a task's score before it was trained on, says nothing here; first[j] is the
-      task's score when it comes first, from the pretrained encoder and with the same seed. first[0] is not read.
+    - forward_transfer: R[j][j] - first[j], summed over j >= 1, divided by T-1. Lopez-Paz & Ranzato use R[j-1][j], the
+      score of a task before it is trained. That score means nothing here, because every step starts from a new head.
+      first[j] is the score of the task when it comes first, trained from the pretrained encoder with the same seed.
+      first[0] is not read.
 
-    None where a score that is needed is missing, and for all but the first with one step. Entries above the diagonal
-    are not read and need not be there.
+    A measure is None if a score that it needs is missing. With one step, all but average_accuracy are None. Entries
+    above the diagonal are not read and may be absent.
     """
     steps = len(matrix)
     scores = np.full((steps, steps), np.nan)
     for i, row in enumerate(matrix):
         scores[i, : i + 1] = np.array(row[: i + 1], float)
-    final, learnt, alone = scores[-1], np.diag(scores), np.array(first, float)
-    measures = {"average_accuracy": final.mean()}
+    final, after_training, trained_first = scores[-1], np.diag(scores), np.array(first, float)
+    measures: dict[str, Any] = {"average_accuracy": final.mean()}
     if steps == 1:
-        return tidy(measures | dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer")))  # type: ignore[no-any-return]
-    best = np.array([scores[j:-1, j].max() for j in range(steps - 1)])
-    measures["backward_transfer"] = (final - learnt)[:-1].mean()
-    measures["forgetting"] = (best - final[:-1]).mean()
-    measures["forward_transfer"] = (learnt - alone)[1:].mean()
-    return tidy(measures)  # type: ignore[no-any-return]
+        measures |= dict.fromkeys(("backward_transfer", "forgetting", "forward_transfer"))
+    else:
+        best = np.array([scores[j:-1, j].max() for j in range(steps - 1)])
+        measures["backward_transfer"] = (final - after_training)[:-1].mean()
+        measures["forgetting"] = (best - final[:-1]).mean()
+        measures["forward_transfer"] = (after_training - trained_first)[1:].mean()
+    jsonable: dict[str, float | None] = to_jsonable(measures)
+    return jsonable

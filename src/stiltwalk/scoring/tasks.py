@@ -1,6 +1,6 @@
-"""XTREME's nine tasks: how the files of each are read, measured and summed up (evaluate.py of XTREME).
+"""XTREME's nine tasks: how the files of each are read, which metrics it has, and how they are averaged.
 
-A tenth, BUCC's gold pairs without distractors, is in no average.
+All follow evaluate.py of XTREME. A tenth task, BUCC's gold pairs without distractors, is in no average.
 """
 
 from collections.abc import Callable
@@ -8,46 +8,59 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.scoring.answers import mlqa, squad
+from stiltwalk.scoring.answers import mlqa_scores, squad_scores
 from stiltwalk.scoring.files import read_answers, read_lines, read_pairs
-from stiltwalk.scoring.metrics import accuracy, chunk_f1, pair_f1, word_tag_scores
+from stiltwalk.scoring.metrics import accuracy, chunk_f1, pair_f1, part_of_speech_scores
 
 
 @dataclass(frozen=True)
-class Task:
-    """One task; its score is the mean of the metrics named in `score`."""
+class XtremeTask:
+    """How one task is scored."""
 
     name: str
     group: str
-    """Of XTREME's averages; empty for what is no part of them."""
-    read: Callable[[Path, Path], tuple[Any, Any]]
-    measure: Callable[[Any, Any, str], dict[str, float]]
-    score: tuple[str, ...]
+    """XTREME's group of tasks; empty if the task is in none of XTREME's averages."""
+    read_files: Callable[[Path, Path], tuple[Any, Any]]
+    """(label file, prediction file) -> (gold, predicted)."""
+    compute_metrics: Callable[[Any, Any, str], dict[str, float]]
+    """(gold, predicted, language) -> {metric: 0 to 100}."""
+    main_metrics: tuple[str, ...]
+    """The metrics whose mean is the task's score."""
     suffix: str = "tsv"
-    languages: str = ""
-    """XTREME's, in the order in which it adds them up, which decides the last digit of a mean."""
+    """Of label and prediction files."""
+    languages: tuple[str, ...] = ()
+    """XTREME's languages, in the order in which it sums them. The order decides the last digit of a mean."""
 
 
-_EM_AND_F1 = ("exact_match", "f1")
-_BY_FAMILY = (
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_EXACT_MATCH_AND_F1 = ("exact_match", "f1")
+_BY_FAMILY = _codes(
     "ar he vi id jv ms tl eu ml ta te af nl en de el bn hi mr ur fa fr it pt es bg ru ja ka ko th sw yo my zh kk tr et "
     "fi hu"
 )
-_TATOEBA = " ".join(language for language in _BY_FAMILY.split() if language not in ("ms", "en", "yo", "my"))
-_XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh"
-_UDPOS = "af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh"
-TASKS = {
+_TATOEBA = tuple(language for language in _BY_FAMILY if language not in ("ms", "en", "yo", "my"))
+_XNLI = _codes("ar bg de el en es fr hi ru sw th tr ur vi zh")
+_UDPOS = _codes("af ar bg de el en es et eu fa fi fr he hi hu id it ja kk ko mr nl pt ru ta te th tl tr ur vi yo zh")
+_PAWSX = _codes("de en es fr ja ko zh")
+_XQUAD = _codes("en es de el ru tr ar vi th zh hi")
+_MLQA = _codes("en es de ar hi vi zh")
+_TYDIQA = _codes("en ar bn fi id ko ru sw te")
+_BUCC = _codes("de fr ru zh")
+XTREME_TASKS = {
     task.name: task
     for task in (
-        Task("xnli", "classification", read_lines, accuracy, ("accuracy",), languages=_XNLI),
-        Task("pawsx", "classification", read_lines, accuracy, ("accuracy",), languages="de en es fr ja ko zh"),
-        Task("udpos", "tagging", read_lines, word_tag_scores, ("f1",), languages=_UDPOS),
-        Task("panx", "tagging", read_lines, chunk_f1, ("f1",), languages=_BY_FAMILY),
-        Task("xquad", "qa", read_answers, squad, _EM_AND_F1, "json", "en es de el ru tr ar vi th zh hi"),
-        Task("mlqa", "qa", read_answers, mlqa, _EM_AND_F1, "json", "en es de ar hi vi zh"),
-        Task("tydiqa", "qa", read_answers, squad, _EM_AND_F1, "json", "en ar bn fi id ko ru sw te"),
-        Task("bucc2018", "retrieval", read_pairs, pair_f1, ("f1",), languages="de fr ru zh"),
-        Task("bucc_goldpairs", "", read_pairs, pair_f1, ("f1",)),
-        Task("tatoeba", "retrieval", read_lines, accuracy, ("accuracy",), languages=_TATOEBA),
+        XtremeTask("xnli", "classification", read_lines, accuracy, ("accuracy",), languages=_XNLI),
+        XtremeTask("pawsx", "classification", read_lines, accuracy, ("accuracy",), languages=_PAWSX),
+        XtremeTask("udpos", "tagging", read_lines, part_of_speech_scores, ("f1",), languages=_UDPOS),
+        XtremeTask("panx", "tagging", read_lines, chunk_f1, ("f1",), languages=_BY_FAMILY),
+        XtremeTask("xquad", "qa", read_answers, squad_scores, _EXACT_MATCH_AND_F1, "json", _XQUAD),
+        XtremeTask("mlqa", "qa", read_answers, mlqa_scores, _EXACT_MATCH_AND_F1, "json", _MLQA),
+        XtremeTask("tydiqa", "qa", read_answers, squad_scores, _EXACT_MATCH_AND_F1, "json", _TYDIQA),
+        XtremeTask("bucc2018", "retrieval", read_pairs, pair_f1, ("f1",), languages=_BUCC),
+        XtremeTask("bucc_goldpairs", "", read_pairs, pair_f1, ("f1",)),
+        XtremeTask("tatoeba", "retrieval", read_lines, accuracy, ("accuracy",), languages=_TATOEBA),
     )
 }

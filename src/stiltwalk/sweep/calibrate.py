@@ -1,36 +1,34 @@
-"""How fast this machine trains an encoder: a few steps of the project's own loop, with random weights.
+"""Measure how fast this machine trains an encoder: a few steps of the project's own trainer, with random weights.
 
-    python src/study/calibrate.py < '{"encoder": {...}, "training": {...}}'     (blocks of params.yaml)
+    PYTHONPATH=src python -m stiltwalk.sweep.calibrate < spec.json
 
-Prints one line of JSON: tokens a second, and the number of weights.
+The specification holds the blocks `encoder` and `training` of params.yaml.
+Prints one line of JSON: tokens per second, and the number of weights.
 """
 
 import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import pyarrow as pa
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, XLMRobertaConfig
 
-from stiltwalk.tasks.pair.head import Kind
-from stiltwalk.tasks.tables import schema
+from stiltwalk.tasks.pair.head import Task
 from stiltwalk.tasks.tokenized_files import record_batch
-from stiltwalk.training.batching import Encoded
+from stiltwalk.training.accelerator import make_accelerator
+from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.settings import Settings
-from stiltwalk.training.trainer import Data, accelerating, train
+from stiltwalk.training.trainer import TaskData, train
 
-LENGTHS = (15, 60)  # tokens a row
+LENGTHS = (15, 60)  # tokens per row
 SECONDS = 8
 
 
 def architecture(encoder: dict[str, Any]) -> PreTrainedConfig:
-    """Of the `encoder` block: the generated world's, or what its name on the hub says."""
+    """Return the architecture of the block `encoder`: the generated world's, or that of its name on the hub."""
     if encoder["source"] == "hub":
         return AutoConfig.from_pretrained(encoder["path"], revision=encoder["revision"], trust_remote_code=False)
     return XLMRobertaConfig(
@@ -45,31 +43,37 @@ def architecture(encoder: dict[str, Any]) -> PreTrainedConfig:
     )
 
 
+def random_rows(vocabulary: int) -> TokenizedRows:
+    """Return 4,096 labelled rows of random tokens."""
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(4, vocabulary, int(length)).tolist() for length in rng.integers(*LENGTHS, 4096)]
+    return TokenizedRows(record_batch({"input_ids": ids, "labels": rng.integers(0, 2, len(ids)).tolist()}))
+
+
+def time_training(spec: dict[str, Any], config: PreTrainedConfig, rows: TokenizedRows, steps: int) -> tuple[float, int]:
+    """Return the seconds of so many steps, and the number of weights."""
+    epochs = steps * spec["training"]["batch_size"] / len(rows)
+    settings = Settings.read(spec["training"] | {"epochs": epochs, "evaluations": 1})
+    table = pa.table({"text_a": ["", ""], "text_b": ["", ""], "label": ["0", "0"]})
+    data = {"pair": TaskData(Task({"labels": ["0", "1"]}), rows, table, rows.take(range(2)))}
+    encoder = AutoModel.from_config(config, attn_implementation=settings.attention)
+    with make_accelerator(settings) as accelerator:
+        start = time.perf_counter()
+        train(accelerator, encoder, data, settings, 0, "calibration")
+        return time.perf_counter() - start, encoder.num_parameters()
+
+
 def main() -> None:
     spec = json.loads(sys.stdin.read())
     config = architecture(spec["encoder"])
-    rng = np.random.default_rng(0)
-    ids = [rng.integers(4, config.vocab_size, int(n)).tolist() for n in rng.integers(*LENGTHS, 4096)]
-    rows = Encoded(record_batch({"input_ids": ids, "labels": rng.integers(0, 2, len(ids)).tolist()}))
-    table = pa.Table.from_pylist([{"text_a": "", "text_b": "", "label": "0"}] * 2, schema("pair"))
-    data = {"pair": Data(Kind({"labels": ["0", "1"]}), rows, table, rows.take(range(2)))}
-    batch = spec["training"]["batch_size"]
-
-    def timed(steps: int) -> tuple[float, int]:
-        settings = Settings.read(spec["training"] | {"epochs": steps * batch / len(rows), "evaluations": 1})
-        encoder = AutoModel.from_config(config, attn_implementation=settings.attention)
-        with accelerating(settings) as accelerator:
-            begun = time.perf_counter()
-            train(accelerator, encoder, data, settings, 0, "calibration")
-            return time.perf_counter() - begun, encoder.num_parameters()
-
-    timed(2)
+    rows = random_rows(config.vocab_size)
+    time_training(spec, config, rows, 2)  # warm-up
     steps = 4
-    seconds, weights = timed(steps)
+    seconds, weights = time_training(spec, config, rows, steps)
     while seconds < SECONDS / 2 and steps < 1000:
         steps = min(4 * steps, max(2 * steps, round(steps * SECONDS / seconds)))
-        seconds, weights = timed(steps)
-    rate = round(steps * batch * rows.lengths.mean() / seconds)
+        seconds, weights = time_training(spec, config, rows, steps)
+    rate = round(steps * spec["training"]["batch_size"] * rows.lengths.mean() / seconds)
     print(json.dumps({"tokens_per_s": rate, "weights": weights}))
 
 

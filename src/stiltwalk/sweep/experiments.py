@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,29 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stiltwalk.sweep.trie import Order
-from stiltwalk.utils.stage import read_yaml
+from stiltwalk.utils.params import read_yaml
 
-NOW = "workspace"
-# What makes a score: the code of the stages and their libraries; all else of src/ plans, compares and draws.
-SCRIPTS = ["world", "encoder", "data", "encode", "xtreme", "encode_xtreme", "intermediate", "probe", "target", "score"]
-FOLDERS = ["common", "encoders", "encoding", "kinds", "modeling", "scoring", "sources", "training"]
-CODE = ("dvc.yaml", "requirements.lock", *(f"src/{name}.py" for name in SCRIPTS), *(f"src/{name}" for name in FOLDERS))
-FILES = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
+WORKSPACE = "workspace"  # the name of the run in the working tree
+# What makes a score: the code of the stages and their libraries. The rest of src/ plans, compares and draws.
+SCRIPTS = (
+    *("world", "encoder", "data", "tokenize_rows", "train_step", "retention", "trajectory"),
+    *("xtreme", "tokenize_xtreme", "target", "retrieval", "score"),
+)
+PACKAGES = ("config/orders.py", "data", "miniworld", "models", "perf", "scoring", "tasks", "training", "utils")
+CODE = (
+    *("dvc.yaml", "requirements.lock"),
+    *(f"src/{name}.py" for name in SCRIPTS),
+    *(f"src/stiltwalk/{name}" for name in PACKAGES),
+)
+RESULTS = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
-PLACE = Path(".dvc/tmp/sweep")
-WANTED = "wanted.json"  # there: the commit and the names of the experiments of the last sweep
+SWEEP_FOLDER = Path(".dvc/tmp/sweep")
+LATEST_SWEEP = "latest.json"  # in SWEEP_FOLDER: the commit and the names of the experiments of the latest sweep
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One run of the pipeline: a reference of DVC's (refs/exps/<two digits>/<the rest of its baseline>/<name>)."""
+    """One run of the pipeline: a reference of DVC's, refs/exps/<two digits>/<the rest of its baseline>/<name>."""
 
     name: str
     commit: str
@@ -36,105 +43,122 @@ class Experiment:
 
     @property
     def order(self) -> Order:
-        """Its steps; on the command line `null` is no text but YAML's null."""
+        """The steps. On the command line, YAML reads the task `null` as its own null."""
         return tuple("null" if step is None else step for step in self.params["order"])
 
     @property
     def seed(self) -> int:
-        return self.params["seed"]
+        return int(self.params["seed"])
 
 
-def git(*arguments: str, root: Path = Path(), given: str | None = None) -> str:
-    """What a git command prints; its own message where it fails."""
-    return subprocess.run(["git", *arguments], cwd=root, input=given, capture_output=True, text=True, check=True).stdout
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep has come."""
+
+    finished: int
+    total: int
+
+
+def git(*arguments: str, root: Path = Path(), stdin: str | None = None) -> str:
+    """Run Git and return what it prints."""
+    return subprocess.run(["git", *arguments], cwd=root, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
 def read_experiments(root: Path = Path()) -> list[Experiment]:
-    """All finished experiments of a repository, the oldest first, but those of versions that had other files."""
-    refs = []
-    for line in git(
-        "for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root
-    ).splitlines():
-        commit, ref = line.split(" ", 1)
-        parts = ref.split("/", 4)
+    """Return all finished experiments of a repository, oldest first, except those of versions with other files."""
+    references = []
+    listing = git("for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root)
+    for line in listing.splitlines():
+        commit, reference = line.split(" ", 1)
+        parts = reference.split("/", 4)
         if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
-            refs.append((parts[4], commit, parts[2] + parts[3]))
-    found = []
-    blobs = _blobs((f"{commit}:{name}" for _, commit, _ in refs for name in FILES), root)
-    for name, commit, baseline in refs:
-        texts = [next(blobs) for _ in FILES]
+            references.append((parts[4], commit, parts[2] + parts[3]))
+    experiments = []
+    blobs = _read_blobs((f"{commit}:{name}" for _, commit, _ in references for name in RESULTS), root)
+    for name, commit, baseline in references:
+        texts = [next(blobs) for _ in RESULTS]
         if all(text is not None for text in texts):
-            found.append(Experiment(name, commit, baseline, *_parsed(texts)))
-    return found
+            experiment = Experiment(name, commit, baseline, *_parse_results(texts))
+            if "plan" in experiment.params:
+                experiments.append(experiment)
+    return experiments
 
 
-def unfinished(experiments: Iterable[Experiment], root: Path = Path()) -> dict[str, int] | None:
-    """How many of the last sweep's experiments there are; None where it was none of these, or all of them are."""
-    path = root / PLACE / WANTED
+def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> Progress | None:
+    """Return how far the latest sweep has come; None if it is complete or has nothing to do with the experiments."""
+    path = root / SWEEP_FOLDER / LATEST_SWEEP
     if not path.is_file():
         return None
     sweep = json.loads(path.read_text(encoding="utf-8"))
     finished = {one.name for one in experiments if one.baseline == sweep["commit"]} & set(sweep["names"])
-    return {"finished": len(finished), "of": len(sweep["names"])} if 0 < len(finished) < len(sweep["names"]) else None
+    return Progress(len(finished), len(sweep["names"])) if 0 < len(finished) < len(sweep["names"]) else None
 
 
-def code_of(commit: str, root: Path = Path()) -> str:
-    """What stages run in a commit, by Git's names of its contents: experiments of equal ones may be compared."""
+def code_version(commit: str, root: Path = Path()) -> str:
+    """Return Git's hashes of the code that stages run in a commit. Experiments of equal versions may be compared."""
     return git("ls-tree", commit, "--", *CODE, root=root)
 
 
 def read_workspace(root: Path = Path()) -> Experiment | None:
-    """What the files of the working tree say; None where a score is yet to be made of the parameters that lie there."""
-    paths = [root / name for name in FILES]
+    """Return the run in the working tree; None if its scores were not made with its parameters."""
+    paths = [root / name for name in RESULTS]
     if not (root / LOCK).is_file() or not all(path.is_file() for path in paths):
         return None
-    found = Experiment(NOW, "", "", *_parsed([path.read_text(encoding="utf-8") for path in paths]))
-    return found if _made_of(found.params, _locked(root)) else None
+    results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
+    experiment = Experiment(WORKSPACE, "", "", *results)
+    return experiment if _scores_are_current(experiment.params, _read_lock(root)) else None
 
 
-def _locked(root: Path) -> dict[str, Any]:
-    """The stages of dvc.lock."""
-    return YAML(typ="safe").load(root / LOCK)["stages"]  # type: ignore[no-any-return]  # YAML 1.2, where `no` is a text
+def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
+    """Return the stages whose outputs exist and, according to dvc.lock, were made with some of these parameters.
 
-
-def _made_of(params: dict[str, Any], stages: dict[str, Any]) -> bool:
-    """Whether what bears on the scores last ran with these parameters: a run that fails leaves older scores."""
-    groups = {"intermediate": "chain", "data": "mixtures", "target": "tunings"}
-    if not params.keys() >= set(groups.values()):
-        return False  # of an older version
-    names = [f"{stage}@{key}" for stage, group in groups.items() for key in params[group]]
-    return all(_with(params, stages.get(name, {})) for name in ["encoder", *names, "score"])
-
-
-def _with(params: dict[str, Any], stage: dict[str, Any]) -> bool:
-    """Whether dvc.lock says that the stage ran with these parameters."""
-    used = stage.get("params", {}).get("params.yaml")
-    return used is not None and all(_value(params, key) == value for key, value in used.items())
-
-
-def made(several: Iterable[dict[str, Any]], root: Path = Path()) -> set[str]:
-    """The stages whose outputs lie in the working tree and were made with one of these parameters, by dvc.lock."""
+    candidates: contents of params.yaml.
+    """
+    candidates = list(candidates)
     return {
         name
-        for name, stage in (_locked(root) if (root / LOCK).is_file() else {}).items()
+        for name, stage in (_read_lock(root) if (root / LOCK).is_file() else {}).items()
         if all((root / out["path"]).exists() for out in stage["outs"])
-        and any(_with(params, stage) for params in several)
+        and any(_ran_with(params, stage) for params in candidates)
     }
 
 
-def _value(params: Any, dotted: str) -> Any:
+def _read_lock(root: Path) -> dict[str, Any]:
+    """Return the stages of dvc.lock. DVC writes YAML 1.2, in which `no` is a text."""
+    stages: dict[str, Any] = YAML(typ="safe").load(root / LOCK)["stages"]
+    return stages
+
+
+def _scores_are_current(params: Mapping[str, Any], stages: Mapping[str, Any]) -> bool:
+    """Return whether every stage behind the scores last ran with these parameters. A failed run leaves older scores."""
+    plan = params.get("plan")
+    if plan is None:
+        return False  # of an older version
+    groups = {"intermediate": "steps", "data": "mixtures", "target": "tunings", "target_pair": "tuning_pairs"}
+    groups["retrieval"] = "retrievals"
+    names = [f"{stage}@{key}" for stage, group in groups.items() for key in plan[group]]
+    return all(_ran_with(params, stages.get(name, {})) for name in ["encoder", *names, "score"])
+
+
+def _ran_with(params: Mapping[str, Any], stage: Mapping[str, Any]) -> bool:
+    """Return whether dvc.lock says that the stage ran with these parameters."""
+    used = stage.get("params", {}).get("params.yaml")
+    return used is not None and all(_look_up(params, key) == value for key, value in used.items())
+
+
+def _look_up(params: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         params = params.get(part) if isinstance(params, dict) else None
     return params
 
 
-def _parsed(texts: list[Any]) -> tuple[Any, Any, Any]:
+def _parse_results(texts: list[Any]) -> tuple[Any, Any, Any]:
     params, summary, cells = texts
     return read_yaml(params), json.loads(summary), json.loads(cells)
 
 
-def _blobs(names: Iterable[str], root: Path) -> Iterator[str | None]:
-    """The texts of `<commit>:<path>`, None for what is not there, by one process of git."""
+def _read_blobs(names: Iterable[str], root: Path) -> Iterator[str | None]:
+    """Yield the texts of `<commit>:<path>`, None where there is no such file, from a single Git process."""
     output = subprocess.run(
         ["git", "cat-file", "--batch"],
         cwd=root,

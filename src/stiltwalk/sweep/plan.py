@@ -13,10 +13,10 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
-from stiltwalk.sweep.designs import controls, make_orders
-from stiltwalk.sweep.trie import Order, branches, depth_first, prefixes
+from stiltwalk.sweep.designs import make_controls, make_orders
+from stiltwalk.sweep.trie import Order, depth_first, independent_groups, prefixes
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.stage import read_yaml
+from stiltwalk.utils.params import read_yaml
 
 Group: TypeAlias = tuple[int, list[Order]]
 
@@ -26,13 +26,13 @@ class Sweep:
     """Orders times seeds, under the same settings (`-S` overrides of conf/)."""
 
     orders: list[Order]
-    """Of the design, controls after them; depth first."""
+    """The orders of the design and its controls, depth first."""
     controls: list[Order]
-    """Which of them are controls."""
+    """Those of the orders that are controls."""
     seeds: list[int]
     overrides: list[str]
     prefix: str = ""
-    """Of the experiments' names, so that sweeps under several settings can stand beside each other."""
+    """Begins the names of the experiments, so that sweeps under several settings can coexist."""
     root: Path = field(default=Path(), repr=False)
 
     @classmethod
@@ -41,72 +41,68 @@ class Sweep:
         tasks: Sequence[str],
         design: str,
         seeds: Sequence[int],
-        wanted: Sequence[str],
+        control_names: Sequence[str],
         overrides: Sequence[str] = (),
         prefix: str = "",
         root: Path = Path(),
     ) -> "Sweep":
-        """The sweep of a design with the controls wanted; InputError where one of the words is not known."""
+        """Return the sweep of a design and its controls. Raises InputError if a name is unknown."""
         orders = make_orders(design, tasks)
-        more = controls(orders, tasks, wanted)
+        controls = make_controls(orders, tasks, control_names)
         if not seeds or len(set(seeds)) != len(seeds):
             raise InputError(f"seeds={list(seeds)} must be one or more distinct whole numbers")
         for override in overrides:
             if override.split("=")[0].lstrip("+~") in ("order", "seed"):
-                raise InputError(
-                    f"-S {override!r}: the sweep itself sets order and seed; say them by --tasks and --seeds"
-                )
-        return cls(depth_first([*orders, *more]), more, list(seeds), list(overrides), prefix, root)
+                raise InputError(f"-S {override!r}: the sweep itself sets order and seed; use --tasks and --seeds")
+        return cls(depth_first([*orders, *controls]), controls, list(seeds), list(overrides), prefix, root)
 
     def name(self, order: Order, seed: int) -> str:
-        """`mnli-squad-s1`; `none-s1` without any step."""
+        """Return the name of an experiment: `mnli-squad-s1`, or `none-s1` without any step."""
         return f"{self.prefix}{'-'.join(order) or 'none'}-s{seed}"
 
     def arguments(self, order: Order, seed: int) -> list[str]:
-        """What `dvc exp run` gets."""
-        sets = [*self.overrides, f"order=[{','.join(order)}]", f"seed={seed}"]
-        return [word for override in sets for word in ("-S", override)]
+        """Return the arguments of `dvc exp run`."""
+        overrides = [*self.overrides, f"order=[{','.join(order)}]", f"seed={seed}"]
+        return [word for override in overrides for word in ("-S", override)]
 
     @cached_property
     def params(self) -> dict[Order, dict[str, Any]]:
-        """By order the parameters that an experiment composes, with the first seed.
+        """The parameters that the experiment of each order composes, with the first seed.
 
-        A bad override or an unknown task ends the program here, in one line, as in `dvc exp run`.
+        A bad override or an unknown task ends the program in one line, as in `dvc exp run`.
         """
-        found = {}
         with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "params.yaml"
-            for order in tqdm(self.orders, "composing", unit="order", disable=len(self.orders) < 20):
-                sets = self.arguments(order, self.seeds[0])[1::2]
-                try:
-                    compose_and_dump(
-                        out,
-                        str((self.root / "conf").resolve()),
-                        None,
-                        "config",
-                        str((self.root / "src").resolve()),
-                        sets,
-                    )
-                except (HydraException, OmegaConfBaseException) as error:
-                    raise InputError(f"-S {' -S '.join(sets)}: {str(error).strip().splitlines()[0]}") from None
-                found[order] = read_yaml(out.read_text(encoding="utf-8"))
-        return found
+            file = Path(folder) / "params.yaml"
+            orders = tqdm(self.orders, "composing", unit="order", disable=len(self.orders) < 20)
+            return {order: self._compose(order, file) for order in orders}
+
+    def _compose(self, order: Order, file: Path) -> dict[str, Any]:
+        overrides = self.arguments(order, self.seeds[0])[1::2]
+        conf, plugins = (str((self.root / name).resolve()) for name in ("conf", "src"))
+        try:
+            compose_and_dump(file, conf, None, "config", plugins, overrides)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise InputError(f"-S {' -S '.join(overrides)}: {str(error).strip().splitlines()[0]}") from None
+        params: dict[str, Any] = read_yaml(file.read_text(encoding="utf-8"))
+        return params
 
     def params_of(self, order: Order, seed: int) -> dict[str, Any]:
-        """The parameters of one experiment."""
+        """Return the parameters of one experiment."""
         params = copy.copy(self.params[order])
         params["seed"] = seed
         return params
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Seeds and orders, in groups no two of which share a training: what may run at the same time."""
-        return [(seed, group) for seed in self.seeds for group in branches(self.orders)]
+        """Seeds and orders, in groups that share no training: these may run at the same time."""
+        return [(seed, group) for seed in self.seeds for group in independent_groups(self.orders)]
 
     @property
     def trainings(self) -> int:
+        """Distinct steps, each trained once."""
         return len(self.seeds) * len(prefixes(self.orders))
 
     @property
     def steps(self) -> int:
+        """Steps of all experiments."""
         return len(self.seeds) * sum(map(len, self.orders))

@@ -1,73 +1,82 @@
-"""The trie of the orders' steps: what orders that begin alike share, and how to go through it.
+"""The trie of orders: what orders with a common prefix share, and how to traverse it.
 
-An order is a tuple of steps, () the baseline. Training an order trains every non-empty prefix of it, and a prefix that
-several orders have is trained once (for one seed): a node of the trie is one training.
+An order is a tuple of steps; the empty tuple is the baseline. Training an order trains each of its non-empty prefixes.
+For one seed, a prefix that several orders share is trained once, so a node of the trie is one training.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import groupby
 from math import factorial, prod
 from typing import TypeAlias
 
-from stiltwalk.report.looks import count
+from stiltwalk.utils.text import count
 
 Order: TypeAlias = tuple[str, ...]
 Node: TypeAlias = dict[str, "Node"]
 
 
 def prefixes(orders: Iterable[Order]) -> list[Order]:
-    """The distinct non-empty prefixes, depth first; siblings as first seen."""
-    return list(_below(_trie(orders), ()))
+    """List the distinct non-empty prefixes of the orders, depth first, with siblings as first seen."""
+    return list(_walk(_build_trie(orders), ()))
 
 
-def trainings(orders: Iterable[Order]) -> int:
-    """How many trainings the orders take together, for one seed."""
+def count_trainings(orders: Iterable[Order]) -> int:
+    """Count the trainings that the orders take together, for one seed."""
     return len({order[:length] for order in orders for length in range(1, len(order) + 1)})
 
 
 def depth_first(orders: Iterable[Order]) -> list[Order]:
-    """The distinct orders, arranged so that those below one prefix follow each other, a prefix before what extends it.
+    """Sort the distinct orders depth first: orders with a common prefix are adjacent, a prefix precedes its extensions.
 
-    Siblings stay as first seen. Run so, an order needs only checkpoints on the path of the one before it.
+    Siblings stay as first seen. Run in this sequence, an order only needs checkpoints on the path of the order before.
     """
-    wanted = dict.fromkeys(orders)
-    return [path for path in [(), *prefixes(wanted)] if path in wanted]
+    distinct = dict.fromkeys(orders)
+    return [path for path in [(), *prefixes(distinct)] if path in distinct]
 
 
-def branches(orders: Iterable[Order]) -> list[list[Order]]:
-    """Groups of orders that share no training with another group, to run in parallel: by first step, () alone."""
+def independent_groups(orders: Iterable[Order]) -> list[list[Order]]:
+    """Split the orders into groups that share no training and can run in parallel.
+
+    Orders with the same first step form a group; the baseline is a group by itself.
+    """
     return [list(group) for _, group in groupby(depth_first(orders), key=lambda order: order[:1])]
 
 
-def symmetries(orders: Iterable[Order]) -> int:
-    """How many ways there are to exchange whole branches that look alike: of a seed's runs, what a test may permute."""
-    return _symmetries(_trie(orders))[0]
+def count_symmetries(orders: Iterable[Order]) -> int:
+    """Count the automorphisms of the trie: the ways to exchange whole branches of the same shape.
 
-
-def distinct(orders: Iterable[Order], seeds: int) -> int:
-    """How many permutations of so many seeds' runs a test can tell apart: its p is 1 over that at the least.
-
-    Exchanging the same branches in all seeds renames the orders, so that those of one seed do not count.
+    These are the permutations of one seed's runs that a permutation test may use.
     """
-    return symmetries(orders) ** (seeds - 1)
+    return _symmetries(_build_trie(orders))[0]
 
 
-def draw(orders: Iterable[Order], lines: int = 60) -> str:
-    """The trie as text, orders marked by a dot, steps without a fork on one line; below it what sharing saves.
+def count_distinct_permutations(orders: Iterable[Order], seeds: int) -> int:
+    """Count the permutations of all seeds' runs that give different test statistics.
 
-    The tree is cut after so many `lines`, with a line that says how many more there are.
+    The smallest possible p is 1 over this number. Exchanging the same branches in every seed only renames the orders,
+    so the symmetries of one seed do not count.
+    """
+    return count_symmetries(orders) ** (seeds - 1)
+
+
+def draw_tree(orders: Iterable[Order], lines: int = 60) -> str:
+    """Draw the trie as text and summarise below it how many trainings the orders share.
+
+    A dot marks an order, and steps without a fork share a line. A tree of more than `lines` lines is cut, and a last
+    line says how many lines are missing.
     """
     marked = dict.fromkeys(orders)
     root = "encoder ●" if () in marked else "encoder"
-    tree = [f"{root}   (● an order of the plan)", *_drawn(_trie(marked), (), marked, "")]
+    tree = [f"{root}   (● an order of the plan)", *_draw_children(_build_trie(marked), (), marked, "")]
     if len(tree) > lines:
         tree[lines:] = [f"… {count(len(tree) - lines, 'more line')}"]
-    counts = (trainings(marked), "training"), (len(marked), "order"), (sum(map(len, marked)), "step")
-    return "\n".join([*tree, "{} for {} of {}".format(*(count(*one) for one in counts))])
+    trainings, steps = count_trainings(marked), sum(map(len, marked))
+    summary = f"{count(trainings, 'training')} for {count(len(marked), 'order')} of {count(steps, 'step')}"
+    return "\n".join([*tree, summary])
 
 
-def _trie(orders: Iterable[Order]) -> Node:
+def _build_trie(orders: Iterable[Order]) -> Node:
     root: Node = {}
     for order in orders:
         node = root
@@ -76,29 +85,30 @@ def _trie(orders: Iterable[Order]) -> Node:
     return root
 
 
-def _below(node: Node, path: Order) -> Iterator[Order]:
+def _walk(node: Node, path: Order) -> Iterator[Order]:
+    """Yield the paths of all nodes below this one, depth first."""
     for step, child in node.items():
         yield (*path, step)
-        yield from _below(child, (*path, step))
+        yield from _walk(child, (*path, step))
 
 
 def _symmetries(node: Node) -> tuple[int, str]:
-    """With the node's shape, which is the same text for the same shape."""
+    """Return the number of automorphisms below the node and a text that is the same for subtrees of the same shape."""
     below = [_symmetries(child) for child in node.values()]
     shapes = sorted(shape for _, shape in below)
-    alike = prod(factorial(number) for number in Counter(shapes).values())
-    return alike * prod(number for number, _ in below), "".join(shapes).join("()")
+    exchanges = prod(factorial(number) for number in Counter(shapes).values())
+    return exchanges * prod(number for number, _ in below), "".join(shapes).join("()")
 
 
-def _drawn(node: Node, above: Order, marked: Iterable[Order], indent: str) -> Iterator[str]:
+def _draw_children(node: Node, path: Order, marked: Container[Order], indent: str) -> Iterator[str]:
     for number, (step, child) in enumerate(node.items(), start=1):
-        path, labels = above, []
+        end, labels = path, []
         while True:
-            path = (*path, step)
-            labels.append(f"{step} ●" if path in marked else step)
+            end = (*end, step)
+            labels.append(f"{step} ●" if end in marked else step)
             if len(child) != 1:
                 break
             step, child = next(iter(child.items()))
-        last = number == len(node)
-        yield f"{indent}{'└── ' if last else '├── '}{' → '.join(labels)}"
-        yield from _drawn(child, path, marked, indent + ("    " if last else "│   "))
+        is_last = number == len(node)
+        yield f"{indent}{'└── ' if is_last else '├── '}{' → '.join(labels)}"
+        yield from _draw_children(child, end, marked, indent + ("    " if is_last else "│   "))

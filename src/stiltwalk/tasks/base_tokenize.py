@@ -1,89 +1,179 @@
-"""A fast tokenizer as it lies beside an encoder, read by the `tokenizers` library alone: no second of imports."""
+"""Text to token ids: the subword tokenizer of an encoder, and the base class of every kind's row tokenizer.
+
+Only the `tokenizers` library is needed here. Importing torch or transformers would add seconds to every tokenising
+stage.
+"""
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pyarrow as pa
 from tokenizers import Encoding, Tokenizer
 
 from stiltwalk.utils.errors import InputError
 
-SPECIAL = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
-CHUNK = 1000  # rows that are tokenised at once: what the library returns is large
+SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
+REQUIRED_TOKENS = SPECIAL_TOKENS[:4]
+TEXTS_PER_CALL = 1000  # the library's results are large, so only so many are in memory at once
+
+Texts = Sequence[str] | Sequence[tuple[str, str]]
+Features = dict[str, list[Any]]
+Truncation = Literal["longest_first", "only_first", "only_second"]
+Side = Literal["left", "right"]
 
 
-class Tokens:
-    """special: the numbers of the special tokens by transformers' names (`cls_token`, ...). size: of the vocabulary."""
+class SubwordTokenizer:
+    """The fast tokenizer in an encoder's folder.
 
-    def __init__(self, folder: Path):
+    Attributes:
+        special: ids of the special tokens by transformers' names (`cls_token`, ...).
+        limit: the largest number of tokens that the encoder reads, infinite if its folder does not say.
+        size: the number of tokens in the vocabulary.
+
+    Raises InputError if the folder holds no fast tokenizer, or one without the special tokens of an encoder.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
         try:
             self.backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
             config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
             if not isinstance(config, dict):
                 raise ValueError("tokenizer_config.json is not a mapping")
-        except Exception as error:  # the library raises nothing more special
-            raise InputError(f"{folder} has no tokenizer that can be loaded: {' '.join(str(error).split())}") from None
+        except Exception as error:  # the library raises no narrower class
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{folder} has no tokenizer that can be loaded: {reason}; make, fetch or download the folder again"
+            ) from None
         self.backend.no_padding()
-        self.special: dict[str, int] = {}
-        for name in SPECIAL:
-            token = config.get(name)
-            number = self.backend.token_to_id(token["content"] if isinstance(token, dict) else token) if token else None
-            if number is not None:
-                self.special[name] = number
-        if missing := [name for name in SPECIAL[:4] if name not in self.special]:
-            raise InputError(f"{folder}/tokenizer_config.json names no {missing[0]} that tokenizer.json has")
+        self.special = _special_tokens(self.backend, config)
+        if missing := [name for name in REQUIRED_TOKENS if name not in self.special]:
+            raise InputError(
+                f"{folder}/tokenizer_config.json names no {missing[0]} that tokenizer.json has; "
+                "make, fetch or download the folder again"
+            )
         limit = config.get("model_max_length")
         self.limit: float = limit if isinstance(limit, (int, float)) else math.inf
         self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
 
     def encode(
         self,
-        texts: Sequence[str] | Sequence[tuple[str, str]],
+        texts: Texts,
         max_length: int | None = None,
-        cut: str = "longest_first",
+        truncation: Truncation = "longest_first",
         *,
-        side: str = "right",
+        side: Side = "right",
         stride: int = 0,
-        special: bool = True,
+        special_tokens: bool = True,
     ) -> Iterator[Encoding]:
-        """Every text, or pair of texts, in their order, of at most `max_length` tokens.
+        """Tokenise texts, or pairs of texts, in order.
 
-        cut: `longest_first`, `only_first` or `only_second` of a pair. side: where. stride: tokens that a window of
-        `overflowing` shares with the one before. special: whether special tokens are added.
+        max_length: most tokens of an encoding, special tokens included; None never truncates.
+        truncation: which text of a pair is truncated. side: the end at which tokens are removed.
+        stride: how many tokens each window in `overflowing` shares with the window before it.
+        special_tokens: whether special tokens are added.
+
+        Raises InputError if the encoder cannot read max_length tokens, or if max_length leaves no room for a text.
         """
         if max_length is None:
             self.backend.no_truncation()
         elif max_length > self.limit:
             raise InputError(
-                f"params.yaml: a max_length in kinds is {max_length}; the encoder reads {self.limit} tokens"
+                f"params.yaml: a max_length under kinds is {max_length}; the encoder reads at most {self.limit} tokens"
             )
         else:
-            self.backend.enable_truncation(max_length, stride=stride, strategy=cut, direction=side)
-        for start in range(0, len(texts), CHUNK):
-            chunk: list[Any] = list(texts[start : start + CHUNK])
+            self.backend.enable_truncation(max_length, stride=stride, strategy=truncation, direction=side)
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            chunk: list[Any] = list(texts[start : start + TEXTS_PER_CALL])
             try:
-                found = self.backend.encode_batch(chunk, add_special_tokens=special)
-            except Exception as error:  # the library raises nothing more special
-                odd = next((text for text in chunk if not self._fits(text, special)), chunk)
+                encodings = self.backend.encode_batch(chunk, add_special_tokens=special_tokens)
+            except Exception as error:  # the library raises no narrower class
+                culprit = next((text for text in chunk if not self._fits(text, special_tokens)), chunk)
                 raise InputError(
-                    f"{max_length} tokens are too few for {repr(odd)[:160]} ({error}); a larger max_length in kinds or "
-                    "a shorter text is needed"
+                    f"max_length {max_length} leaves no room for {repr(culprit)[:160]} ({error}); raise max_length "
+                    "under kinds in params.yaml, or shorten the text"
                 ) from None
-            yield from found
+            yield from encodings
 
-    def _fits(self, text: str | tuple[str, str], special: bool) -> bool:
+    def ids(
+        self,
+        texts: Texts,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+        *,
+        side: Side = "right",
+        special_tokens: bool = True,
+    ) -> list[list[int]]:
+        """Return the token ids of every text or pair of texts; the arguments are those of `encode`."""
+        encodings = self.encode(texts, max_length, truncation, side=side, special_tokens=special_tokens)
+        return [encoding.ids for encoding in encodings]
+
+    def added_tokens(self, pair: bool) -> int:
+        """Return how many special tokens are added to a text or to a pair of texts."""
+        return self.backend.num_special_tokens_to_add(pair)
+
+    def _fits(self, text: str | tuple[str, str], special_tokens: bool) -> bool:
         try:
-            self.backend.encode_batch([text], add_special_tokens=special)
-        except Exception:
+            self.backend.encode_batch([text], add_special_tokens=special_tokens)
+        except Exception:  # the library raises no narrower class
             return False
         return True
 
-    def ids(self, texts: Sequence[str] | Sequence[tuple[str, str]], *arguments: Any, **options: Any) -> list[list[int]]:
-        """The token numbers of `encode`."""
-        return [found.ids for found in self.encode(texts, *arguments, **options)]
 
-    def added(self, pair: bool) -> int:
-        """How many special tokens a text or a pair gets."""
-        return self.backend.num_special_tokens_to_add(pair)
+class RowTokenizer(ABC):
+    """Turns the rows of one kind of task into token ids."""
+
+    def __init__(self, options: dict[str, Any], subwords: SubwordTokenizer) -> None:
+        """options: the kind, its labels, `max_length` in tokens, and the options of the kind itself."""
+        self.options = options
+        self.subwords = subwords
+        self.max_length: int = options["max_length"]
+
+    @abstractmethod
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return the columns of the tokenized rows: `input_ids`, and what the kind's head reads.
+
+        gold: whether the table has the gold column, and labels are to be made from it.
+
+        Most kinds give one tokenized row per row of the table. A kind that gives another number of them also returns
+        `row`, the row of the table that each one comes from. A kind whose loss has another number of terms than one
+        per tokenized row also returns `weight`, the number of terms.
+        """
+
+    def labels_of(self, training_rows: pa.Table) -> list[str]:
+        """Return the labels that occur in training rows. Called only if the task's record names none."""
+        return []
+
+
+class ParallelTextTokenizer(RowTokenizer):
+    """Tokenises rows of a `source` and a `target` text: two sequences per row."""
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids`: for every row the token ids of the source and those of the target."""
+        sources, targets = (
+            self.subwords.ids(table[column].to_pylist(), self.max_length) for column in ("source", "target")
+        )
+        return {"input_ids": [[source, target] for source, target in zip(sources, targets, strict=True)]}
+
+
+def load_tokenizer(options: dict[str, Any], subwords: SubwordTokenizer) -> RowTokenizer:
+    """Return the row tokenizer of the kind that the options name."""
+    tokenizer: RowTokenizer = import_module(f"stiltwalk.tasks.{options['kind']}.tokenize").Tokenizer(options, subwords)
+    return tokenizer
+
+
+def _special_tokens(backend: Tokenizer, config: dict[str, Any]) -> dict[str, int]:
+    """Return the ids of the special tokens that tokenizer_config.json names and tokenizer.json has."""
+    ids = {}
+    for name in SPECIAL_TOKENS:
+        token = config.get(name)
+        content = token["content"] if isinstance(token, dict) else token
+        token_id = backend.token_to_id(content) if content else None
+        if token_id is not None:
+            ids[name] = token_id
+    return ids

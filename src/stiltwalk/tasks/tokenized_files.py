@@ -1,64 +1,70 @@
-"""Files of rows -> files of encoded rows, which training maps into memory."""
+"""Files of rows to files of token ids, which training maps into memory."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from tqdm import tqdm
 
-from stiltwalk.tasks.base_tokenize import Tokens
-from stiltwalk.tasks.tables import labels_of, read_table
-from stiltwalk.utils.stage import write_json
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
+from stiltwalk.utils.files import write_json
+from stiltwalk.utils.tables import read_table
 
-PART = 50_000  # rows that are numbers of Python's at a time
-_LIST = pa.large_list(pa.int32())
+ROWS_PER_PART = 50_000  # rows whose token ids are Python integers at the same time
+LIST = pa.large_list(pa.int32())
 
 
-def encode_folder(rows: Path, out: Path, options: dict[str, Any], tokens: Tokens) -> int:
-    """Encode every `<split>.parquet` of a task to `out/<split>.arrow`; the number of tokens.
+def tokenize_folder(rows: Path, out: Path, options: dict[str, Any], subwords: SubwordTokenizer) -> int:
+    """Tokenise every `<split>.parquet` of a task to `out/<split>.arrow`, and return the number of tokens.
 
-    `out/labels.json` has the labels that numbers stand for: those of the options, or the ones of the training rows.
+    `out/labels.json` lists the labels that the label numbers stand for: those of the options, or those that occur in
+    the training rows if the options name none.
     """
-    kind, total = options["kind"], 0
     out.mkdir(parents=True, exist_ok=True)
-    encode = import_module(f"encoding.{kind}").encode
-    if kind == "tagging" and not options["labels"]:
-        options = options | {"labels": labels_of(read_table(rows / "train.parquet", kind), kind)}
+    training_rows = rows / "train.parquet"
+    if not options["labels"] and training_rows.is_file():
+        labels = load_tokenizer(options, subwords).labels_of(read_table(training_rows))
+        options = options | {"labels": labels}
+    tokenizer = load_tokenizer(options, subwords)
+    tokens = 0
     for path in tqdm(sorted(rows.glob("*.parquet")), f"{rows.name} tokens", unit="file"):
-        gold = not path.stem.startswith("test-")
-        table = read_table(path, kind, gold)
-        firsts = range(0, max(1, len(table)), PART)
-        parts = [record_batch(encode(table.slice(first, PART), gold, options, tokens), first) for first in firsts]
-        batch = pa.RecordBatch.from_arrays(
-            [pa.concat_arrays([part[name] for part in parts]) for name in parts[0].schema.names], parts[0].schema.names
-        )
+        batch = _tokenize_table(read_table(path), not path.stem.startswith("test-"), tokenizer)
         write_batch(batch, out / f"{path.stem}.arrow")
-        total += len(batch["input_ids"].flatten(recursive=True))
+        tokens += len(batch["input_ids"].flatten(recursive=True))
     write_json(options["labels"], out / "labels.json")
-    return total
+    return tokens
 
 
-def record_batch(features: dict[str, list[Any]], first: int = 0) -> pa.RecordBatch:
-    """Columns of whole numbers, of lists of them, or (several sequences a row) of lists of lists.
+def record_batch(features: Features, first_row: int = 0) -> pa.RecordBatch:
+    """Return columns of integers, of lists of integers, or (several sequences per row) of lists of such lists.
 
-    `row` (of the data, each row's own where none is told) and `weight` (loss terms, 1 where none are told) are added.
-    first: the number of the first row of the data among them.
+    Two columns are added where the features lack them: `row`, the row of the data that each tokenized row comes from,
+    and `weight`, its number of loss terms (1).
+    first_row: the number, within the data, of the first row that the features were made from.
     """
     count = len(features["input_ids"])
     columns: dict[str, Any] = {"row": range(count), "weight": [1] * count} | features
-    columns["row"] = [first + row for row in columns["row"]]
-    return pa.record_batch({name: pa.array(values, _type(values)) for name, values in columns.items()})
+    columns["row"] = [first_row + row for row in columns["row"]]
+    return pa.record_batch({name: pa.array(values, _type_of(values)) for name, values in columns.items()})
 
 
 def write_batch(batch: pa.RecordBatch, path: Path) -> None:
-    """Write a file that `Encoded.read` of src/training maps into memory."""
+    """Write an Arrow file, which `TokenizedRows.read` maps into memory."""
     with pa.ipc.new_file(path, batch.schema) as file:
         file.write_batch(batch)
 
 
-def _type(values: list[Any]) -> pa.DataType:
+def _tokenize_table(table: pa.Table, gold: bool, tokenizer: RowTokenizer) -> pa.RecordBatch:
+    """Tokenise a table part by part, so that the Python integers of all its rows are never in memory together."""
+    starts = range(0, max(1, len(table)), ROWS_PER_PART)
+    parts = [record_batch(tokenizer.tokenize(table.slice(start, ROWS_PER_PART), gold), start) for start in starts]
+    names = parts[0].schema.names
+    return pa.RecordBatch.from_arrays([pa.concat_arrays([part[name] for part in parts]) for name in names], names)
+
+
+def _type_of(values: list[Any]) -> pa.DataType:
+    """Return the Arrow type of a column, judged by its first value that is not an empty list."""
     first = next((value for value in values if not isinstance(value, list) or value), 0)
     if not isinstance(first, list):
-        return _LIST if values and isinstance(values[0], list) else pa.int32()
-    return pa.large_list(_LIST) if isinstance(first[0], list) else _LIST
+        return LIST if values and isinstance(values[0], list) else pa.int32()
+    return pa.large_list(LIST) if isinstance(first[0], list) else LIST

@@ -1,4 +1,4 @@
-"""Encoded examples mapped into memory, how they are grouped into batches, and batches as padded tensors."""
+"""Tokenized rows, mapped into memory; how rows are grouped into batches; batches as padded tensors."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -10,42 +10,44 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from stiltwalk.tasks.tables import IGNORED
 from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.labels import IGNORED
 
-INPUTS = ("input_ids", "labels", "picked", "start", "end")  # what a batch is made of
-PADDING = {"labels": IGNORED, "picked": 0}
+INPUTS = ("input_ids", "labels", "mlm_mask", "start", "end")  # the columns that batches consist of
+PADDING = {"labels": IGNORED, "mlm_mask": 0}
 
 
 class Column:
-    """Whole numbers, one a row, a list a row, or a list of lists a row; views of an Arrow array, nothing copied.
+    """One integer per row, or a list of them, or a list of such lists; views of an Arrow array, which copy nothing.
 
-    values: all numbers. bounds: between which of them each list lies. outer: between which lists each row's lie.
+    values: all integers. bounds: the places in `values` where lists begin and end. outer: where rows begin and end
+    among the lists, if a row has several.
     """
 
     def __init__(self, array: pa.Array):
-        levels = []
+        offsets = []
         while pa.types.is_large_list(array.type):
-            levels.append(array.offsets.to_numpy())
+            offsets.append(array.offsets.to_numpy())
             array = array.values
         self.values: np.ndarray = array.to_numpy()
-        self.bounds: np.ndarray | None = levels[-1] if levels else None
-        self.outer: np.ndarray | None = levels[0] if len(levels) == 2 else None
+        self.bounds: np.ndarray | None = offsets[-1] if offsets else None
+        self.outer: np.ndarray | None = offsets[0] if len(offsets) == 2 else None
 
     def lists(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The lists of these rows, one after the other."""
+        """Return the lists of these rows, one after the other."""
         assert self.bounds is not None
         if self.outer is not None:
             rows = np.concatenate([np.arange(self.outer[row], self.outer[row + 1]) for row in rows])
         return [self.values[self.bounds[row] : self.bounds[row + 1]] for row in rows]
 
 
-class Encoded:
-    """Tokenised examples (rows of the model, not of the data: a long text may give several).
+class TokenizedRows:
+    """Tokenized examples. One row of the data may give several of these rows, if its text is long.
 
-    Columns: input_ids, a list of token numbers a row, or, where a row holds several sequences (the choices of a
-    question, as many in every row), a list of such lists; `row`, which row of the data each one comes from; `weight`,
-    its loss terms (0 where it has no label to learn from); and what src/encoding/<kind>.py adds.
+    Columns: `input_ids`, a list of token ids per row, or a list of such lists if a row holds several sequences (the
+    choices of a question; every row then has the same number); `row`, the row of the data that each one comes from;
+    `weight`, the number of its loss terms (0 if it has no label to learn from); and what the kind of task adds
+    (src/stiltwalk/tasks/<kind>/tokenize.py).
     """
 
     def __init__(self, batch: pa.RecordBatch):
@@ -53,8 +55,8 @@ class Encoded:
         self.columns = {name: Column(batch[name]) for name in batch.schema.names}
 
     @classmethod
-    def read(cls, path: Path) -> "Encoded":
-        """The rows of a file that src/encode.py or src/encode_xtreme.py wrote."""
+    def read(cls, path: Path) -> "TokenizedRows":
+        """Map a file of tokenized rows (`tasks/tokenized_files.py`) into memory."""
         try:
             return cls(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
         except (OSError, pa.ArrowException) as error:
@@ -65,68 +67,77 @@ class Encoded:
 
     @property
     def rows(self) -> np.ndarray:
+        """The row of the data that each row comes from."""
         return self.columns["row"].values
 
     @property
     def weights(self) -> np.ndarray:
+        """The number of loss terms of each row."""
         return self.columns["weight"].values
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Tokens a row."""
+        """The number of tokens in each row."""
         ids = self.columns["input_ids"]
         assert ids.bounds is not None
         return np.diff(ids.bounds if ids.outer is None else ids.bounds[ids.outer])
 
-    def padded_to(self, multiple: int) -> np.ndarray:
-        """Tokens a row, where each of its sequences is padded to a multiple of so many."""
+    def padded_lengths(self, multiple: int) -> np.ndarray:
+        """Return the number of tokens in each row if each of its sequences is padded to a multiple of `multiple`."""
         bounds = self.columns["input_ids"].bounds
         assert bounds is not None
-        whole = multiple * ((len(bounds) - 1) // max(1, len(self)))
-        return self.lengths if multiple == 1 else -(-self.lengths // whole) * whole
+        row_multiple = multiple * ((len(bounds) - 1) // max(1, len(self)))
+        return self.lengths if multiple == 1 else -(-self.lengths // row_multiple) * row_multiple
 
     @property
     def vocabulary(self) -> np.ndarray:
-        """The distinct token numbers of all rows, sorted."""
+        """The distinct token ids of all rows, sorted."""
         ids = self.columns["input_ids"].values
-        seen = np.zeros(int(ids.max(initial=-1)) + 1, bool)
-        seen[ids] = True  # np.bincount would first copy all of them to 64 bits
-        return np.flatnonzero(seen)
-
-    def take(self, rows: Iterable[int]) -> "Encoded":
-        """These rows alone, in this order, copied."""
-        return Encoded(self.batch.take(pa.array(rows, pa.int64())))
-
-    def parts(self, rows: int, size: int) -> Iterator[tuple["Encoded", int]]:
-        """All of it, `size` of the data's `rows` at a time; each part with its first row, where its `row` begins."""
-        for first in range(0, rows, size):
-            begin, end = np.searchsorted(self.rows, [first, first + size]).tolist()
-            part = self.batch.slice(begin, end - begin)
-            counted = pa.array(self.rows[begin:end] - np.int32(first))
-            yield Encoded(part.set_column(part.schema.get_field_index("row"), "row", counted)), first
-
-    def lists(self, name: str) -> Iterator[np.ndarray]:
-        """One column's list of every row."""
-        column = self.columns[name]
-        return (column.lists(np.array([row]))[0] for row in range(len(self)))
+        used = np.zeros(int(ids.max(initial=-1)) + 1, bool)
+        used[ids] = True  # np.bincount would first copy all ids to 64 bits
+        return np.flatnonzero(used)
 
     @cached_property
     def longest(self) -> int:
-        """Tokens of the longest sequence."""
+        """The number of tokens in the longest sequence."""
         bounds = self.columns["input_ids"].bounds
         assert bounds is not None
         return int(np.diff(bounds).max(initial=0))
 
+    def take(self, rows: Iterable[int]) -> "TokenizedRows":
+        """Return a copy of these rows, in this order."""
+        return TokenizedRows(self.batch.take(pa.array(rows, pa.int64())))
+
+    def parts(self, rows: int, size: int) -> Iterator[tuple["TokenizedRows", int]]:
+        """Yield all rows, those of `size` rows of the data at a time, each part with its first row of the data.
+
+        rows: the number of rows of the data. In a part they are counted from 0 again.
+        """
+        for first in range(0, rows, size):
+            begin, end = np.searchsorted(self.rows, [first, first + size]).tolist()
+            part = self.batch.slice(begin, end - begin)
+            renumbered = pa.array(self.rows[begin:end] - np.int32(first))
+            yield TokenizedRows(part.set_column(part.schema.get_field_index("row"), "row", renumbered)), first
+
+    def lists(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the list that each row has in a column."""
+        column = self.columns[name]
+        return (column.lists(np.array([row]))[0] for row in range(len(self)))
+
     def tensors(
         self, indices: Iterable[int], pad_id: int, device: torch.device | str = "cpu", multiple: int = 1
     ) -> dict[str, torch.Tensor]:
-        """The rows as tensors (sequences x longest sequence, or rows), padded on the right, with their mask.
+        """Return rows as tensors with an attention mask, padded on the right.
 
-        multiple: of the longest sequence's tokens, but never beyond those of all rows, which fit the encoder.
+        Columns of lists give sequences x tokens, the others one number per row. Sequences are padded to a multiple of
+        `multiple`, but never beyond the longest sequence of all rows: the encoder might not read more tokens.
         """
         chosen = np.fromiter(indices, np.int64)
         batch: dict[str, Any] = {}
-        for name, column in ((name, self.columns[name]) for name in INPUTS if name in self.columns):
+        for name in INPUTS:
+            column = self.columns.get(name)
+            if column is None:
+                continue
             if column.bounds is None:
                 batch[name] = column.values[chosen].astype(np.int64)
                 continue
@@ -146,26 +157,27 @@ class Encoded:
 def training_batches(
     lengths: np.ndarray, batch_size: int, steps: int, generator: np.random.Generator, window: int = 50
 ) -> Iterator[np.ndarray]:
-    """`steps` batches of exactly `batch_size` rows, each row once before any comes again.
+    """Yield `steps` batches of exactly `batch_size` rows. Every row comes once before any row comes again.
 
-    Rows are shuffled anew for every pass; within a window of `window` batches they are grouped by length, and the
-    batches of the window shuffled, so that little is spent on padding and the lengths still vary from step to step.
+    Rows are shuffled for every pass over the data. Within a window of `window` batches they are grouped by length, and
+    the batches of the window are shuffled: there is little padding, and lengths still vary from step to step.
     """
     pool = np.empty(0, np.int64)
     while steps > 0:
-        wanted = min(window, steps) * batch_size
-        while len(pool) < wanted:
+        needed = min(window, steps) * batch_size
+        while len(pool) < needed:
             pool = np.concatenate([pool, generator.permutation(len(lengths))])
-        chosen, pool = pool[:wanted], pool[wanted:]
+        chosen, pool = pool[:needed], pool[needed:]
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")].reshape(-1, batch_size)
         yield from chosen[generator.permutation(len(chosen))]
         steps -= len(chosen)
 
 
 def token_batches(lengths: np.ndarray, tokens: int, level: bool = False, processes: int = 1) -> list[np.ndarray]:
-    """All rows, longest first, in batches of at most `tokens` padded tokens, or one row, for each of the processes.
+    """Group all rows, longest first, into batches of at most `tokens` padded tokens, or one row, per process.
 
-    level: a batch that rows of one length fill by half ends with them, so that it has no padding and needs no mask.
+    level: end a batch after the rows of one length if these fill at least half of it. Such a batch has no padding, and
+    needs no mask.
     """
     order = np.argsort(-lengths, kind="stable")
     longest_first = lengths[order]
@@ -174,8 +186,8 @@ def token_batches(lengths: np.ndarray, tokens: int, level: bool = False, process
         longest = int(longest_first[start])
         end = start + processes * max(1, tokens // longest)
         if level:
-            alike = start + int(np.count_nonzero(longest_first[start:end] == longest))
-            end = alike if (alike - start) * longest >= tokens / 2 else end
+            end_of_length = start + int(np.count_nonzero(longest_first[start:end] == longest))
+            end = end_of_length if (end_of_length - start) * longest >= tokens / 2 else end
         batches.append(order[start:end])
         start = end
     return batches

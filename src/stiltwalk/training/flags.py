@@ -1,40 +1,33 @@
-"""What went wrong with a training that came to its end: a task that was not learned must not pass for a result."""
+"""Flags tell what is wrong with a finished training: a task that was not learned must not pass for a result."""
 
 import math
 from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
-ALIKE = 0.99  # of the predictions: a collapse
+from stiltwalk.tasks.base_head import TrainedTask
+
+COLLAPSE = 0.99  # share of equal predictions from which on a training counts as collapsed
 
 
-class Guessing(Protocol):
-    """What flags need of a kind of task."""
+def flag(task: TrainedTask[Any], predictions: list[Any], table: pa.Table, score: float) -> str:
+    """Return what is wrong if the score is within two standard errors of the majority baseline's; else an empty string.
 
-    def guess(self, table: pa.Table) -> list[Any] | None: ...
-    def evaluate(self, predictions: list[Any], table: pa.Table) -> dict[str, float]: ...
+    Fine-tuning may collapse to the majority class: X-STILTs' XLM-R large does on PAWS-X for some seeds (Phang et al.
+    2020).
 
-
-def flag(kind: Guessing, predictions: list[Any], table: pa.Table, score: float) -> str:
-    """Empty, or that the score (0 to 100) is within two standard errors of what a guess without learning gives.
-
-    Fine-tuning may collapse to the majority class: X-STILTs' XLM-R large on PAWS-X in some seeds (Phang et al. 2020).
+    score: the main score of the predictions, from 0 to 100.
     """
     rows = len(table)
-    guess = kind.guess(table) if rows else None
-    if guess is None:
+    baseline = task.majority_baseline(table) if rows else None
+    if baseline is None:
         return ""
-    main, value = next(iter(kind.evaluate(guess, table).items()))
-    share = min(max(value / 100, 1 / rows), 1 - 1 / rows)
-    if score > value + 200 * math.sqrt(share * (1 - share) / rows):
+    metric, baseline_score = next(iter(task.evaluate(baseline, table).items()))
+    share = min(max(baseline_score / 100, 1 / rows), 1 - 1 / rows)
+    if score > baseline_score + 200 * math.sqrt(share * (1 - share) / rows):
         return ""
-    given = Counter(one for each in predictions for one in (each if isinstance(each, list) else [each]))
-    commonest, count = given.most_common(1)[0] if given else ("", 0)
-    how = f"collapsed to {commonest!r}" if count >= ALIKE * given.total() > 0 else "not learned"
-    return f"{how}: validation {main} {score:.1f}, a guess {value:.1f}"
-
-
-def commonest(values: list[Any]) -> Any:
-    """The value that occurs most often, of several the first in their order."""
-    return max(sorted(set(values)), key=Counter(values).__getitem__)
+    counts = Counter(one for each in predictions for one in (each if isinstance(each, list) else [each]))
+    prediction, count = counts.most_common(1)[0] if counts else ("", 0)
+    problem = f"collapsed to {prediction!r}" if count >= COLLAPSE * counts.total() > 0 else "not learned"
+    return f"{problem}: validation {metric} {score:.1f}, a guess {baseline_score:.1f}"

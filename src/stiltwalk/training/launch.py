@@ -1,4 +1,4 @@
-"""How a stage that trains is started: as one process, or as several by Accelerate."""
+"""Start a stage that trains: as one process, or as several processes by Accelerate."""
 
 import os
 import sys
@@ -11,11 +11,11 @@ LAUNCH = "STILTWALK_LAUNCH"
 
 
 def launch(main: Callable[..., None], *arguments: str) -> None:
-    """Run a script's main function in this process; or, where STILTWALK_LAUNCH names a file, in Accelerate's.
+    """Run a stage's main function in this process, or by `accelerate launch` if STILTWALK_LAUNCH names a file.
 
-    The file is one of launch/, or any that `accelerate config --config_file` wrote. It says where a stage runs, not
-    what it computes, and so is no parameter of the stage. (`accelerate launch` alone would also read the user's own
-    default file, and starts every stage a second later.)
+    The file is one of launch/, or one that `accelerate config --config_file` wrote. It says where a stage runs and not
+    what it computes, so it is no parameter of the stage. `accelerate launch` is not used without a file: it would read
+    the user's default file, and every stage would start a second later.
     """
     config = os.environ.pop(LAUNCH, None)
     if config is None:

@@ -1,36 +1,50 @@
-"""What to do where the memory is not enough."""
+"""What to do when memory runs out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from accelerate.utils.memory import should_reduce_batch_size
 
-from stiltwalk.training.settings import Settings
+from stiltwalk.training.settings import PredictionSettings
 from stiltwalk.utils.errors import InputError
 
-SAID = (
-    "could not create a ",  # primitive, or memory object, in oneDNN's words
-    "CUDA error: out of memory",  # of the driver, when it makes a graph ready
+OUT_OF_MEMORY = (  # messages that Accelerate does not know
+    "could not create a ",  # a primitive or a memory object, says oneDNN
+    "CUDA error: out of memory",  # says the driver, when it prepares a graph
 )
 
 
 @contextmanager
-def fitting(name: str, settings: Settings) -> Iterator[None]:
-    """Where memory runs out in the block, an InputError says how to halve its batches, whose size the setting is."""
+def out_of_memory_hint(name: str, settings: PredictionSettings) -> Iterator[None]:
+    """Raise an InputError that says how to halve the memory of batches if memory runs out within the block.
+
+    name: the setting that decides the size of the block's batches, micro_batch_tokens or prediction_tokens.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (
-            isinstance(error, MemoryError) or should_reduce_batch_size(error) or any(w in str(error) for w in SAID)
-        ):
+        if not is_out_of_memory(error):
             raise
-        value, more = getattr(settings, name), ""
-        if name == "micro_batch_tokens":
-            graphs, checkpointing = map(settings.override, ("cuda_graphs", "gradient_checkpointing"))
-            more = f", then -S {graphs}=false on a GPU, then -S {checkpointing}=true"
-        alone = settings.override(name) != f"training.{name}"
-        raise InputError(
-            f"out of memory ({' '.join(str(error).split())[:200]}); {settings.where}.{name} is {value}: "
-            f"half of it, -S {settings.override(name)}={max(1, value // 2)}, takes half the memory for batches{more}"
-            + ("" if alone else "; every other step and target is then trained anew")
-        ) from None
+        raise InputError(describe(error, name, settings)) from None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error of Python, torch, CUDA or oneDNN says that memory ran out."""
+    if isinstance(error, MemoryError) or should_reduce_batch_size(error):
+        return True
+    return any(message in str(error) for message in OUT_OF_MEMORY)
+
+
+def describe(error: Exception, name: str, settings: PredictionSettings) -> str:
+    """Return one line: the error, the setting with its value, and the overrides that save memory."""
+    value, override = getattr(settings, name), settings.override(name)
+    message = (
+        f"out of memory ({' '.join(str(error).split())[:200]}); {settings.where}.{name} is {value}: "
+        f"-S {override}={max(1, value // 2)} halves the memory that batches need"
+    )
+    if name == "micro_batch_tokens":
+        graphs, checkpointing = map(settings.override, ("cuda_graphs", "gradient_checkpointing"))
+        message += f"; if that is not enough, add -S {graphs}=false on a GPU, then -S {checkpointing}=true"
+    if override == f"training.{name}":
+        message += "; all steps and targets are then trained again"
+    return message

@@ -1,7 +1,7 @@
-"""The hyper-parameters of one training, checked before anything expensive starts."""
+"""The hyper-parameters of one training, or of prediction alone, checked before anything expensive starts."""
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from stiltwalk.utils.errors import InputError
 
@@ -10,119 +10,152 @@ Keep = Literal["last", "best"]
 Attention = Literal["sdpa", "eager"]
 Sampler = Literal["proportional", "capped", "temperature", "uniform"]
 
+Requirement = tuple[str, bool, str]  # a setting, whether its value is allowed, and what it must be
 
-@dataclass(frozen=True)
-class Settings:
-    """One block `training` of params.yaml."""
 
-    epochs: float
-    """Passes over the training rows; part of one is allowed."""
-    batch_size: int
-    """Examples that one optimizer step sees, over all processes and accumulated micro-batches."""
-    micro_batch_tokens: int
-    """Padded tokens that one process trains on at once (at least one example): what memory grows with."""
-    learning_rate: float
-    """Peak of the schedule: linear warm-up, then linear decay to 0."""
-    warmup: float
-    """Share of the steps that warm up."""
-    weight_decay: float
-    """AdamW's; not on biases and layer norms."""
-    max_grad_norm: float
-    """Gradients are clipped to this norm."""
-    dropout: float | None
-    """Of encoder and heads; null keeps the encoder's own, and 0.1 in the heads."""
+@dataclass(frozen=True, kw_only=True)
+class PredictionSettings:
+    """The settings of a stage that only predicts: the block `plan.prediction` of params.yaml."""
+
     attention: Attention
-    """How attention is computed: sdpa fused, eager step by step, which is faster for tiny widths on a CPU."""
+    """Implementation of attention: sdpa is fused; eager is faster on a CPU for tiny hidden sizes."""
     mixed_precision: Precision
-    """Of passes through encoder and heads; weights stay float32. fp16 on a GPU alone, for those without bf16."""
-    gradient_checkpointing: bool
-    """Compute each layer's activations anew in the backward pass: less memory, more time, no CUDA graphs."""
-    cuda_graphs: bool
-    """On one GPU, record the passes of shapes of batch that come again, and play them back: short batches train several
-    times as fast. Their activations keep memory of their own. Not with gradient checkpointing."""
+    """Precision of passes through encoder and heads; weights stay float32. fp16 is for GPUs without bf16."""
     threads: int | None
-    """Of the CPU, in each process; null takes all cores. The sums of float32, hence the bytes, depend on it."""
-    evaluations: int
-    """How often the English validation set is predicted during training, the end included."""
-    keep: Keep
-    """The weights to keep: those after the last step, or of the best evaluation."""
+    """CPU threads of each process; null uses all cores. float32 sums, and so the bytes of results, depend on it."""
     prediction_tokens: int
     """Padded tokens in one batch of prediction."""
-    retries: int
-    """How often a training whose loss is not finite, or which learned nothing, is tried again with the next seed."""
-    sampler: Sampler
-    """How the steps of a joint step are shared out: by rows, by rows up to `cap` each (T5's examples-proportional
-    mixing, X-STILTs'), by rows to the power of 1 / `temperature`, or equally. One batch is of one task."""
-    cap: int
-    """Rows of a task of a joint step that count, and are passed, in an epoch with sampler: capped. X-STILTs': 2^17."""
-    temperature: float
-    """1 is proportional, infinity would be uniform."""
     where: str = "training"
-    """The block of params.yaml that it was read from."""
+    """The block of params.yaml that the settings come from."""
 
     @classmethod
     def keys(cls) -> dict[str, Any]:
-        """The keys of a block, with the types of their values."""
+        """Return the keys of a block, with the types of their values."""
         return {field.name: field.type for field in fields(cls) if field.name != "where"}
 
     @classmethod
-    def read(cls, block: dict[str, Any], where: str = "training") -> "Settings":
-        """From the block `where` of params.yaml; a key that is missing or unknown, or a bad value, is an InputError."""
-        known = cls.keys()
-        if odd := sorted(known.keys() ^ block.keys()):
-            raise InputError(f"params.yaml: {where} has missing or unknown keys: {', '.join(odd)}")
-        for key, kind in known.items():
-            value = block[key]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
-            count = number and isinstance(value, int)
-            rules: dict[Any, tuple[bool, str]] = {
-                int: (count, "a whole number below 2^31"),
-                int | None: (count or value is None, "null or a whole number below 2^31"),
-                float: (number, "a number below 2^31"),
-                float | None: (number or value is None, "null or a number below 2^31"),
-                bool: (isinstance(value, bool), "true or false"),
-            }
-            holds, rule = rules.get(kind, (True, ""))
-            if not holds:
-                raise InputError(f"params.yaml: {where}.{key} is {value!r:.80}; it must be {rule}")
+    def read(cls, block: dict[str, Any], where: str = "training") -> Self:
+        """Return the settings in a block of params.yaml.
+
+        where: the path of the block.
+
+        Raises InputError if a key is missing or unknown, or a value is not allowed.
+        """
+        keys = cls.keys()
+        if wrong := sorted(keys.keys() ^ block.keys()):
+            raise InputError(f"params.yaml: {where} has missing or unknown keys: {', '.join(wrong)}")
+        typed = [check_type(key, block[key], expected) for key, expected in keys.items()]
+        require(typed, block, where)
         settings = cls(**block, where=where)
-        for name, holds, rule in (
-            ("epochs", settings.epochs > 0, "above 0"),
-            ("batch_size", settings.batch_size >= 1, "1 or more"),
-            ("micro_batch_tokens", settings.micro_batch_tokens >= 1, "1 or more"),
-            ("learning_rate", settings.learning_rate > 0, "above 0"),
-            ("warmup", 0 <= settings.warmup < 1, "from 0 to below 1"),
-            ("weight_decay", settings.weight_decay >= 0, "0 or more"),
-            ("max_grad_norm", settings.max_grad_norm > 0, "above 0"),
-            ("dropout", settings.dropout is None or 0 <= settings.dropout < 1, "null or from 0 to below 1"),
-            ("attention", settings.attention in get_args(Attention), f"one of {', '.join(get_args(Attention))}"),
-            (
-                "mixed_precision",
-                settings.mixed_precision in get_args(Precision),
-                f"one of {', '.join(get_args(Precision))}",
-            ),
-            ("threads", settings.threads is None or settings.threads >= 1, "null or 1 or more"),
-            ("evaluations", settings.evaluations >= 1, "1 or more"),
-            ("keep", settings.keep in get_args(Keep), f"one of {', '.join(get_args(Keep))}"),
-            ("retries", settings.retries >= 0, "0 or more"),
-            ("prediction_tokens", settings.prediction_tokens >= 1, "1 or more"),
-            ("sampler", settings.sampler in get_args(Sampler), f"one of {', '.join(get_args(Sampler))}"),
-            ("cap", settings.cap >= 1, "1 or more"),
-            ("temperature", settings.temperature > 0, "above 0"),
-        ):
-            if not holds:
-                raise InputError(f"params.yaml: {where}.{name} is {getattr(settings, name)!r:.80}; it must be {rule}")
+        require(settings.requirements(), block, where)
         return settings
 
-    def override(self, name: str) -> str:
-        """What to write after -S to change a setting where it was read alone: all other trainings stay as they are.
+    def requirements(self) -> list[Requirement]:
+        """Return what the values must be, beside their types."""
+        return [
+            one_of("attention", self.attention, Attention),
+            one_of("mixed_precision", self.mixed_precision, Precision),
+            ("threads", self.threads is None or self.threads >= 1, "null or 1 or more"),
+            ("prediction_tokens", self.prediction_tokens >= 1, "1 or more"),
+        ]
 
-        Joint steps and probes have no block of their own in conf/; what is said there is said to every training.
+    def override(self, name: str) -> str:
+        """Return what to write after -S to change a setting for this block alone, if that is possible.
+
+        Joint steps, and stages that only predict, have no block of their own in conf/; what is set for them is set for
+        every training.
         """
-        group, _, rest = self.where.partition(".")
-        owner = rest.removesuffix(".training")
-        if group == "benchmark":
-            return f"++xtreme.{owner}.training.{name}"
-        if group == "mixtures" and "+" not in owner:
-            return f"++tasks.{owner}.training.{name}"
+        match self.where.split("."):
+            case ["plan", "targets", target, "training"]:
+                return f"++xtreme.{target}.training.{name}"
+            case ["plan", "mixtures", mixture, "training"] if "+" not in mixture:
+                return f"++tasks.{mixture}.training.{name}"
         return f"training.{name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(PredictionSettings):
+    """The hyper-parameters of a training: a block `training` of params.yaml."""
+
+    epochs: float
+    """Passes over the training rows; part of a pass is allowed."""
+    batch_size: int
+    """Examples per optimizer step, over all processes and micro-batches."""
+    micro_batch_tokens: int
+    """Padded tokens that one process trains on at once (at least one example). Memory grows with it."""
+    learning_rate: float
+    """Peak of the schedule, which is linear warm-up, then linear decay to 0."""
+    warmup: float
+    """Share of the steps that warm up."""
+    weight_decay: float
+    """AdamW's weight decay; biases and layer norms are not decayed."""
+    max_grad_norm: float
+    """Gradients are clipped to this norm."""
+    dropout: float | None
+    """Dropout of encoder and heads; null keeps the encoder's own, and uses 0.1 in the heads."""
+    gradient_checkpointing: bool
+    """Compute each layer's activations again in the backward pass: less memory, more time, no CUDA graphs."""
+    cuda_graphs: bool
+    """On one GPU, record the passes of recurring batch shapes and replay them: short batches train several times as
+    fast. Recorded passes keep memory for their activations. Not with gradient checkpointing."""
+    evaluations: int
+    """How many times the English validation set is predicted during training, including once at the end."""
+    keep: Keep
+    """Weights to keep: those after the last step, or those of the best evaluation."""
+    retries: int
+    """How many times a training whose loss is not finite, or which learned nothing, is repeated with another seed."""
+    sampler: Sampler
+    """How a joint step divides its steps among its tasks: by their rows; by their rows, of which at most `cap` count
+    (T5's examples-proportional mixing, as in X-STILTs); by their rows to the power of 1 / `temperature`; or equally.
+    Every batch belongs to one task."""
+    cap: int
+    """Rows of each task that count in an epoch of a joint step with sampler: capped. X-STILTs uses 2^17."""
+    temperature: float
+    """1 is proportional; the higher it is, the more equal are the shares."""
+
+    def requirements(self) -> list[Requirement]:
+        """Return what the values must be, beside their types."""
+        return [
+            *super().requirements(),
+            ("epochs", self.epochs > 0, "above 0"),
+            ("batch_size", self.batch_size >= 1, "1 or more"),
+            ("micro_batch_tokens", self.micro_batch_tokens >= 1, "1 or more"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("warmup", 0 <= self.warmup < 1, "from 0 to below 1"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("max_grad_norm", self.max_grad_norm > 0, "above 0"),
+            ("dropout", self.dropout is None or 0 <= self.dropout < 1, "null or from 0 to below 1"),
+            ("evaluations", self.evaluations >= 1, "1 or more"),
+            one_of("keep", self.keep, Keep),
+            ("retries", self.retries >= 0, "0 or more"),
+            one_of("sampler", self.sampler, Sampler),
+            ("cap", self.cap >= 1, "1 or more"),
+            ("temperature", self.temperature > 0, "above 0"),
+        ]
+
+
+def check_type(key: str, value: Any, expected: Any) -> Requirement:
+    """Return the requirement that a value is of the expected type. Numbers have to be below 2^31."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**31
+    is_whole = is_number and isinstance(value, int)
+    rules: dict[Any, tuple[bool, str]] = {
+        int: (is_whole, "a whole number below 2^31"),
+        int | None: (is_whole or value is None, "null or a whole number below 2^31"),
+        float: (is_number, "a number below 2^31"),
+        float | None: (is_number or value is None, "null or a number below 2^31"),
+        bool: (isinstance(value, bool), "true or false"),
+    }
+    holds, rule = rules.get(expected, (True, ""))
+    return key, holds, rule
+
+
+def one_of(key: str, value: Any, choices: Any) -> Requirement:
+    """Return the requirement that a value is one of the choices of a Literal type."""
+    return key, value in get_args(choices), f"one of {', '.join(get_args(choices))}"
+
+
+def require(requirements: list[Requirement], block: dict[str, Any], where: str) -> None:
+    """Raise InputError for the first requirement that does not hold."""
+    for key, holds, rule in requirements:
+        if not holds:
+            raise InputError(f"params.yaml: {where}.{key} is {block[key]!r:.80}; it must be {rule}")

@@ -1,480 +1,373 @@
-"""Training and prediction with Accelerate: the one loop for intermediate steps and targets alike."""
+"""Fine-tuning with Accelerate: one loop for intermediate steps and for targets."""
 
 import contextlib
 import hashlib
 import math
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.tracking import DVCLiveTracker
-from accelerate.utils import (
-    DistributedDataParallelKwargs,
-    DistributedType,
-    gather_object,
-    parse_flag_from_env,
-    set_seed,
-)
-from dvclive import Live
+from accelerate import Accelerator
+from accelerate.utils import DistributedType, gather_object, set_seed
 from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+from transformers import PreTrainedModel
 
-from stiltwalk.models.multitask import MultiTaskModel, predicting, rounding
-from stiltwalk.models.resume import ENDED, Resume
-from stiltwalk.perf.cuda_graphs import WIDTH, Recorded
-from stiltwalk.perf.embedding_rows import on_touched_rows
-from stiltwalk.perf.fast_dropout import fast_dropout
-from stiltwalk.training.batching import Encoded, token_batches, training_batches
-from stiltwalk.training.flags import flag
-from stiltwalk.training.memory import fitting
+from stiltwalk.models.multitask import MultiTaskModel
+from stiltwalk.models.resume import STOPPED, Resume
+from stiltwalk.perf.bf16_weights import install_bf16_weights
+from stiltwalk.perf.cuda_graphs import WIDTH, RecordedPasses
+from stiltwalk.perf.embedding_rows import UsedEmbeddingRows, used_embedding_rows
+from stiltwalk.perf.fast_dropout import install_fast_dropout
+from stiltwalk.perf.first_token import first_token_only
+from stiltwalk.training.batching import token_batches, training_batches
+from stiltwalk.training.best import Best, full_tensor
+from stiltwalk.training.evaluation import Flags, Scores, evaluate
+from stiltwalk.training.memory import out_of_memory_hint
+from stiltwalk.training.optimizer import Schedule, make_optimizer
+from stiltwalk.training.plan import describe_cost, plan_steps
 from stiltwalk.training.settings import Settings
+from stiltwalk.training.task_data import TaskData
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.stage import whole_folder
 
-CODE = ("training", "kinds")
-"""What a training runs of src/, beside what all do."""
-PART = 16_384  # rows that are predicted at a time
-NO_DECAY = ("bias", "LayerNorm.weight")
-Scores = dict[str, dict[str, float]]
-Flags = dict[str, str]
+CODE = ("stiltwalk/training", "stiltwalk/perf", "stiltwalk/tasks")
+"""What a training runs of src/, for its `Resume`."""
+
+Batch = dict[str, torch.Tensor]
 
 
 class NotFinite(InputError):
-    """The loss of a training is not a number any more."""
-
-
-class Kind(Protocol):
-    """What a kind of task brings to training: see the modules in src/kinds/."""
-
-    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module: ...
-    def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor: ...
-    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[Any]: ...
-    def evaluate(self, predictions: list[Any], table: pa.Table) -> dict[str, float]: ...
-    def guess(self, table: pa.Table) -> list[Any] | None: ...
-    def write(self, predictions: list[Any], table: pa.Table, path: Path) -> None: ...
+    """The loss of a training is infinite or not a number."""
 
 
 @dataclass
-class Data:
-    """The rows of one task: training rows encoded, validation rows as a table and encoded."""
+class TrainingResult:
+    """The model with the weights to keep, their validation scores, and the flags of tasks that were not learned."""
 
-    kind: Kind
-    train: Encoded
-    validation_table: pa.Table
-    validation: Encoded
-
-
-def seed_of(seed: int, name: str, attempt: int = 0) -> int:
-    """A seed of its own for every name (the steps of an order so far, or a target), and for each attempt."""
-    parts = [str(seed), name, *([f"attempt {attempt}"] if attempt else [])]
-    return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:4], "little")
+    model: MultiTaskModel
+    scores: Scores
+    flags: Flags
 
 
-@contextlib.contextmanager
-def accelerating(settings: Settings, tasks: int = 1, live: Live | None = None) -> Iterator[Accelerator]:
-    """An Accelerator for these settings, its process group ended with the block; `live` writes what is logged."""
-    on_cpu = PartialState(parse_flag_from_env("ACCELERATE_USE_CPU")).device.type == "cpu"  # as Accelerator would
-    if on_cpu:
-        tune_processor()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    if settings.mixed_precision == "bf16" and on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        raise InputError(
-            f"params.yaml: {settings.where}.mixed_precision is bf16, which this processor has not: it would take many "
-            "times as long; -S training.mixed_precision=no"
-        )
-    if settings.mixed_precision == "fp16" and on_cpu:  # Accelerate would train in float32 and say nothing
-        raise InputError(
-            f"params.yaml: {settings.where}.mixed_precision is fp16, for GPUs alone; "
-            "-S training.mixed_precision=no (or bf16)"
-        )
-    accelerator = Accelerator(
-        mixed_precision=settings.mixed_precision,
-        # In a joint step the heads of the other tasks get no gradient. Buffers are the same in all processes.
-        kwargs_handlers=[
-            DistributedDataParallelKwargs(
-                find_unused_parameters=tasks > 1, gradient_as_bucket_view=True, broadcast_buffers=False
+class Trainer:
+    """Trains an encoder, and a new head for each task, on the rows of the tasks. Every batch belongs to one task.
+
+    The loss of a step is the mean over all its loss terms, on however many processes and in however many micro-batches
+    they lie.
+    """
+
+    optimizer: Any
+    scheduler: Schedule
+    wrapped_model: nn.Module
+    """The model as Accelerate distributes it."""
+    parameters: list[nn.Parameter]
+    embedding_rows: UsedEmbeddingRows | None
+    run_pass: Callable[[str, Batch, Any], torch.Tensor]
+    bar: "tqdm[str]"
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        encoder: PreTrainedModel,
+        data: dict[str, TaskData],
+        settings: Settings,
+        seed: int,
+        name: str,
+        resume: Resume | None = None,
+    ):
+        """Plan the steps and create the heads.
+
+        data: by the name of the task. seed: decides the heads, the order of rows, and dropout. name: of the training,
+        for messages. resume: a saved state to resume from, and where to save new ones; None for neither.
+        """
+        if settings.batch_size < accelerator.num_processes:
+            raise InputError(
+                f"params.yaml: training.batch_size {settings.batch_size} is less than one example for each of the "
+                f"{accelerator.num_processes} processes"
             )
-        ],
-        log_with=DVCLiveTracker(live=live) if live else None,
-    )
-    accelerator.init_trackers("stiltwalk")
-    yield accelerator
-    # Without the barrier gloo's thread may wait for the GIL to let go of a tensor while the main thread, which has it,
-    # waits for that thread (torch 2.13). No `finally`: where one process failed, the others would wait for ever.
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+        self.accelerator, self.encoder, self.data, self.settings = accelerator, encoder, data, settings
+        self.seed, self.name, self.resume = seed, name, resume
 
+        set_seed(seed)
+        generator = np.random.default_rng(seed)
+        self.plan = plan_steps(data, settings, generator)
+        self.batches = {
+            task: training_batches(one.train.lengths, settings.batch_size, self.plan.count(task), generator)
+            for task, one in data.items()
+        }
+        dropout = 0.1 if settings.dropout is None else settings.dropout
+        self.model = MultiTaskModel(encoder, {task: one.task.make_head(encoder, dropout) for task, one in data.items()})
+        if settings.gradient_checkpointing:
+            encoder.activation_checkpointing_enable()
 
-@contextlib.contextmanager
-def recording(curves: Path, resume: Resume) -> Iterator[Live | None]:
-    """DVCLive for one training (None but on the main process); at the end `curves` holds one TSV file a curve.
+        # Sequences are padded so that shapes recur, where passes are recorded. Passes with an `mlm_mask` never are.
+        self.records_passes = settings.cuda_graphs and can_record_passes(accelerator, settings)
+        recordable = {task: self.records_passes and "mlm_mask" not in one.train.columns for task, one in data.items()}
+        self.multiples = {task: WIDTH if recordable[task] else 1 for task in data}
+        self.padded_lengths = {task: one.train.padded_lengths(self.multiples[task]) for task, one in data.items()}
 
-    A training that is taken up again goes on with its own. Nothing with a clock in it is kept: the same run gives the
-    same bytes.
-    """
-    if int(os.environ.get("RANK", 0)):
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder, whole_folder(curves) as out:
-        going_on, resume.recorded = resume.curves(Path(folder)), Path(folder)
-        yield Live(folder, resume=going_on, save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
-        shutil.copytree(Path(folder) / "plots" / "metrics", out, dirs_exist_ok=True)
+        self.log_interval = math.ceil(len(self.plan) / 100)
+        self.evaluation_interval = math.ceil(len(self.plan) / settings.evaluations)
+        self.best = Best(settings.keep)
+        self.step = self.first_step = 0
+        """Steps done, now and when this process began to train."""
+        self.tokens = self.first_tokens = 0
+        """Tokens trained on, likewise."""
+        self.learning_rate = 0.0
+        self.loss_sum = torch.zeros((), device=accelerator.device)
+        """Sum of this process's losses since the last log; read then, so that no step waits for a GPU."""
+        self.norm_sum = torch.zeros((), device=accelerator.device)
+        """Sum of the gradient norms since the last log."""
 
+    def train(self) -> TrainingResult:
+        """Run all steps, or those after the saved state.
 
-def tune_processor() -> None:
-    """Let a CPU multiply float32 by oneDNN, which is faster than torch's default on many, where that is exact.
+        Raises NotFinite if the loss is, and SystemExit(STOPPED) when a signal asked to stop and the state is saved.
+        """
+        with (
+            self.limit_embedding() as self.embedding_rows,
+            out_of_memory_hint("micro_batch_tokens", self.settings),
+            self.resume or contextlib.nullcontext(),
+        ):
+            self.prepare()
+            with self.install_speedups():
+                start = time.perf_counter()
+                for task in self.bar:
+                    self.train_step(task)
+                    is_last = self.step == len(self.plan)
+                    if self.step % self.log_interval == 0 or is_last:
+                        self.log()
+                    if self.step % self.evaluation_interval == 0 or is_last:
+                        self.evaluate()
+                    self.save_if_due(time.perf_counter() - start)
+                seconds = time.perf_counter() - start
+            scores, flags = self.best.restore(self.model)
+            rate = (self.tokens - self.first_tokens) / seconds
+            self.accelerator.print(f"{self.name}: trained in {seconds:.1f} s, {rate:,.0f} tokens/s with validation")
+        return TrainingResult(self.model, scores, flags)
 
-    "medium" allows bfloat16, which oneDNN takes where the processor has matrix units for it (AMX): told by the error.
-    Fused attention makes one small product a head and block, which is slow in oneDNN; plain attention is not.
-    """
-    a, b = np.random.default_rng(0).standard_normal((2, 512, 512), np.float32)
-    torch.set_float32_matmul_precision("medium")
-    error = np.abs((torch.from_numpy(a) @ torch.from_numpy(b)).numpy() - a.astype(np.float64) @ b).max()
-    exact = bool(error < 1e-3)  # float32 stays below 1e-4, bfloat16 is beyond 1e-2
-    torch.set_float32_matmul_precision("medium" if exact else "highest")
-    torch.backends.cuda.enable_flash_sdp(not exact)  # of the CPU too
+    # ---- Preparation
 
-
-def make_optimizer(
-    model: nn.Module, settings: Settings, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    """AdamW without decay on biases and layer norms; linear warm-up and decay, one scheduler step an optimizer step."""
-    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for n, p in trained if not n.endswith(NO_DECAY)]
-    others = [p for n, p in trained if n.endswith(NO_DECAY)]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    return optimizer, get_linear_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)
-
-
-def plan_steps(data: Mapping[str, Data], settings: Settings, generator: np.random.Generator) -> list[str]:
-    """The task of every optimizer step, shuffled: as many steps as there are batches in all epochs, shared out so.
-
-    A task that is trained alone has all its rows, whatever the sampler.
-    """
-    rows = {task: len(d.train) for task, d in data.items()}
-    if settings.sampler == "capped" and len(rows) > 1:
-        rows = {task: min(count, settings.cap) for task, count in rows.items()}
-    counts = {task: math.ceil(count * settings.epochs / settings.batch_size) for task, count in rows.items()}
-    if settings.sampler in ("temperature", "uniform"):
-        power = 1 / settings.temperature if settings.sampler == "temperature" else 0.0
-        weights = np.array([count**power for count in rows.values()])
-        ends = np.rint(np.cumsum(weights / weights.sum()) * sum(counts.values())).astype(int)
-        counts = dict(zip(rows, np.diff(ends, prepend=0).tolist(), strict=True))
-    tasks = [task for task, count in counts.items() for _ in range(count)]
-    return [tasks[i] for i in generator.permutation(len(tasks))]
-
-
-def train(
-    accelerator: Accelerator,
-    encoder: PreTrainedModel,
-    data: dict[str, Data],
-    settings: Settings,
-    seed: int,
-    name: str,
-    resume: Resume | None = None,
-) -> tuple[MultiTaskModel, Scores, Flags]:
-    """Train the encoder, with a fresh head a task, on the tasks' rows; one batch is of one task.
-
-    The loss of a step is the mean over all its loss terms, on however many processes and micro-batches they lie.
-    Returns the model with the weights to keep, their validation scores by task, and what is wrong with which task.
-    Raises NotFinite where the loss is not finite. With `resume` it goes on from a saved state, and saves its own.
-    """
-    if settings.batch_size < accelerator.num_processes:
-        raise InputError(
-            f"params.yaml: training.batch_size {settings.batch_size} is less than one example for each of the "
-            f"{accelerator.num_processes} processes"
+    def limit_embedding(self) -> contextlib.AbstractContextManager[UsedEmbeddingRows | None]:
+        """Train only the embedding rows that occur in the data; FSDP instead shards the whole embedding."""
+        if self.accelerator.is_fsdp2:
+            return contextlib.nullcontext()
+        heads = [self.model.head(task) for task in self.data]
+        return used_embedding_rows(
+            self.encoder, heads, [rows for one in self.data.values() for rows in (one.train, one.validation)]
         )
-    set_seed(seed)
-    generator = np.random.default_rng(seed)
-    plan = plan_steps(data, settings, generator)
-    batches = {
-        task: training_batches(d.train.lengths, settings.batch_size, plan.count(task), generator)
-        for task, d in data.items()
-    }
-    dropout = 0.1 if settings.dropout is None else settings.dropout
-    heads = {task: d.kind.head(encoder, dropout) for task, d in data.items()}
-    if settings.gradient_checkpointing:
-        encoder.activation_checkpointing_enable()
-    texts = [encoded for d in data.values() for encoded in (d.train, d.validation)]
-    # FSDP shares out the whole embedding with the other weights.
-    rows_alone = nullcontext() if accelerator.is_fsdp2 else on_touched_rows(encoder, heads.values(), texts)
-    with rows_alone as touched, fitting("micro_batch_tokens", settings), resume or nullcontext():
-        model = MultiTaskModel(encoder, heads)
-        optimizer, scheduler = make_optimizer(model, settings, len(plan))
-        wrapped, optimizer = accelerator.prepare(model, optimizer)
-        set_seed(seed, device_specific=True)  # dropout differs between processes, the initial weights do not
-        accelerator.print(cost(name, plan, data, settings))
 
-        process, processes = accelerator.process_index, accelerator.num_processes
-        rounded = accelerator.mixed_precision == "bf16" and not accelerator.is_fsdp2  # which rounds by itself
-
-        def one_pass(task: str, batch: dict[str, torch.Tensor], divisor: Any) -> torch.Tensor:
-            """Adds up the gradients of a part of a step; returns its share of the step's mean loss."""
-            with fast_dropout(), model.reading(task), rounding(encoder) if rounded else nullcontext():
-                logits = wrapped(task, batch["input_ids"], batch["attention_mask"], batch.get("picked"))
-                loss = data[task].kind.loss(logits.float(), batch) / divisor
-                accelerator.backward(loss * processes)  # DDP divides by them
-            return loss.detach()
-
-        recorded = settings.cuda_graphs and recordable(accelerator, settings)
-        if settings.cuda_graphs and not recorded and accelerator.device.type == "cuda":
-            accelerator.print(
-                f"{name}: with several processes or gradient checkpointing no passes are recorded as CUDA graphs; one "
-                "GPU without it may be faster"
+    def prepare(self) -> None:
+        """Create the optimizer, move everything to its device, and load the saved state if there is one."""
+        self.optimizer, self.scheduler = make_optimizer(self.model, self.settings, len(self.plan))
+        self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
+        self.parameters = list(self.wrapped_model.parameters())
+        set_seed(self.seed, device_specific=True)  # processes share their initial weights, but not their dropout
+        self.accelerator.print(describe_cost(self.name, self.plan, self.data, self.settings))
+        self.run_pass = self.forward_backward
+        if self.records_passes:
+            self.run_pass = RecordedPasses(self.model.parameters(), self.forward_backward)
+        elif self.settings.cuda_graphs and self.accelerator.device.type == "cuda":
+            self.accelerator.print(
+                f"{self.name}: there are no CUDA graphs with several processes or gradient checkpointing; one GPU "
+                "without it may be faster"
             )
-        run = Recorded(model.parameters(), one_pass) if recorded else one_pass
-        # Of the tokens that a batch is padded to, so that shapes come again; batches with picked tokens have no graph.
-        multiples = {task: WIDTH if recorded and "picked" not in d.train.columns else 1 for task, d in data.items()}
-        padded = {task: d.train.padded_to(multiples[task]) for task, d in data.items()}
-        log_every, validate_every = math.ceil(len(plan) / 100), math.ceil(len(plan) / settings.evaluations)
-        best, seen, start = Best(settings.keep), 0, time.perf_counter()
-        running = torch.zeros((), device=accelerator.device)
-        done, before, state = 0, 0, State(accelerator, scheduler, best, running)
-        if resume and resume.found:
-            done, before = state.load(resume)
-            seen = before
-            for task in plan[:done]:
-                next(batches[task])
-            accelerator.print(f"{name}: goes on after step {done:,} of {len(plan):,}")
-        bar = tqdm(
-            plan[done:],
-            desc=name,
+        if self.resume and self.resume.is_saved:
+            self.load_state(self.resume)
+        self.bar = tqdm(
+            self.plan[self.step :],
+            desc=self.name,
             unit="step",
-            initial=done,
-            total=len(plan),
+            initial=self.step,
+            total=len(self.plan),
             mininterval=1,
-            disable=not accelerator.is_main_process,
+            disable=not self.accelerator.is_main_process,
         )
-        weights = list(wrapped.parameters())
-        model.train()
-        for step, task in enumerate(bar, start=done + 1):
-            encoded, rows = data[task].train, next(batches[task])
-            terms = max(1, int(encoded.weights[rows].sum()))
-            parts = token_batches(padded[task][rows], settings.micro_batch_tokens, processes=processes)
-            for part in parts:
-                mine = rows[part[process::processes]]
-                # Where a process has none of the part, a row of another's stands in and counts for nothing: weights
-                # that are shared out (FSDP) are put together in every pass, by all processes.
-                divisor, mine = (terms, mine) if len(mine) else (math.inf, rows[part[:1]])
-                batch = encoded.tensors(mine, encoder.config.pad_token_id, accelerator.device, multiples[task])
-                # Gradients are exchanged once a step, after the last part.
-                with nullcontext() if part is parts[-1] else accelerator.no_sync(wrapped):
-                    running += run(task, batch, divisor)
-            accelerator.clip_grad_norm_(weights, settings.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            if touched and not accelerator.optimizer_step_was_skipped:
-                touched.decay(float(scheduler.get_last_lr()[0]), settings.weight_decay)
-            scheduler.step()
-            seen += int(encoded.lengths[rows].sum())
-            if step % log_every == 0 or step == len(plan):
-                value = accelerator.reduce(running).item() / ((step - 1) % log_every + 1)
-                running.zero_()
-                if not math.isfinite(value):
-                    raise NotFinite(f"{name}: the loss is {value} at step {step}; try a lower training.learning_rate")
-                accelerator.log({"train/loss": round(value, 6)}, step=step)
-                bar.set_postfix_str(
-                    f"loss {value:.3f}, {(seen - before) / (bar.format_dict['elapsed'] or 1):,.0f} tokens/s",
-                    refresh=False,
-                )
-            if step % validate_every == 0 or step == len(plan):
-                scores, flags = validate(accelerator, model, data, settings)
-                model.train()
-                best.see(model, scores, flags)
-                accelerator.log({f"validation/{t}/{n}": v for t, s in scores.items() for n, v in s.items()}, step=step)
-            # After the last step too, where the training was long: predicting every language may take long as well.
-            if resume and resume.due(accelerator, step == len(plan) and time.perf_counter() - start > resume.every > 0):
-                state.save(resume, step, seen)
-                if any(gather_object([resume.told])):
-                    accelerator.print(f"{name}: told to end; the same command goes on after step {step:,}")
-                    raise SystemExit(ENDED)
-        seconds = time.perf_counter() - start
-        scores, flags = best.restore(model)
-        rate = (seen - before) / seconds
-        accelerator.print(f"{name}: trained in {seconds:.1f} s, {rate:,.0f} tokens/s with validation")
-    return model, scores, flags
+        self.model.train()
+
+    @contextlib.contextmanager
+    def install_speedups(self) -> Iterator[None]:
+        """Install what trains faster within the block; the model is then as it was."""
+        with contextlib.ExitStack() as installed:
+            if self.accelerator.device.type == "cpu":
+                installed.enter_context(install_fast_dropout(self.model))
+            if self.accelerator.mixed_precision == "bf16" and not self.accelerator.is_fsdp2:  # which rounds by itself
+                installed.enter_context(install_bf16_weights(self.encoder))
+            yield
+
+    # ---- One step
+
+    def train_step(self, task: str) -> None:
+        """Update the weights by one batch of a task."""
+        rows = next(self.batches[task])
+        self.accumulate_gradients(task, rows)
+        norm = self.accelerator.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.learning_rate = float(self.scheduler.get_last_lr()[0])
+        if not self.accelerator.optimizer_step_was_skipped:  # as it is if fp16 overflows
+            self.norm_sum += full_tensor(norm)
+            if self.embedding_rows:
+                self.embedding_rows.decay(self.learning_rate, self.settings.weight_decay)
+        self.scheduler.step()
+        self.step += 1
+        self.tokens += int(self.data[task].train.lengths[rows].sum())
+
+    def accumulate_gradients(self, task: str, rows: np.ndarray) -> None:
+        """Add up the gradients of a batch, micro-batch by micro-batch."""
+        train, pad_id = self.data[task].train, self.encoder.config.pad_token_id
+        process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        loss_terms = max(1, int(train.weights[rows].sum()))
+        micro_batches = token_batches(
+            self.padded_lengths[task][rows], self.settings.micro_batch_tokens, processes=processes
+        )
+        for micro_batch in micro_batches:
+            local_rows, divisor = rows[micro_batch[process::processes]], float(loss_terms)
+            if not len(local_rows):
+                # FSDP gathers weights in every pass, so a process without rows has to take part. It passes a row of
+                # another process, which counts for nothing.
+                local_rows, divisor = rows[micro_batch[:1]], math.inf
+            batch = train.tensors(local_rows, pad_id, self.accelerator.device, self.multiples[task])
+            # Processes exchange gradients once per step, in the last pass.
+            is_last = micro_batch is micro_batches[-1]
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped_model):
+                self.loss_sum += self.run_pass(task, batch, divisor)
+
+    def forward_backward(self, task: str, batch: Batch, divisor: Any) -> torch.Tensor:
+        """Add the gradients of one micro-batch; return its share of the step's mean loss.
+
+        divisor: the loss terms of the whole step.
+        """
+        with first_token_only(self.encoder, self.model.head(task)):
+            logits = self.wrapped_model(task, batch["input_ids"], batch["attention_mask"], batch.get("mlm_mask"))
+            loss = self.data[task].task.loss(logits.float(), batch) / divisor
+            self.accelerator.backward(loss * self.accelerator.num_processes)  # DDP averages gradients over processes
+        return loss.detach()
+
+    # ---- Between steps
+
+    def log(self) -> None:
+        """Log mean loss and mean gradient norm since the last log, and the learning rate of the last step."""
+        steps = (self.step - 1) % self.log_interval + 1
+        loss = self.accelerator.reduce(self.loss_sum).item() / steps
+        norm = self.norm_sum.item() / steps
+        self.loss_sum.zero_()
+        self.norm_sum.zero_()
+        if not math.isfinite(loss):
+            raise NotFinite(f"{self.name}: the loss is {loss} at step {self.step}; try a lower training.learning_rate")
+        values = {
+            "train/loss": round(loss, 6),
+            "train/learning_rate": float(f"{self.learning_rate:.6g}"),
+            "train/gradient_norm": round(norm, 6),
+        }
+        self.accelerator.log(values, step=self.step)
+        rate = (self.tokens - self.first_tokens) / (self.bar.format_dict["elapsed"] or 1)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
+
+    def evaluate(self) -> None:
+        """Score the model on the validation rows of every task."""
+        scores, flags = evaluate(self.accelerator, self.model, self.data, self.settings)
+        self.model.train()
+        self.best.update(self.model, scores, flags)
+        values = {f"validation/{task}/{metric}": v for task, score in scores.items() for metric, v in score.items()}
+        self.accelerator.log(values, step=self.step)
+
+    def save_if_due(self, seconds: float) -> None:
+        """Save the state if it is time to, and stop if a signal asked to.
+
+        A long training saves its state after the last step too: predicting every language may take as long.
+
+        seconds: how long this process has trained.
+        """
+        if not self.resume:
+            return
+        is_long = seconds > self.resume.interval > 0
+        if self.resume.due(self.accelerator, self.step == len(self.plan) and is_long):
+            self.save_state(self.resume)
+            if any(gather_object([self.resume.stop_requested])):
+                self.accelerator.print(f"{self.name}: stopped; the same command resumes after step {self.step:,}")
+                raise SystemExit(STOPPED)
+
+    # ---- State
+
+    def save_state(self, resume: Resume) -> None:
+        """Save everything that the remaining steps depend on."""
+        facts = {"step": self.step, "tokens": self.tokens, "scheduler": self.scheduler.state_dict()}
+        facts |= {"best_value": self.best.value, "best_results": self.best.results}
+        sums = {"loss_sum": self.loss_sum.cpu(), "norm_sum": self.norm_sum.cpu()}
+        best = {f"best.{name}": weight for name, weight in self.best.weights.items()}
+        if self.accelerator.is_fsdp2:  # each process has other parts of the weights
+            resume.save(self.accelerator, facts, sums | best, {})
+        else:
+            resume.save(self.accelerator, facts, sums, best)
+
+    def load_state(self, resume: Resume) -> None:
+        """Load what `save_state` saved, and skip the batches of the steps that are done."""
+        facts, local, shared = resume.load(self.accelerator)
+        self.step = self.first_step = facts["step"]
+        self.tokens = self.first_tokens = facts["tokens"]
+        self.scheduler.load_state_dict(facts["scheduler"])
+        self.best.value, self.best.results = facts["best_value"], tuple(facts["best_results"])
+        self.best.weights = {
+            name.removeprefix("best."): weight for name, weight in (local | shared).items() if name.startswith("best.")
+        }
+        self.loss_sum.copy_(local["loss_sum"])
+        self.norm_sum.copy_(local["norm_sum"])
+        for task in self.plan[: self.step]:
+            next(self.batches[task])
+        self.accelerator.print(f"{self.name}: resuming after step {self.step:,} of {len(self.plan):,}")
 
 
-def recordable(accelerator: Accelerator, settings: Settings) -> bool:
-    """Whether passes can be recorded as CUDA graphs: on one GPU, and with activations that are not computed anew.
+def can_record_passes(accelerator: Accelerator, settings: Settings) -> bool:
+    """Return whether passes can be recorded as CUDA graphs: on one GPU, without gradient checkpointing.
 
-    For those the state of the random numbers is read, which cannot be done in a graph.
+    Gradient checkpointing reads the state of the random numbers, which is impossible within a graph.
     """
-    alone = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
-    return alone and not settings.gradient_checkpointing
+    is_one_gpu = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
+    return is_one_gpu and not settings.gradient_checkpointing
 
 
-def train_soundly(
+def train_with_retries(
     accelerator: Accelerator,
     load: Callable[[], PreTrainedModel],
-    data: dict[str, Data],
+    data: dict[str, TaskData],
     settings: Settings,
     seeds: Callable[[int], int],
     name: str,
     resume: Resume,
 ) -> tuple[MultiTaskModel, Scores, dict[str, Any]]:
-    """`train`, and again with the next seed where it is flagged or not finite, as often as settings.retries says.
+    """Train; if a task is flagged or the loss is not finite, train again with the next seed, settings.retries times.
 
-    load: gives the encoder to start from. seeds: of an attempt, from 0. Returns the model, its scores, and what there
-    is to record: `flags` by task, and `attempts`, why each one before was given up; nothing where all was well.
+    load: returns the encoder to start from. seeds: returns the seed of an attempt, which are counted from 0.
+
+    Returns the model, its scores, and what to record of problems: `flags` by task, and `attempts`, why each earlier
+    attempt was given up. Without problems the record is empty.
     """
     while True:
         attempts = resume.attempts()
         try:
-            model, scores, flags = train(accelerator, load(), data, settings, seeds(len(attempts)), name, resume)
+            result = Trainer(accelerator, load(), data, settings, seeds(len(attempts)), name, resume).train()
         except NotFinite as error:
             if len(attempts) >= settings.retries:
                 raise
             why = str(error)
         else:
-            why = "; ".join(f"{task} {flag}" for task, flag in flags.items())
+            why = "; ".join(f"{task} {flag}" for task, flag in result.flags.items())
             if not why or len(attempts) >= settings.retries:
-                return model, scores, ({"flags": flags} if flags else {}) | ({"attempts": attempts} if attempts else {})
+                problems = {"flags": result.flags, "attempts": attempts}
+                return result.model, result.scores, {key: value for key, value in problems.items() if value}
         accelerator.print(f"{name}: {why}; again with the next seed")
         accelerator.free_memory()
         resume.give_up(accelerator, why)
 
 
-def cost(name: str, plan: list[str], data: Mapping[str, Data], settings: Settings) -> str:
-    """One line that says what a training will take, before it starts."""
-    tokens = sum(plan.count(task) * settings.batch_size * d.train.lengths.mean() for task, d in data.items())
-    rows = ", ".join(f"{task} {len(d.train):,} rows" for task, d in data.items())
-    return f"{name}: {len(plan):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"
+def seed_for(seed: int, name: str, attempt: int = 0) -> int:
+    """Return the seed of one attempt of a training.
 
-
-class Best:
-    """What the last evaluation found; or the best one, by the mean of the main scores, and its weights."""
-
-    def __init__(self, keep: str):
-        self.wanted = keep == "best"
-        self.value = -math.inf
-        self.weights: dict[str, torch.Tensor] = {}
-        self.kept: tuple[Scores, Flags] = {}, {}
-
-    def see(self, model: nn.Module, scores: Scores, flags: Flags) -> None:
-        value = sum(next(iter(score.values())) for score in scores.values()) / len(scores)
-        if not self.wanted:
-            self.kept = scores, flags
-        elif value > self.value:
-            self.value, self.kept = value, (scores, flags)
-            self.weights = {name: own(weight).detach().cpu().clone() for name, weight in model.state_dict().items()}
-
-    def restore(self, model: nn.Module) -> tuple[Scores, Flags]:
-        """Put the best weights into the model, where those are to be kept; the scores and flags of what is in it."""
-        if self.wanted:
-            with torch.no_grad():
-                for name, weight in model.state_dict().items():
-                    own(weight).copy_(self.weights[name])
-        return self.kept
-
-
-def own(weight: Any) -> torch.Tensor:
-    """What of a weight lies in this process: a part where it is shared out (FSDP), else all of it."""
-    return weight.to_local() if hasattr(weight, "to_local") else weight
-
-
-@dataclass
-class State:
-    """What a training saves of itself beside model, optimizer and random numbers."""
-
-    accelerator: Accelerator
-    scheduler: torch.optim.lr_scheduler.LambdaLR
-    best: Best
-    running: torch.Tensor
-    """The sum of the losses since the last that was logged, of this process."""
-
-    def save(self, resume: Resume, step: int, seen: int) -> None:
-        facts = {"step": step, "seen": seen, "scheduler": self.scheduler.state_dict()}
-        facts |= {"value": self.best.value, "kept": self.best.kept}
-        mine, best = {"running": self.running.cpu()}, {f"best.{name}": w for name, w in self.best.weights.items()}
-        parted = self.accelerator.is_fsdp2
-        resume.save(self.accelerator, facts, mine | best if parted else mine, {} if parted else best)
-
-    def load(self, resume: Resume) -> tuple[int, int]:
-        """The steps that were done, and the tokens that were seen in them."""
-        facts, mine, shared = resume.load(self.accelerator)
-        self.best.weights = {
-            name.removeprefix("best."): weight for name, weight in (mine | shared).items() if name.startswith("best.")
-        }
-        self.scheduler.load_state_dict(facts["scheduler"])
-        self.best.value, self.best.kept = facts["value"], tuple(facts["kept"])
-        self.running.copy_(mine["running"])
-        return facts["step"], facts["seen"]
-
-
-def validate(
-    accelerator: Accelerator, model: MultiTaskModel, data: Mapping[str, Data], settings: Settings
-) -> tuple[Scores, Flags]:
-    """By task: its own scores on its validation rows, the main one first; and what is wrong where something is."""
-    scores, flags = {}, {}
-    for task, one in data.items():
-        predictions = predict(accelerator, model, task, one.kind, one.validation, one.validation_table, settings)
-        scores[task] = one.kind.evaluate(predictions, one.validation_table)
-        if found := flag(one.kind, predictions, one.validation_table, next(iter(scores[task].values()))):
-            flags[task] = found
-    return scores, flags
-
-
-def predict(
-    accelerator: Accelerator,
-    model: MultiTaskModel,
-    task: str,
-    kind: Kind,
-    encoded: Encoded,
-    table: pa.Table,
-    settings: Settings,
-) -> list[Any]:
-    """What the kind reads from the logits of every row of the table, on every process.
-
-    Rows are taken PART at a time: the logits of all of them never lie in memory at once.
+    name: what tells trainings with the same `seed` apart: the steps of an order so far, or a target.
     """
-    found: list[Any] = []
-    for part, first in encoded.parts(len(table), PART):
-        logits = logits_of(accelerator, model, task, part, settings)
-        found += kind.decode(logits, part, table.slice(first, PART))
-    return found
-
-
-def logits_of(
-    accelerator: Accelerator, model: MultiTaskModel, task: str, encoded: Encoded, settings: Settings
-) -> list[np.ndarray]:
-    """Logits of every row (its tokens x outputs, its picked tokens x outputs where it has such, or its outputs).
-
-    In the order of the rows, on every process.
-    """
-    mine: list[tuple[int, np.ndarray]] = []
-    lengths = encoded.lengths
-    batches = token_batches(lengths, settings.prediction_tokens, level=True)
-    batches += batches[-1:] * (-len(batches) % accelerator.num_processes)  # as many passes of every process (FSDP)
-    with (
-        predicting(accelerator, model) as forward,
-        model.reading(task),
-        fitting("prediction_tokens", settings),
-    ):
-        for rows in batches[accelerator.process_index :: accelerator.num_processes]:
-            batch = encoded.tensors(rows, model.encoder.config.pad_token_id, accelerator.device)
-            picked = batch.get("picked")
-            logits = forward(task, batch["input_ids"], batch["attention_mask"], picked)
-            values: Any = logits.float().cpu().numpy()
-            if picked is not None:
-                values = np.split(values, picked.sum(1).cumsum(0)[:-1].cpu().numpy())
-            elif logits.dim() == 3:
-                values = [value[: lengths[row]] for row, value in zip(rows, values, strict=True)]
-            else:
-                values = values.reshape(len(rows), -1)  # a row may hold several sequences
-            mine += zip(rows.tolist(), values, strict=True)
-    found = dict(gather_object(mine))
-    return [found[row] for row in range(len(encoded))]
+    parts = [str(seed), name, *([f"attempt {attempt}"] if attempt else [])]
+    return int.from_bytes(hashlib.sha256("/".join(parts).encode()).digest()[:4], "little")

@@ -1,35 +1,37 @@
-"""How long stages took on this machine: what the cost of a sweep is predicted from. No output, and in no result.
+"""How long each stage took on this machine. `src/sweep.py plan` estimates costs from it; no result depends on it.
 
-A line of JSON a stage, in .dvc/tmp/times.jsonl or where STILTWALK_TIMES says.
+One JSON line per stage, in .dvc/tmp/times.jsonl or the file that STILTWALK_TIMES names.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 FILE, VARIABLE = Path(".dvc/tmp/times.jsonl"), "STILTWALK_TIMES"
 
 
-def work(params: dict[str, Any], script: str, name: str) -> str:
-    """A digest of all that a stage's time depends on, but the machine: not the seed, nor where in an order it stands.
+def digest_of_work(params: dict[str, Any], script: str, names: Sequence[str]) -> str:
+    """Return a digest of everything that decides a stage's duration, apart from the machine.
 
-    params: params.yaml. name: of the step or target that the script is called for, or nothing.
+    The seed and the position of a step in its order do not count.
+
+    params: the contents of params.yaml. names: the arguments of the script (a step, a mixture, targets, or none).
     """
-    if name in params["chain"]:
-        name = params["chain"][name]["mixture"]
-    own = params["mixtures"].get(name) or params["benchmark"].get(name)
-    if script == "target.py":
-        own = [params["benchmark"][target] for target in params["tunings"][name]["targets"]]
-    text = json.dumps([script, name, own, params["encoder"], params["world"]], sort_keys=True)
+    plan = params["plan"]
+    mixtures = [plan["steps"][name]["mixture"] if name in plan["steps"] else name for name in names]
+    blocks = [plan["mixtures"].get(name) or plan["targets"].get(name) for name in mixtures]
+    text = json.dumps([script, mixtures, blocks, params["encoder"], params["world"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def note(params: dict[str, Any], script: str, name: str, seconds: float) -> None:
-    """Add what a stage took, the start of its process apart, to the record; nothing where there is no place for it."""
+def record_duration(params: dict[str, Any], script: str, names: Sequence[str], seconds: float) -> None:
+    """Append how long a stage took, without the start of its process; do nothing outside a DVC repository."""
     path = Path(os.environ.get(VARIABLE, FILE))
     if path.parent.is_dir():
-        told = {"script": script, "name": name, "work": work(params, script, name), "seconds": round(seconds, 2)}
+        work = digest_of_work(params, script, names)
+        record = {"script": script, "name": " ".join(names), "work": work, "seconds": round(seconds, 2)}
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(told) + "\n")
+            file.write(json.dumps(record) + "\n")

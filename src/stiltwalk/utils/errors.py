@@ -1,8 +1,8 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that users are meant to read."""
 
 
 class InputError(Exception):
-    """Something that a person gave is wrong: a parameter, a data file, a checkpoint.
+    """A parameter, data file or checkpoint is wrong.
 
-    The message is one line: the file and key at fault, the value found, what to do about it.
+    The message is one line: the file and key at fault, the value, and the remedy.
     """

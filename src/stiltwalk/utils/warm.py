@@ -1,11 +1,7 @@
-"""Run a command whose stages find their libraries imported.
+"""A process that has imported torch and transformers, and forks a stage whenever one asks for it.
 
-    python src/warm/run.py dvc exp run -S 'order=[mnli,squad]'
-
-Importing torch and transformers takes two seconds and a half, which a run of small stages pays sixteen times. Here they
-are imported once, in a process that lives as long as the command does; every stage is forked from it. Only libraries
-are imported there: each stage imports the project's own code itself, from the folder that it runs in. DVC's own part is
-hastened too (hook/dvc_files.py).
+Importing these libraries takes seconds, which a run of small stages would pay twenty times. Only libraries are imported
+here: each stage imports the project's own code itself, from the folder that it runs in.
 """
 
 import gc
@@ -25,33 +21,45 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-HOOK = Path(__file__).parent / "hook"
-WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}  # as common/stage.py says
+from stiltwalk.utils.process import THREAD_WAITING, WARM_ADDRESS
+
+SOURCE = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def warm() -> Iterator[dict[str, str]]:
-    """Variables that make stages start warm within the block; without them they start as ever."""
+def warm_stages() -> Iterator[dict[str, str]]:
+    """Yield the environment variables with which stages start warm while the block runs."""
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         address = f"{folder}/stages"
         listener.bind(address)
-        listener.listen()  # stages may come at once, and wait until all is imported
+        listener.listen()  # stages may connect at once, and wait until the imports are done
         server = subprocess.Popen(
-            [sys.executable, __file__, "--serve", str(listener.fileno()), str(os.getpid())],
+            [sys.executable, "-m", "stiltwalk.utils.warm", str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
-            start_new_session=True,  # Ctrl-C comes to the command, whose end of a stage is seen here
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])},
+            start_new_session=True,  # Ctrl-C goes to the command only; the server sees its stages' clients end
         )
-        paths = [str(HOOK.resolve()), *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
-            yield {"STILTWALK_WARM": address, "PYTHONPATH": os.pathsep.join(paths)}
+            yield {WARM_ADDRESS: address}
         finally:
             server.terminate()
             server.wait()
 
 
+def call(command: list[str], environment: Mapping[str, str]) -> int:
+    """Run a command and return its exit status. SIGTERM, which a scheduler may send to this process only, is passed on."""
+    with subprocess.Popen(command, env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return process.wait()
+        except BaseException:  # Ctrl-C, which the command receives as well
+            process.kill()
+            raise
+
+
 def import_libraries() -> None:
-    """What stages import that takes long; nothing of it starts a thread or touches a GPU."""
-    for variable, value in WAITING.items():
+    """Import what stages take long to import; none of it starts a thread or touches a GPU."""
+    for variable, value in THREAD_WAITING.items():
         os.environ.setdefault(variable, value)
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     gc.disable()
@@ -70,58 +78,47 @@ def import_libraries() -> None:
 
 
 def serve(listener: socket.socket, parent: int) -> None:
-    """Fork a stage for every command line that comes, as long as the process that started this one lives."""
+    """Fork a stage for every request, as long as the process `parent` lives."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    import_libraries()  # the parent may be gone before it ends
-    stages = dict[int, socket.socket]()
-    waiting = selectors.DefaultSelector()
-    waiting.register(listener, selectors.EVENT_READ)
+    import_libraries()  # the parent may have ended by the time this is done
+    clients: dict[int, socket.socket] = {}
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
     try:
         while os.getppid() == parent:
-            for key, _ in waiting.select(0.02):
+            for key, _ in selector.select(0.02):
                 if key.fileobj is listener:
                     client, _ = listener.accept()
-                    stages[start(client)] = client
-                    waiting.register(client, selectors.EVENT_READ)
-                else:  # a client that waits says nothing: it is gone
-                    end([pid for pid, client in stages.items() if client is key.fileobj])
-            for pid, client in list(stages.items()):
+                    clients[start_stage(client)] = client
+                    selector.register(client, selectors.EVENT_READ)
+                else:  # a waiting client sends nothing: it has ended
+                    terminate([pid for pid, client in clients.items() if client is key.fileobj])
+            for pid, client in list(clients.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
-                    waiting.unregister(client)
+                    selector.unregister(client)
                     with suppress(OSError):
                         client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status) % 256))
-                    stages.pop(pid).close()
+                    clients.pop(pid).close()
     finally:
-        end(list(stages))
-        for pid in stages:  # a scheduler kills what is left when the command has ended
+        terminate(list(clients))
+        for pid in clients:  # a scheduler kills whatever is left when the command has ended
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
 
 
-def end(stages: list[int]) -> None:
-    """A training saves its state before it ends."""
+def terminate(stages: list[int]) -> None:
+    """Send SIGTERM to stages; a training saves its state before it ends."""
     for pid in stages:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 
 
-def call(command: list[str], environment: Mapping[str, str]) -> int:
-    """A command's exit status; SIGTERM, which a scheduler may send to this process alone, is passed on to it."""
-    with subprocess.Popen(command, env=environment) as process:
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
-            return process.wait()
-        except BaseException:  # Ctrl-C, which has come to the command as well
-            process.kill()
-            raise
-
-
-def start(client: socket.socket) -> int:
-    """Fork the stage that a client asks for; its process id."""
+def start_stage(client: socket.socket) -> int:
+    """Fork the stage that a client asks for, and return its process id."""
     head, files, *_ = socket.recv_fds(client, 4, 3)
     (size,) = struct.unpack("!I", head)
-    told = json.loads(client.recv(size, socket.MSG_WAITALL))
+    request = json.loads(client.recv(size, socket.MSG_WAITALL))
     if pid := os.fork():
         for file in files:
             os.close(file)
@@ -132,18 +129,20 @@ def start(client: socket.socket) -> int:
         for number, file in enumerate(files):
             os.dup2(file, number)
             os.close(file)
-        code = run(told)
+        code = run_script(request)
     finally:
         os._exit(code)
 
 
-def run(told: dict[str, Any]) -> int:
-    """What Python does with a command line, in this process; its exit status."""
-    os.chdir(told["cwd"])
+def run_script(request: dict[str, Any]) -> int:
+    """Run a command line in this process as Python would, and return its exit status."""
+    os.chdir(request["cwd"])
     os.environ.clear()
-    os.environ.update({name: value for name, value in told["env"].items() if name != "STILTWALK_WARM"})
-    sys.argv = told["argv"]
+    os.environ.update({name: value for name, value in request["env"].items() if name != WARM_ADDRESS})
+    sys.argv = request["argv"]
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "stiltwalk"]:
+        del sys.modules[name]  # the stage imports them from its own checkout
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -162,9 +161,4 @@ def run(told: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--serve":
-        serve(socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3]))
-    else:
-        with warm() as variables:
-            code = call(sys.argv[1:], os.environ | variables)
-        sys.exit(code)
+    serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

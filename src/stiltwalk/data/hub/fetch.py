@@ -1,13 +1,12 @@
-"""Files of one commit of a Hugging Face repository: downloads are tried again, and nothing broken is let through.
+"""Files of one commit of a Hugging Face repository. Failed downloads are repeated, and broken files are never returned.
 
-`datasets.load_dataset` is not used: when the hub fails to answer it takes "the latest cached version" of the data set,
-whatever revision was asked for, and huggingface_hub does not repeat a download that is answered with a server error.
-Files lie in the common cache (`HF_HOME`), where HF_HUB_OFFLINE=1 finds them again.
+`datasets.load_dataset` is not used: when the hub fails to answer, it falls back to "the latest cached version" of the
+data set, whatever revision was requested. huggingface_hub does not repeat a download that ends in a server error.
+Files lie in the shared cache (`HF_HOME`), where HF_HUB_OFFLINE=1 finds them again.
 """
 
 import functools
 import hashlib
-import itertools
 import re
 import sys
 import time
@@ -39,25 +38,28 @@ from huggingface_hub.errors import (
 from stiltwalk.utils.errors import InputError
 
 ATTEMPTS = 5
-PAUSE = 1.0  # seconds before the second attempt; doubled before each further one
-FAULTS = (
+PAUSE = 1.0
+"""Seconds before the second attempt. Each further pause is twice as long."""
+HUB_ERRORS = (
     OSError,
     httpx2.TransportError,
     HFValidationError,
     RevisionResolutionError,
     CachedRepoTreeNotFoundError,
-    RuntimeError,  # what the hub's Xet storage fails with
+    RuntimeError,  # raised by the hub's Xet storage
 )
-BUSY = {408, 425, 429}  # answers below 500 that ask to come again
+RETRYABLE_CLIENT_ERRORS = {408, 425, 429}
+"""HTTP status codes below 500 that ask the client to try again."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Repository:
-    """One commit of a data set or model on the hub, and the size in bytes of each of its files."""
+    """One commit of a data set or model on the hub, and the size of each of its files in bytes."""
 
-    kind: str
+    repo_type: str
+    """`dataset` or `model`."""
     path: str
     revision: str
     sha: str
@@ -65,75 +67,80 @@ class Repository:
 
     @functools.cached_property
     def card(self) -> dict[str, Any]:
-        """The metadata at the head of the repository's README.md; empty where there is none."""
+        """The metadata at the head of the repository's README.md; empty if there is none."""
         return (metadata_load(download(self, "README.md")) or {}) if "README.md" in self.sizes else {}
 
     @property
     def license(self) -> str | list[str] | None:
-        """What the card says, or None."""
+        """The licence that the card states, or None."""
         return self.card.get("license")
 
 
 @functools.cache
-def repository(path: str, revision: str, kind: str = "dataset") -> Repository:
-    """Resolve a revision (branch, tag, commit) and list its files, once a process.
+def resolve_repository(path: str, revision: str, repo_type: str = "dataset") -> Repository:
+    """Resolve a revision (branch, tag or commit) and list its files, once per process.
 
-    kind: dataset or model.
+    repo_type: `dataset` or `model`.
     Raises InputError if there is no such repository or revision, or if the hub cannot be reached.
     """
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
-        raise InputError(f"{path!r} is not owner/name, as the hub needs it")
-    # The cache has a file of the revision's name.
+        raise InputError(f"path {path!r} is not the name of a hub repository; write owner/name")
+    # The cache has a file named after the revision.
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)*", str(revision)) or ".." in str(revision).split("/"):
-        raise InputError(f"revision {revision!r} is neither a branch, a tag nor a commit")
-    api, what = HfApi(), f"{kind} {path} at '{revision}'"
+        raise InputError(f"revision {revision!r} is not a branch, tag or commit; use for example main")
+    what = f"{repo_type} {path} at '{revision}'"
+    sha = _retry(what, lambda: _resolve_commit(path, revision, repo_type))
+    sizes = _retry(what, lambda: _list_file_sizes(path, sha, repo_type))
+    return Repository(repo_type, path, revision, sha, sizes)
 
-    def resolve() -> str:
-        if is_offline_mode():
-            return api.resolve_revision(path, repo_type=kind, revision=revision, local_files_only=True).resolved
-        sha = api.repo_info(path, repo_type=kind, revision=revision).sha
-        assert sha is not None
-        # Notes the commit for later runs offline. Alone it would not do: it takes an old note for the hub's answer.
-        api.resolve_revision(path, repo_type=kind, revision=revision)
-        return sha
 
-    def sizes(sha: str) -> dict[str, int]:
-        snapshot_download(path, repo_type=kind, revision=sha, allow_patterns=["README.md"])
-        return {file.path: file.size for file in get_cached_repo_tree(path, repo_type=kind, revision=sha)}
+def _resolve_commit(path: str, revision: str, repo_type: str) -> str:
+    api = HfApi()
+    if is_offline_mode():
+        return api.resolve_revision(path, repo_type=repo_type, revision=revision, local_files_only=True).resolved
+    sha = api.repo_info(path, repo_type=repo_type, revision=revision).sha
+    assert sha is not None
+    # Record the commit in the cache for later offline runs. resolve_revision is not enough for finding the commit: when
+    # the hub fails, it returns an old record.
+    api.resolve_revision(path, repo_type=repo_type, revision=revision)
+    return sha
 
-    sha = _retry(what, resolve)
-    return Repository(kind, path, revision, sha, _retry(what, lambda: sizes(sha)))
+
+def _list_file_sizes(path: str, sha: str, repo_type: str) -> dict[str, int]:
+    snapshot_download(path, repo_type=repo_type, revision=sha, allow_patterns=["README.md"])
+    return {file.path: file.size for file in get_cached_repo_tree(path, repo_type=repo_type, revision=sha)}
 
 
 @functools.cache
 def download(repo: Repository, name: str) -> Path:
-    """A file of the repository in the local cache, of the size and the hash that the hub states.
+    """Return the path of a repository's file in the local cache, with the size and the hash that the hub states.
 
-    Raises InputError if it cannot be had whole after ATTEMPTS attempts.
+    Raises InputError if the file is still missing or broken after ATTEMPTS attempts.
     """
-    broken = False
+    force = False
 
     def fetch() -> Path:
-        nonlocal broken
+        nonlocal force
         try:
-            found = Path(
-                hf_hub_download(repo.path, name, repo_type=repo.kind, revision=repo.sha, force_download=broken)
+            file = Path(
+                hf_hub_download(repo.path, name, repo_type=repo.repo_type, revision=repo.sha, force_download=force)
             )
-        except ValueError as error:  # how a forced download says that the hub did not answer
+        except ValueError as error:  # raised by a forced download when the hub does not answer
             raise OSError(str(error.__cause__ or error)) from None
-        broken = not is_offline_mode()
-        _check(found, repo.sizes[name])
-        return found
+        force = not is_offline_mode()  # if the file is broken, do not take it from the cache again
+        _check_file(file, repo.sizes[name])
+        return file
 
-    return _retry(f"{repo.kind} {repo.path}, file {name}", fetch)
+    return _retry(f"{repo.repo_type} {repo.path}, file {name}", fetch)
 
 
-def _check(file: Path, size: int) -> None:
-    found = file.stat().st_size
-    if found != size:
-        raise OSError(f"{found:,} bytes arrived of {size:,}")
-    # The cache links each name to a file called after its ETag: the SHA-256 of large files, of others what Git calls
-    # them (SHA-1 with a head), of some mirrors plain SHA-1.
+def _check_file(file: Path, size: int) -> None:
+    """Raise OSError if the file does not have this size, or not the hash that the cache has for it."""
+    actual_size = file.stat().st_size
+    if actual_size != size:
+        raise OSError(f"received {actual_size:,} of {size:,} bytes")
+    # The cache links each name to a file named after its ETag: the SHA-256 of large files, Git's blob hash of others
+    # (SHA-1 with a header), and plain SHA-1 on some mirrors.
     etag = file.readlink().name if file.is_symlink() else ""
     if re.fullmatch("[0-9a-f]{64}", etag):
         with file.open("rb") as stream:
@@ -141,50 +148,55 @@ def _check(file: Path, size: int) -> None:
                 raise OSError(f"its SHA-256 is not {etag}")
     elif re.fullmatch("[0-9a-f]{40}", etag):
         content = file.read_bytes()
-        if etag not in (hashlib.sha1(head + content).hexdigest() for head in (b"blob %d\0" % size, b"")):
+        if etag not in (hashlib.sha1(header + content).hexdigest() for header in (b"blob %d\0" % size, b"")):
             raise OSError(f"its SHA-1 is not {etag}")
 
 
 def _retry(what: str, call: Callable[[], T]) -> T:
-    """Call until it succeeds, with growing pauses; InputError where trying again is vain or was."""
-    for attempt in itertools.count(1):
+    """Call until it succeeds, with growing pauses.
+
+    Raises InputError after ATTEMPTS failures, or at once if another attempt cannot help.
+    """
+    cause = ""
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return call()
-        except FAULTS as error:
-            fault, vain = error, _vain(error)
-        cause = _cause(fault)
-        if vain:
-            raise InputError(f"{what}: {vain}")
-        if attempt == ATTEMPTS:
-            raise InputError(
-                f"{what}: not to be had in {ATTEMPTS} attempts ({cause}); check the network, HF_ENDPOINT and, "
-                "for gated or private data, HF_TOKEN, then run again; HF_HUB_OFFLINE=1 reads what is cached already"
-            )
-        pause = PAUSE * 2 ** (attempt - 1)
-        print(f"{what}: {cause}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s", file=sys.stderr)
-        time.sleep(pause)
-    raise AssertionError
+        except HUB_ERRORS as error:
+            if reason := _permanent_failure(error):
+                raise InputError(f"{what}: {reason}") from None
+            cause = _describe(error)
+        if attempt < ATTEMPTS:
+            pause = PAUSE * 2 ** (attempt - 1)
+            print(f"{what}: {cause}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
+    raise InputError(
+        f"{what}: failed after {ATTEMPTS} attempts ({cause}); check the network, HF_ENDPOINT and, for gated or private "
+        "repositories, HF_TOKEN, then run again; HF_HUB_OFFLINE=1 uses only cached files"
+    )
 
 
-def _cause(error: BaseException) -> str:
-    error = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
+def _describe(error: BaseException) -> str:
+    if isinstance(error, LocalEntryNotFoundError) and error.__cause__:
+        error = error.__cause__
     if isinstance(error, HfHubHTTPError):
         return f"the hub answered {error.response.status_code}"
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _vain(error: Exception) -> str | None:
-    """What to tell where a further attempt cannot help."""
+def _permanent_failure(error: Exception) -> str | None:
+    """Return the reason and the remedy if another attempt cannot help, else None."""
     if is_offline_mode():
-        return "not (whole) in the cache, and HF_HUB_OFFLINE forbids to ask the hub; run once without it"
+        return "missing or incomplete in the cache, and HF_HUB_OFFLINE forbids downloads; run once without it"
     if isinstance(error, GatedRepoError):
-        return "it is gated; accept its terms on its page and set HF_TOKEN"
+        return "it is gated; accept the terms on its page and set HF_TOKEN"
     if isinstance(error, RepositoryNotFoundError):
         return "the hub has no such repository (path); if it is private, set HF_TOKEN"
     if isinstance(error, HFValidationError):
-        return "the hub does not allow such a name"
+        return "the hub does not allow this name"
     if isinstance(error, RevisionNotFoundError):
         return "the hub has no such revision"
-    if isinstance(error, HfHubHTTPError) and (code := error.response.status_code) < 500 and code not in BUSY:
-        return f"the hub answered {code}; check HF_TOKEN and HF_ENDPOINT"
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        if status < 500 and status not in RETRYABLE_CLIENT_ERRORS:
+            return f"the hub answered {status}; check HF_TOKEN and HF_ENDPOINT"
     return None

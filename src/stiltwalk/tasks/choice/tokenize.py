@@ -1,22 +1,27 @@
-"""Multiple choice: one sequence a choice, each with the prompt before it."""
-
-from typing import Any
+"""Multiple choice: one sequence per choice, each with the prompt before it."""
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
 from stiltwalk.utils.errors import InputError
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: labels (one for each choice), max_length (tokens of prompt and choice; the prompt's start is cut)."""
-    prompts, choices = table["prompt"].to_pylist(), table["choices"].to_pylist()
-    count = len(options["labels"])
-    if (odd := next((i for i, texts in enumerate(choices) if len(texts) != count), None)) is not None:
-        raise InputError(f"row {odd} has {len(choices[odd])} choices; the task's record has {count} labels")
-    pairs = [(prompt, text) for prompt, texts in zip(prompts, choices, strict=True) for text in texts]
-    found = tokens.ids(pairs, options["max_length"], "only_first", side="left")
-    features: dict[str, list[Any]] = {"input_ids": [found[i : i + count] for i in range(0, len(found), count)]}
-    if gold:
-        features["labels"] = table["label"].to_pylist()
-    return features
+class Tokenizer(RowTokenizer):
+    """Pairs the prompt with each choice; the start of the prompt is truncated to `max_length` tokens in total."""
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids`, one sequence per choice, and with gold `labels`, the number of the right choice.
+
+        Raises InputError if a row has another number of choices than the task has labels.
+        """
+        prompts, choices = table["prompt"].to_pylist(), table["choices"].to_pylist()
+        count = len(self.options["labels"])
+        for row, texts in enumerate(choices):
+            if len(texts) != count:
+                raise InputError(f"row {row} has {len(texts)} choices; the task's record has {count} labels")
+        pairs = [(prompt, text) for prompt, texts in zip(prompts, choices, strict=True) for text in texts]
+        ids = self.subwords.ids(pairs, self.max_length, "only_first", side="left")
+        features: Features = {"input_ids": [ids[start : start + count] for start in range(0, len(ids), count)]}
+        if gold:
+            features["labels"] = table["label"].to_pylist()
+        return features

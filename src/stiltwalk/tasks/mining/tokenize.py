@@ -1,13 +1,14 @@
-"""The sentences of two corpora, a row each."""
-
-from typing import Any
+"""Bitext mining: one row per sentence of either corpus."""
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: max_length (tokens). The text is stripped, as in XTREME."""
-    texts = [text.strip() for text in table["text"].to_pylist()]
-    return {"input_ids": tokens.ids(texts, options["max_length"])}
+class Tokenizer(RowTokenizer):
+    """Tokenises sentences, stripped of surrounding space as in XTREME."""
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids` of `max_length` tokens at most."""
+        texts = [text.strip() for text in table["text"].to_pylist()]
+        return {"input_ids": self.subwords.ids(texts, self.max_length)}

@@ -1,38 +1,47 @@
-"""Masked language modelling: which tokens of a text are to be guessed, chosen once for every row."""
+"""Masked language modelling: which tokens of a text are to be predicted, chosen once for every row."""
 
 import zlib
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize import Tokens
-from stiltwalk.tasks.tables import IGNORED
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
+from stiltwalk.utils.labels import IGNORED
+
+MASKED = 0.8  # share of the chosen tokens that become `<mask>`
+KEPT = 0.1  # share that stays unchanged; the rest is replaced by random tokens
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: max_length (tokens; a longer text is cut), mask (share of the tokens to guess).
+class Tokenizer(RowTokenizer):
+    """Hides tokens as BERT does (section 3.1): 80 % become `<mask>`, 10 % a random token, 10 % stay unchanged.
 
-    Which they are is drawn of the text alone, whatever others there are.
-    Of the tokens to guess 80 % are masked, 10 % replaced by a random word, 10 % left (BERT, section 3.1). `labels` has
-    their true numbers, and IGNORED elsewhere; `picked` is 1 where there is one.
+    options: mask, the share of a text's tokens that are to be predicted. The choice depends on the text alone, not on
+    the other rows.
     """
-    special = np.unique(list(tokens.special.values()))
-    words = np.setdiff1d(np.arange(tokens.size), special)
-    features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "labels", "picked", "weight")}
-    texts = table["text"].to_pylist()
-    for text, row in zip(texts, tokens.ids(texts, options["max_length"]), strict=True):
-        rng, ids = np.random.default_rng(zlib.crc32(text.encode())), np.array(row)
-        free = np.flatnonzero(~np.isin(ids, special))
-        chosen = rng.permutation(free)[: max(1, round(options["mask"] * len(free)))]
-        how = rng.random(len(chosen))
-        labels = np.full(len(ids), IGNORED)
-        labels[chosen] = ids[chosen]
-        ids[chosen[how < 0.8]] = tokens.special["mask_token"]
-        changed = chosen[how >= 0.9]
-        ids[changed] = rng.choice(words, len(changed))
-        features["input_ids"].append(ids.tolist())
-        features["labels"].append(labels.tolist())
-        features["picked"].append((labels != IGNORED).astype(int).tolist())
-        features["weight"].append(len(chosen))
-    return features
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids`; `labels`, the true ids of the tokens to predict; and `mlm_mask`, 1 at those tokens.
+
+        A text is truncated to `max_length` tokens. The labels of all other tokens are IGNORED. The weight of a row is
+        its number of tokens to predict.
+        """
+        special = np.unique(list(self.subwords.special.values()))
+        words = np.setdiff1d(np.arange(self.subwords.size), special)
+        features: Features = {name: [] for name in ("input_ids", "labels", "mlm_mask", "weight")}
+        texts = table["text"].to_pylist()
+        for text, row in zip(texts, self.subwords.ids(texts, self.max_length), strict=True):
+            rng = np.random.default_rng(zlib.crc32(text.encode()))
+            ids = np.array(row)
+            maskable = np.flatnonzero(~np.isin(ids, special))
+            chosen = rng.permutation(maskable)[: max(1, round(self.options["mask"] * len(maskable)))]
+            draws = rng.random(len(chosen))
+            labels = np.full(len(ids), IGNORED)
+            labels[chosen] = ids[chosen]
+            ids[chosen[draws < MASKED]] = self.subwords.special["mask_token"]
+            replaced = chosen[draws >= MASKED + KEPT]
+            ids[replaced] = rng.choice(words, len(replaced))
+            features["input_ids"].append(ids.tolist())
+            features["labels"].append(labels.tolist())
+            features["mlm_mask"].append((labels != IGNORED).astype(int).tolist())
+            features["weight"].append(len(chosen))
+        return features

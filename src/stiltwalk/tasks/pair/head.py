@@ -1,4 +1,4 @@
-"""Pair classification (MNLI, XNLI, ...): one label for two texts, from the first token's hidden state."""
+"""Pair classification (MNLI, XNLI, ...): one label for two texts, read from the hidden state of `<s>`."""
 
 from pathlib import Path
 from typing import Any
@@ -9,53 +9,55 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from stiltwalk.training.batching import Encoded
-from stiltwalk.training.flags import commonest
-
-SUFFIX = "tsv"
+from stiltwalk.tasks.base_head import TaskHead, TrainedTask, most_frequent, percent_correct, write_lines
+from stiltwalk.training.batching import TokenizedRows
 
 
-class Head(nn.Module):
-    """The classification head of RoBERTa: dropout, dense, tanh, dropout, linear on `<s>`."""
+class Head(TaskHead):
+    """RoBERTa's classification head: dropout, dense, tanh, dropout, linear."""
 
-    first = True  # it reads the first token alone
+    reads_first_token_only = True
 
-    def __init__(self, width: int, labels: int, dropout: float):
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(width, width)
         self.out = nn.Linear(width, labels)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Hidden states (rows x tokens x width) -> logits (rows x labels)."""
+    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states (rows x tokens x width) to logits (rows x labels)."""
         return self.out(self.dropout(torch.tanh(self.dense(self.dropout(hidden[:, 0])))))
 
 
-class Kind:
-    """options: labels (names); the others are those of encoding/pair.py."""
+class Task(TrainedTask[str]):
+    """A prediction is the name of a label."""
 
-    def __init__(self, options: dict[str, Any]):
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
         self.labels: list[str] = options["labels"]
 
-    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
+    def make_head(self, encoder: PreTrainedModel, dropout: float) -> TaskHead:
+        """Return a classification head with one output per label."""
         return Head(encoder.config.hidden_size, len(self.labels), dropout)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cross entropy, summed over rows."""
+        """Return the cross entropy, summed over rows."""
         return nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
 
-    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[str]:
-        """The most probable label of every pair."""
-        return [self.labels[int(row.argmax())] for row in logits]
+    def decode(self, logits: list[np.ndarray], rows: TokenizedRows, table: pa.Table) -> list[str]:
+        """Return the most probable label of every pair."""
+        return [self.labels[int(values.argmax())] for values in logits]
 
-    def guess(self, table: pa.Table) -> list[str] | None:
-        """The commonest label for every row: what takes no learning."""
-        return [commonest(table["label"].to_pylist())] * len(table)
+    def majority_baseline(self, table: pa.Table) -> list[str]:
+        """Return the most frequent label for every row."""
+        return [most_frequent(table["label"].to_pylist())] * len(table)
 
     def evaluate(self, predictions: list[str], table: pa.Table) -> dict[str, float]:
-        right = [p == g for p, g in zip(predictions, table["label"].to_pylist(), strict=True)]
-        return {"accuracy": round(100 * float(np.mean(right)), 4)}
+        """Return the accuracy."""
+        gold = table["label"].to_pylist()
+        correct = [prediction == label for prediction, label in zip(predictions, gold, strict=True)]
+        return {"accuracy": percent_correct(correct)}
 
-    def write(self, predictions: list[str], table: pa.Table, path: Path) -> None:
-        """One label a line, as XTREME's XNLI and PAWS-X submissions."""
-        path.write_text("".join(f"{label}\n" for label in predictions), encoding="utf-8")
+    def write_predictions(self, predictions: list[str], table: pa.Table, path: Path) -> None:
+        """Write one label per line, as in XTREME's XNLI and PAWS-X submissions."""
+        write_lines(predictions, path)

@@ -1,21 +1,27 @@
-"""Pair classification: both texts in one row."""
-
-from typing import Any
+"""Pair classification: both texts in one sequence."""
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
 from stiltwalk.utils.errors import InputError
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: labels (names), max_length (tokens of both texts, special ones included; the longer text is cut)."""
-    texts = list(zip(table["text_a"].to_pylist(), table["text_b"].to_pylist(), strict=True))
-    features: dict[str, list[Any]] = {"input_ids": tokens.ids(texts, options["max_length"])}
-    if gold:
-        numbers = {label: number for number, label in enumerate(options["labels"])}
-        labels = table["label"].to_pylist()
-        if odd := set(labels) - numbers.keys():
-            raise InputError(f"the label {min(odd)!r} of the rows is none of the record's: {', '.join(numbers)}")
-        features["labels"] = [numbers[label] for label in labels]
-    return features
+class Tokenizer(RowTokenizer):
+    """Puts both texts into one sequence of `max_length` tokens at most; the longer text is truncated."""
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids`, and with gold `labels`, the number of each pair's label.
+
+        Raises InputError if a label is not among the task's labels.
+        """
+        texts = list(zip(table["text_a"].to_pylist(), table["text_b"].to_pylist(), strict=True))
+        features: Features = {"input_ids": self.subwords.ids(texts, self.max_length)}
+        if gold:
+            numbers = {label: number for number, label in enumerate(self.options["labels"])}
+            labels = table["label"].to_pylist()
+            if unknown := set(labels) - numbers.keys():
+                raise InputError(
+                    f"the rows have the label {min(unknown)!r}, which is not in the task's record: {', '.join(numbers)}"
+                )
+            features["labels"] = [numbers[label] for label in labels]
+        return features

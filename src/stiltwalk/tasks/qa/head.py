@@ -5,7 +5,7 @@ import json
 import operator
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,56 +13,93 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from stiltwalk.training.batching import Encoded
+from stiltwalk.tasks.base_head import TaskHead, TrainedTask, percent_correct
+from stiltwalk.training.batching import TokenizedRows
 
-SUFFIX = "json"
+
+class Head(TaskHead):
+    """A linear layer with two outputs: the scores of a token as the first and as the last of the answer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.out = nn.Linear(width, 2)
+
+    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states (windows x tokens x width) to logits (windows x tokens x 2)."""
+        return self.out(hidden)
 
 
-class Kind:
-    """options: max_answer_length (tokens), n_best, unanswerable (default no); the others are those of encoding/qa.py.
+class Span(NamedTuple):
+    """A scored answer, as characters of the context."""
 
-    An answer is cut out of the context by character offsets: no detokenisation, hence no loss in languages without
-    spaces.
+    score: float
+    begin: int
+    end: int
+
+
+NO_SPAN = Span(-np.inf, 0, 0)
+
+
+class Task(TrainedTask[str]):
+    """A prediction is the text of an answer.
+
+    options: max_answer_length, in tokens; n_best; and unanswerable, whether some questions have no answer (default
+    false).
+
+    An answer is cut out of the context by character offsets. Joining subwords to words again would lose characters in
+    languages that are written without spaces.
     """
 
-    def __init__(self, options: dict[str, Any]):
+    suffix = "json"
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
         self.max_answer_length: int = options["max_answer_length"]
         self.n_best: int = options["n_best"]
         self.unanswerable: bool = options.get("unanswerable", False)
 
-    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
-        return nn.Linear(encoder.config.hidden_size, 2)
+    def make_head(self, encoder: PreTrainedModel, dropout: float) -> TaskHead:
+        """Return a head without dropout, as in SQuAD's baselines."""
+        return Head(encoder.config.hidden_size)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean of the cross entropies of first and last token over the window's tokens, summed over rows."""
-        hidden = logits.masked_fill(batch["attention_mask"].unsqueeze(-1) == 0, torch.finfo(logits.dtype).min)
-        first, last = hidden.unbind(-1)
+        """Return the mean cross entropy of first and last token, over the tokens of a window, summed over windows."""
+        padding = batch["attention_mask"].unsqueeze(-1) == 0
+        first, last = logits.masked_fill(padding, torch.finfo(logits.dtype).min).unbind(-1)
         entropy = nn.functional.cross_entropy
         return (entropy(first, batch["start"], reduction="sum") + entropy(last, batch["end"], reduction="sum")) / 2
 
-    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[str]:
-        """The text of the best span of every question over all its windows, each begun where its context is widest.
+    def decode(self, logits: list[np.ndarray], rows: TokenizedRows, table: pa.Table) -> list[str]:
+        """Return the text of the best span of every question, over all its windows.
 
-        An answer is always given, save in a task with unanswerable questions: there it is empty where `<s>` scores
-        higher, in the window where it scores least (run_squad.py of BERT, threshold 0).
+        A span may begin in a window only at a token that has its widest context there. In a task with unanswerable
+        questions the answer is empty if `<s>` scores higher than the best span; its score is the lowest that it has in
+        any window (run_squad.py of BERT, threshold 0). In any other task there is always an answer.
         """
         contexts = table["context"].to_pylist()
-        best: list[tuple[float, str]] = [(-np.inf, "")] * len(table)
-        none = np.full(len(table), np.inf if self.unanswerable else -np.inf)
-        offsets = [np.stack(pair, 1) for pair in zip(encoded.lists("begins"), encoded.lists("ends"), strict=True)]
-        rows = encoded.rows.tolist()
-        for row, values, places, central in zip(rows, logits, offsets, centres(rows, offsets), strict=True):
-            score, begin, end = self._best_span(values, places, central)
-            none[row] = min(none[row], float(values[0].sum()))
-            if score > best[row][0]:
-                best[row] = (score, contexts[row][begin:end])
-        return [text.strip() if score >= least else "" for (score, text), least in zip(best, none, strict=True)]
+        best = [NO_SPAN] * len(table)
+        null_scores = np.full(len(table), np.inf if self.unanswerable else -np.inf)
+        offsets = [np.stack(pair, 1) for pair in zip(rows.lists("begins"), rows.lists("ends"), strict=True)]
+        numbers = rows.rows.tolist()
+        widest = widest_context(numbers, offsets)
+        for row, values, places, may_begin in zip(numbers, logits, offsets, widest, strict=True):
+            null_scores[row] = min(null_scores[row], float(values[0].sum()))
+            span = self._best_span(values, places, may_begin)
+            if span.score > best[row].score:
+                best[row] = span
+        return [
+            context[span.begin : span.end].strip() if span.score >= null_score else ""
+            for context, span, null_score in zip(contexts, best, null_scores, strict=True)
+        ]
 
-    def _best_span(self, logits: np.ndarray, offsets: np.ndarray, central: np.ndarray) -> tuple[float, int, int]:
-        """Score and characters of the best of n_best x n_best spans of context tokens that begin at central ones."""
-        if not central.any():
-            return -np.inf, 0, 0
-        first = np.where(central, logits[:, 0], -np.inf)
+    def _best_span(self, logits: np.ndarray, offsets: np.ndarray, may_begin: np.ndarray) -> Span:
+        """Return the best of n_best x n_best spans of context tokens.
+
+        logits: tokens x 2. offsets: begin and end characters (tokens x 2). may_begin: at which tokens a span may begin.
+        """
+        if not may_begin.any():
+            return NO_SPAN
+        first = np.where(may_begin, logits[:, 0], -np.inf)
         last = np.where(of_context(offsets), logits[:, 1], -np.inf)
         starts = np.argsort(-first, kind="stable")[: self.n_best]
         ends = np.argsort(-last, kind="stable")[: self.n_best]
@@ -70,37 +107,42 @@ class Kind:
         length = ends[None, :] - starts[:, None] + 1
         scores[(length < 1) | (length > self.max_answer_length)] = -np.inf
         i, j = np.unravel_index(scores.argmax(), scores.shape)
-        return float(scores[i, j]), int(offsets[starts[i], 0]), int(offsets[ends[j], 1])
+        return Span(float(scores[i, j]), int(offsets[starts[i], 0]), int(offsets[ends[j], 1]))
 
-    def guess(self, table: pa.Table) -> list[str] | None:
-        """No answer to any question: what takes no learning."""
+    def majority_baseline(self, table: pa.Table) -> list[str]:
+        """Return an empty answer to every question."""
         return [""] * len(table)
 
     def evaluate(self, predictions: list[str], table: pa.Table) -> dict[str, float]:
-        """Share of predictions equal to one of the gold answers (empty where there are none), letter case aside."""
-        right = [
+        """Return the share of predictions that equal a gold answer, regardless of case.
+
+        A question without gold answers has the empty answer as its only right one.
+        """
+        correct = [
             prediction.casefold() in ({text.casefold() for text in answers["text"]} or {""})
             for prediction, answers in zip(predictions, table["answers"].to_pylist(), strict=True)
         ]
-        return {"exact": round(100 * float(np.mean(right)), 4)}
+        return {"exact": percent_correct(correct)}
 
-    def write(self, predictions: list[str], table: pa.Table, path: Path) -> None:
-        """`{question id: answer}`, as XTREME's QA submissions."""
+    def write_predictions(self, predictions: list[str], table: pa.Table, path: Path) -> None:
+        """Write `{question id: answer}`, as in XTREME's QA submissions."""
         answers = dict(zip(table["id"].to_pylist(), predictions, strict=True))
         path.write_text(json.dumps(answers, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def of_context(offsets: np.ndarray) -> np.ndarray:
-    """Which tokens of a window (tokens x begin and end) are of the context."""
+    """Return which tokens of a window belong to the context. offsets: begin and end characters (tokens x 2)."""
     return offsets[:, 1] > offsets[:, 0]
 
 
-def centres(rows: Sequence[int], offsets: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """For every window which of its context tokens have no more context in another window of the same row.
+def widest_context(rows: Sequence[int], offsets: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield, for every window, which of its context tokens have no wider context in another window of the same row.
 
-    rows: of the data, of each window; those of a row follow each other. The context of a token is the smaller number of
-    tokens before and after it, and a hundredth of the window's; of equal windows the first has the token
-    (compute_predictions_logits of transformers, which XTREME's run_squad.py calls: token_is_max_context).
+    rows: the row of the data that each window belongs to; the windows of a row are consecutive.
+
+    The width of a token's context is the smaller of the numbers of context tokens before and after it, plus a hundredth
+    of the window's context tokens. Of equally wide windows the first counts (token_is_max_context in
+    compute_predictions_logits of transformers, which XTREME's run_squad.py calls).
     """
     for _, group in itertools.groupby(zip(rows, offsets, strict=True), operator.itemgetter(0)):
         windows = [places for _, places in group]
@@ -110,14 +152,14 @@ def centres(rows: Sequence[int], offsets: Sequence[np.ndarray]) -> Iterator[np.n
             continue
         counts = [int(mask.sum()) for mask in inside]
         tokens = np.concatenate([places[mask] for places, mask in zip(windows, inside, strict=True)])
-        context = np.concatenate([np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.01 * n for n in counts])
+        width = np.concatenate([np.minimum(np.arange(n), np.arange(n)[::-1]) + 0.01 * n for n in counts])
         window = np.repeat(np.arange(len(windows)), counts)
-        # Several tokens may be of one character (the sign for degrees Celsius): a window has all of them.
+        # Several tokens may cover the same character, such as the degree sign of Celsius: all belong to one window.
         places, place = np.unique(tokens, axis=0, return_inverse=True)
-        order = np.lexsort((window, -context, place))
+        order = np.lexsort((window, -width, place))
         owner = window[order[np.searchsorted(place[order], np.arange(len(places)))]]
-        central = window == owner[place]
-        for mask, found in zip(inside, np.split(central, np.cumsum(counts)[:-1]), strict=True):
-            whole = mask.copy()
-            whole[mask] = found
-            yield whole
+        owned = window == owner[place]
+        for mask, kept in zip(inside, np.split(owned, np.cumsum(counts)[:-1]), strict=True):
+            widest = mask.copy()
+            widest[mask] = kept
+            yield widest

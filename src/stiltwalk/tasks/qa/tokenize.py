@@ -1,70 +1,119 @@
 """Extractive question answering: windows of the context, each behind the question."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from tokenizers import Encoding
 
-from stiltwalk.tasks.base_tokenize import Tokens
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
 from stiltwalk.utils.errors import InputError
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: max_length, doc_stride, max_query_length (tokens). One row for each window, `doc_stride` tokens apart.
+@dataclass(slots=True)
+class Window:
+    """A question and a part of its context."""
 
-    `begins` and `ends` are every token's characters in the context, -1 for the question and the special tokens. A
-    window without the answer points at `<s>`, as SQuAD's baseline does.
+    row: int
+    ids: list[int]
+    begins: list[int]
+    """Character of the context at which each token begins; -1 for tokens outside the context."""
+    ends: list[int]
+    """Character of the context after each token; -1 for tokens outside the context."""
+
+
+class Tokenizer(RowTokenizer):
+    """Cuts long contexts into overlapping windows.
+
+    options: max_length, doc_stride and max_query_length, all in tokens. Windows begin `doc_stride` tokens apart.
     """
-    longest, distance = options["max_length"], options["doc_stride"]
-    room = longest - options["max_query_length"] - tokens.added(True)
-    if not 0 < distance <= room:
-        raise InputError(
-            f"params.yaml: kinds.qa.doc_stride is {distance}; with max_length {longest} and "
-            f"max_query_length {options['max_query_length']} it must be from 1 to {room}, or windows would skip text"
-        )
-    questions, contexts = _cut(table["question"].to_pylist(), options, tokens), table["context"].to_pylist()
-    of_length: dict[int, list[int]] = {}
-    for row, ids in enumerate(tokens.ids(questions, special=False)):
-        of_length.setdefault(len(ids), []).append(row)
-    windows: list[tuple[int, list[int], list[int], list[int]]] = []
-    for length, rows in of_length.items():
-        overlap = max(0, longest - tokens.added(True) - length - distance)
-        pairs = [(questions[row], contexts[row]) for row in rows]
-        for row, found in zip(rows, tokens.encode(pairs, longest, "only_second", stride=overlap), strict=True):
-            for window in (found, *found.overflowing):
-                inside = [place == 1 for place in window.sequence_ids]
-                begins, ends = (
-                    [pair[side] if mine else -1 for pair, mine in zip(window.offsets, inside, strict=True)]
-                    for side in (0, 1)
-                )
-                windows.append((row, window.ids, begins, ends))
-    windows.sort(key=lambda window: window[0])
-    features: dict[str, list[Any]] = dict(
-        zip(("row", "input_ids", "begins", "ends"), map(list, zip(*windows, strict=True)), strict=True)
-    )
-    if gold:
-        answers = table["answers"].to_pylist()
-        spans = [_span(begins, ends, answers[row]) for row, _, begins, ends in windows]
-        features["start"], features["end"] = [s for s, _ in spans], [e for _, e in spans]
-    return features
+
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return one row per window: `input_ids`, `begins`, `ends`, and with gold `start` and `end`.
+
+        begins, ends: every token's characters in the context, -1 for the question and the special tokens.
+        start, end: first and last token of the answer. A window without the answer points at `<s>`, as in SQuAD's
+        baseline.
+
+        Raises InputError if windows `doc_stride` tokens apart would skip text.
+        """
+        self._check_stride()
+        windows = self._windows(table["question"].to_pylist(), table["context"].to_pylist())
+        features: Features = {
+            "row": [window.row for window in windows],
+            "input_ids": [window.ids for window in windows],
+            "begins": [window.begins for window in windows],
+            "ends": [window.ends for window in windows],
+        }
+        if gold:
+            answers = table["answers"].to_pylist()
+            spans = [answer_span(window, answers[window.row]) for window in windows]
+            features["start"] = [start for start, _ in spans]
+            features["end"] = [end for _, end in spans]
+        return features
+
+    def _check_stride(self) -> None:
+        stride, longest_question = self.options["doc_stride"], self.options["max_query_length"]
+        room = self.max_length - longest_question - self.subwords.added_tokens(pair=True)
+        if not 0 < stride <= room:
+            raise InputError(
+                f"params.yaml: kinds.qa.doc_stride is {stride}; with max_length {self.max_length} and "
+                f"max_query_length {longest_question} it must be from 1 to {room}, or windows would skip text"
+            )
+
+    def _windows(self, questions: list[str], contexts: list[str]) -> list[Window]:
+        """Return the windows of all rows, in the order of the rows.
+
+        The library takes one overlap per call, and the overlap depends on the length of the question. Therefore
+        questions of the same length are tokenised together.
+        """
+        questions = self._truncate(questions)
+        rows_by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(self.subwords.ids(questions, special_tokens=False)):
+            rows_by_length.setdefault(len(ids), []).append(row)
+        room = self.max_length - self.subwords.added_tokens(pair=True)
+        windows: list[Window] = []
+        for length, rows in rows_by_length.items():
+            overlap = max(0, room - length - self.options["doc_stride"])
+            pairs = [(questions[row], contexts[row]) for row in rows]
+            encodings = self.subwords.encode(pairs, self.max_length, "only_second", stride=overlap)
+            for row, encoding in zip(rows, encodings, strict=True):
+                windows += _windows_of(row, encoding)
+        return sorted(windows, key=lambda window: window.row)
+
+    def _truncate(self, questions: list[str]) -> list[str]:
+        """Return questions of `max_query_length` tokens at most, without leading space."""
+        questions = [question.lstrip() for question in questions]
+        limit: int = self.options["max_query_length"]
+        truncated = []
+        for question, encoding in zip(questions, self.subwords.encode(questions, special_tokens=False), strict=True):
+            offsets = encoding.offsets
+            truncated.append(question[: offsets[limit - 1][1]] if len(offsets) > limit else question)
+        return truncated
 
 
-def _cut(questions: list[str], options: dict[str, Any], tokens: Tokens) -> list[str]:
-    """Questions of at most max_query_length tokens, leading space stripped."""
-    questions = [question.lstrip() for question in questions]
-    limit, cut = options["max_query_length"], []
-    for question, found in zip(questions, tokens.encode(questions, special=False), strict=True):
-        offsets = found.offsets
-        cut.append(question[: offsets[limit - 1][1]] if len(offsets) > limit else question)
-    return cut
+def answer_span(window: Window, answer: dict[str, list[Any]]) -> tuple[int, int]:
+    """Return the first and last token of the first answer, or (0, 0) if the window lacks it.
 
-
-def _span(begins: list[int], ends: list[int], answer: dict[str, list[Any]]) -> tuple[int, int]:
-    """First and last token of the first answer, or (0, 0) where the window lacks it."""
+    answer: `text`, the answers, and `answer_start`, the character of the context at which each one begins.
+    """
     if not answer["text"]:
         return 0, 0
     begin = answer["answer_start"][0]
     end = begin + len(answer["text"][0])
-    inside = [i for i, (a, b) in enumerate(zip(begins, ends, strict=True)) if b > a and a < end and b > begin]
-    if not inside or begins[inside[0]] > begin or ends[inside[-1]] < end:
+    offsets = enumerate(zip(window.begins, window.ends, strict=True))
+    inside = [token for token, (a, b) in offsets if b > a and a < end and b > begin]
+    if not inside or window.begins[inside[0]] > begin or window.ends[inside[-1]] < end:
         return 0, 0
     return inside[0], inside[-1]
+
+
+def _windows_of(row: int, encoding: Encoding) -> Iterator[Window]:
+    """Yield the windows of one row. The question is sequence 0 of an encoding, the context sequence 1."""
+    for part in (encoding, *encoding.overflowing):
+        of_context = [sequence == 1 for sequence in part.sequence_ids]
+        offsets = list(zip(part.offsets, of_context, strict=True))
+        begins = [begin if inside else -1 for (begin, _), inside in offsets]
+        ends = [end if inside else -1 for (_, end), inside in offsets]
+        yield Window(row, part.ids, begins, ends)

@@ -1,7 +1,7 @@
 """Sentence retrieval (Tatoeba): the nearest sentence of the other language, without any training.
 
-As XTREME's third_party/evaluate_retrieval.py: the index holds the other language, the queries are English. One forward
-pass serves every layer.
+As in XTREME's third_party/evaluate_retrieval.py, the queries are the English sentences and the index holds those of the
+other language.
 """
 
 from collections.abc import Sequence
@@ -12,40 +12,41 @@ import pyarrow as pa
 from accelerate import Accelerator
 from transformers import PreTrainedModel
 
-from stiltwalk.models.sentence_vectors import Embedder
-from stiltwalk.training.batching import Encoded
-
-SUFFIX = "tsv"
+from stiltwalk.tasks.base_search import RetrievalTask
+from stiltwalk.training.batching import TokenizedRows
 
 
-class Kind:
-    """options: those of Embedder."""
+class Task(RetrievalTask[int]):
+    """A match is the row of the nearest sentence, one for every English sentence."""
 
-    def __init__(self, options: dict[str, Any]):
-        self.embedder = Embedder(options)
-
-    def predict(
+    def search(
         self,
         accelerator: Accelerator,
         encoder: PreTrainedModel,
         table: pa.Table,
         rows: Path,
-        encoded: Path,
+        tokens_folder: Path,
         language: str,
-        tokens: int,
+        max_tokens: int,
     ) -> tuple[list[int], dict[str, Any]]:
-        """For every English sentence the row of its nearest sentence in the other language; no facts for the record."""
-        pairs = Encoded.read(encoded / f"test-{language}.arrow")
-        return self.nearest(accelerator, encoder, pairs, tokens, [self.embedder.layer(encoder)])[0], {}
+        """Return the row of the nearest sentence in the other language for every English sentence; no facts."""
+        pairs = TokenizedRows.read(tokens_folder / f"test-{language}.arrow")
+        (matches,) = self.nearest(accelerator, encoder, pairs, max_tokens, [self.hidden_state(encoder)])
+        return matches, {}
 
     def nearest(
-        self, accelerator: Accelerator, encoder: PreTrainedModel, pairs: Encoded, tokens: int, layers: Sequence[int]
+        self,
+        accelerator: Accelerator,
+        encoder: PreTrainedModel,
+        pairs: TokenizedRows,
+        max_tokens: int,
+        hidden_states: Sequence[int],
     ) -> list[list[int]]:
-        """The same answers by each of these hidden states."""
-        vectors = self.embedder.embed(accelerator, encoder, pairs, tokens, layers)
+        """Return the matches by each of these hidden states. One forward pass serves all of them."""
+        vectors = self.embedder.embed(accelerator, encoder, pairs, max_tokens, hidden_states)
         other, english = vectors[:, ::2], vectors[:, 1::2]
-        return [(e @ o.T).argmax(-1).tolist() for e, o in zip(english, other, strict=True)]
+        return [(queries @ index.T).argmax(-1).tolist() for queries, index in zip(english, other, strict=True)]
 
-    def write(self, predictions: list[int], table: pa.Table, path: Path) -> None:
-        """One row number a line, as XTREME's Tatoeba submissions."""
+    def write_predictions(self, predictions: list[int], table: pa.Table, path: Path) -> None:
+        """Write one row number per line, as in XTREME's Tatoeba submissions."""
         path.write_text("".join(f"{row}\n" for row in predictions), encoding="utf-8")

@@ -1,5 +1,7 @@
-"""Sentence pairs to be found: as words to be pulled together."""
+"""Sentence retrieval: two sequences per row, one of each language."""
 
-from stiltwalk.tasks.lexical.tokenize import encode
+from stiltwalk.tasks.base_tokenize import ParallelTextTokenizer
 
-__all__ = ["encode"]
+
+class Tokenizer(ParallelTextTokenizer):
+    """Tokenises the sentence of the other language and the English sentence."""

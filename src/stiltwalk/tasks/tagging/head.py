@@ -1,4 +1,4 @@
-"""Token tagging (UDPOS, PAN-X, CCG): one label a word, from the hidden state of its first sub-token."""
+"""Token tagging (UDPOS, PAN-X, CCG): one label per word, read from the hidden state of its first subword."""
 
 from pathlib import Path
 from typing import Any
@@ -9,55 +9,69 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from stiltwalk.tasks.tables import IGNORED
-from stiltwalk.training.batching import Encoded
-from stiltwalk.training.flags import commonest
-
-SUFFIX = "tsv"
+from stiltwalk.tasks.base_head import TaskHead, TrainedTask, most_frequent
+from stiltwalk.training.batching import TokenizedRows
+from stiltwalk.utils.labels import IGNORED
 
 
-class Kind:
-    """options: labels (names); the others are those of encoding/tagging.py.
+class Head(TaskHead):
+    """Dropout and a linear layer."""
 
-    The rows of a split sentence are joined again when decoded. A gold tag that is none of the labels counts as missed.
-    """
+    def __init__(self, width: int, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(width, labels)
 
-    def __init__(self, options: dict[str, Any]):
+    def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Hidden states (rows x tokens x width) to logits (rows x tokens x labels)."""
+        return self.out(self.dropout(hidden))
+
+
+class Task(TrainedTask[list[str]]):
+    """A prediction is the list of a sentence's tags, one per word."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
         self.labels: list[str] = options["labels"]
 
-    def head(self, encoder: PreTrainedModel, dropout: float) -> nn.Module:
-        return nn.Sequential(nn.Dropout(dropout), nn.Linear(encoder.config.hidden_size, len(self.labels)))
+    def make_head(self, encoder: PreTrainedModel, dropout: float) -> TaskHead:
+        """Return a head with one output per label."""
+        return Head(encoder.config.hidden_size, len(self.labels), dropout)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Cross entropy, summed over words."""
+        """Return the cross entropy, summed over words."""
         return nn.functional.cross_entropy(
             logits.flatten(0, 1), batch["labels"].flatten(), reduction="sum", ignore_index=IGNORED
         )
 
-    def decode(self, logits: list[np.ndarray], encoded: Encoded, table: pa.Table) -> list[list[str]]:
-        """The most probable label of every word, the parts of a split sentence joined."""
+    def decode(self, logits: list[np.ndarray], rows: TokenizedRows, table: pa.Table) -> list[list[str]]:
+        """Return the most probable label of every word. The segments of a long sentence are joined again."""
         tags: list[list[str]] = [[] for _ in range(len(table))]
-        for row, values, first in zip(encoded.rows.tolist(), logits, encoded.lists("first"), strict=True):
-            tags[row] += [self.labels[i] for i in values[first].argmax(-1)]
+        for row, values, first in zip(rows.rows.tolist(), logits, rows.lists("first"), strict=True):
+            tags[row] += [self.labels[label] for label in values[first].argmax(-1)]
         return tags
 
-    def guess(self, table: pa.Table) -> list[list[str]] | None:
-        """The commonest tag for every word: what takes no learning."""
+    def majority_baseline(self, table: pa.Table) -> list[list[str]]:
+        """Return the most frequent tag for every word."""
         gold = table["tags"].to_pylist()
-        usual = commonest([tag for tags in gold for tag in tags])
-        return [[usual] * len(tags) for tags in gold]
+        majority = most_frequent([tag for tags in gold for tag in tags])
+        return [[majority] * len(tags) for tags in gold]
 
     def evaluate(self, predictions: list[list[str]], table: pa.Table) -> dict[str, float]:
-        """Micro F1 over words, the label `O` left out where there is one (then accuracy would flatter)."""
-        pairs = [
-            (p, g)
-            for predicted, gold in zip(predictions, table["tags"].to_pylist(), strict=True)
-            for p, g in zip(predicted, gold, strict=True)
-        ]
-        right = sum(p == g != "O" for p, g in pairs)
-        marked = sum(p != "O" for p, _ in pairs) + sum(g != "O" for _, g in pairs)
-        return {"f1": round(100 * 2 * right / max(1, marked), 4)}
+        """Return the micro F1 over words.
 
-    def write(self, predictions: list[list[str]], table: pa.Table, path: Path) -> None:
-        """One label a line, an empty line after each sentence, as XTREME's UDPOS and PAN-X submissions."""
+        The label `O`, where there is one, does not count: it is so frequent that accuracy would say little. A gold tag
+        that is not among the labels counts as missed.
+        """
+        pairs = [
+            pair
+            for predicted, gold in zip(predictions, table["tags"].to_pylist(), strict=True)
+            for pair in zip(predicted, gold, strict=True)
+        ]
+        correct = sum(predicted == gold != "O" for predicted, gold in pairs)
+        counted = sum((predicted != "O") + (gold != "O") for predicted, gold in pairs)
+        return {"f1": round(100 * 2 * correct / max(1, counted), 4)}
+
+    def write_predictions(self, predictions: list[list[str]], table: pa.Table, path: Path) -> None:
+        """Write one label per line and an empty line between sentences, as in XTREME's UDPOS and PAN-X submissions."""
         path.write_text("\n".join("".join(f"{tag}\n" for tag in tags) for tags in predictions), encoding="utf-8")

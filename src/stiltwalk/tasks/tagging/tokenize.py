@@ -1,56 +1,80 @@
-"""Token tagging: words tokenised one by one, a long sentence in several rows."""
+"""Token tagging: words are tokenised one by one, and a long sentence becomes several rows."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize import Tokens
-from stiltwalk.tasks.tables import IGNORED
+from stiltwalk.tasks.base_tokenize import Features, RowTokenizer
+from stiltwalk.utils.labels import IGNORED
 
 
-def encode(table: pa.Table, gold: bool, options: dict[str, Any], tokens: Tokens) -> dict[str, list[Any]]:
-    """options: labels (names), max_length (tokens of one row, special ones included).
+@dataclass(slots=True)
+class Segment:
+    """The words of one sentence that share a sequence of the encoder."""
 
-    As in XTREME (third_party/utils_tag.py) every word is tokenised alone, a word without any sub-token stands as
-    `<unk>`, and the label lies on a word's first sub-token, whose places are `first`. A sentence that does not fit is
-    split into several rows: no word is left out. A gold tag that is none of the labels (a category that is not in the
-    training rows) is not learnt from.
+    sentence: int
+    ids: list[int] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    first: list[int] = field(default_factory=list)
+    """Position of every word's first subword, counted from `<s>`."""
+
+    def add(self, subwords: list[int], label: int) -> None:
+        """Append a word. Its label lies on its first subword."""
+        self.first.append(len(self.ids) + 1)
+        self.ids += subwords
+        self.labels += [label] + [IGNORED] * (len(subwords) - 1)
+
+
+class Tokenizer(RowTokenizer):
+    """Tokenises every word alone, as XTREME does (third_party/utils_tag.py).
+
+    A word without any subword becomes `<unk>`. A word's label lies on its first subword. A sentence of more than
+    `max_length` tokens is split into several rows, so that no word is left out. The loss ignores a gold tag that is not
+    among the labels (a category that does not occur in the training rows).
     """
-    sentences = table["tokens"].to_pylist()
-    tags = table["tags"].to_pylist() if gold else [[None] * len(words) for words in sentences]
-    numbers = {label: number for number, label in enumerate(options["labels"])}
-    pieces = _pieces(sentences, tokens)
-    room = options["max_length"] - 2
-    start, end = tokens.special["cls_token"], tokens.special["sep_token"]
-    features: dict[str, list[Any]] = {name: [] for name in ("input_ids", "labels", "first", "row", "weight")}
 
-    def flush(row: int, ids: list[int], labels: list[int], first: list[int]) -> None:
-        features["input_ids"].append([start, *ids, end])
-        features["labels"].append([IGNORED, *labels, IGNORED])
-        features["row"].append(row)
-        features["first"].append(first)
-        features["weight"].append(len(first))
+    def tokenize(self, table: pa.Table, gold: bool) -> Features:
+        """Return `input_ids`; `labels` of every token if gold; and `first`, the position of each word's first subword.
 
-    for row, (words, sentence_tags) in enumerate(zip(sentences, tags, strict=True)):
-        ids: list[int] = []
-        labels: list[int] = []
-        first: list[int] = []
-        for word, tag in zip(words, sentence_tags, strict=True):
-            piece = pieces[word][:room]
-            if len(ids) + len(piece) > room:
-                flush(row, ids, labels, first)
-                ids, labels, first = [], [], []
-            first.append(len(ids) + 1)
-            ids += piece
-            labels += [numbers.get(tag, IGNORED)] + [IGNORED] * (len(piece) - 1)
-        flush(row, ids, labels, first)
-    if not gold:
-        del features["labels"]
-    return features
+        The weight of a row is its number of words.
+        """
+        sentences = table["tokens"].to_pylist()
+        tags = table["tags"].to_pylist() if gold else [[None] * len(words) for words in sentences]
+        numbers = {label: number for number, label in enumerate(self.options["labels"])}
+        ids = self._ids_by_word(sentences)
+        segments: list[Segment] = []
+        for sentence, (words, word_tags) in enumerate(zip(sentences, tags, strict=True)):
+            labels = [numbers.get(tag, IGNORED) for tag in word_tags]
+            segments += self._segments(sentence, [ids[word] for word in words], labels)
+        start, end = self.subwords.special["cls_token"], self.subwords.special["sep_token"]
+        features: Features = {"input_ids": [[start, *segment.ids, end] for segment in segments]}
+        if gold:
+            features["labels"] = [[IGNORED, *segment.labels, IGNORED] for segment in segments]
+        features["first"] = [segment.first for segment in segments]
+        features["row"] = [segment.sentence for segment in segments]
+        features["weight"] = [len(segment.first) for segment in segments]
+        return features
 
+    def labels_of(self, training_rows: pa.Table) -> list[str]:
+        """Return the distinct tags of the rows, sorted."""
+        return sorted({tag for tags in training_rows["tags"].to_pylist() for tag in tags})
 
-def _pieces(sentences: list[list[str]], tokens: Tokens) -> dict[str, list[int]]:
-    """Every distinct word's sub-tokens; never none."""
-    words = sorted({word for words in sentences for word in words})
-    found = tokens.ids(words, special=False)
-    return {word: ids or [tokens.special["unk_token"]] for word, ids in zip(words, found, strict=True)}
+    def _segments(self, sentence: int, words: list[list[int]], labels: list[int]) -> Iterator[Segment]:
+        """Yield the segments of one sentence; an empty sentence has one, which is empty."""
+        room = self.max_length - 2
+        segment = Segment(sentence)
+        for word, label in zip(words, labels, strict=True):
+            subwords = word[:room]
+            if len(segment.ids) + len(subwords) > room:
+                yield segment
+                segment = Segment(sentence)
+            segment.add(subwords, label)
+        yield segment
+
+    def _ids_by_word(self, sentences: list[list[str]]) -> dict[str, list[int]]:
+        """Return at least one subword id for every distinct word."""
+        words = sorted({word for words in sentences for word in words})
+        unknown = self.subwords.special["unk_token"]
+        ids = self.subwords.ids(words, special_tokens=False)
+        return {word: word_ids or [unknown] for word, word_ids in zip(words, ids, strict=True)}

@@ -1,0 +1,1 @@
+"""Statistics of orders: from tables of scores to effects, intervals and tests."""

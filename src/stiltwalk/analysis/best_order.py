@@ -1,0 +1,91 @@
+"""The order that English validation chooses, and what it gains on the test."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stiltwalk.analysis.anova import order_means
+from stiltwalk.analysis.cells import Cells, select_orders, split_order
+from stiltwalk.analysis.intervals import t_interval
+
+
+def choose_best_order(
+    cells: Cells, target: str, run_variance: float, draws: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Choose an order on validation, and give its test score and its gains over controls.
+
+    The controls are no intermediate training, the best single task, and all tasks in one step. Order and single task
+    are chosen by the mean over seeds of the target's validation score or, for an untuned target, of the mean over all
+    tuned targets (`chosen_on`). Gains are paired by seed.
+
+    Validation and test scores are of the same runs, so a run's luck favours the chosen order in both.
+    `held_out_seed` avoids this: it chooses on the other seeds, for each seed. `range` is the best minus the worst order
+    on the test, which selection alone makes positive: `by_chance` is its expectation if all orders were equal.
+    """
+    criterion_targets = [target] if target in cells.validation else list(cells.validation)
+    criterion = cells.validation[criterion_targets].mean(axis=1, skipna=False)
+    test = cells.scores[target]
+    order, single = _highest_mean(criterion, cells.orders), _highest_mean(criterion, cells.singles)
+    chosen = [order] if order is not None else []
+    return {
+        "chosen_on": criterion_targets,
+        "order": split_order(order) if order is not None else None,
+        "validation": select_orders(criterion, chosen).mean(),
+        "test": t_interval(select_orders(test, chosen)),
+        "gain_over_baseline": t_interval(_paired_gain(test, order, "")),
+        "single": single,
+        "gain_over_single": t_interval(_paired_gain(test, order, single)),
+        "gain_over_joint": t_interval(_paired_gain(test, order, cells.joint)),
+        "held_out_seed": _held_out_gains(cells, criterion, test),
+        "range": _range_of_orders(cells.order_scores(target), run_variance, draws, rng),
+    }
+
+
+def _highest_mean(criterion: pd.Series, candidates: Sequence[str]) -> str | None:
+    """Return the candidate with the highest mean, adjusted for missing seeds; None if no candidate has a mean."""
+    means = order_means(select_orders(criterion, candidates).dropna().rename("score"))["score"].dropna()
+    return None if means.empty else str(means.round(9).idxmax())
+
+
+def _paired_gain(test: pd.Series, order: str | None, control: str | None) -> pd.Series:
+    """Return the order's score minus the control's, for the seeds that both have."""
+    table = test.unstack("seed")
+    if order not in table.index or control not in table.index:
+        return pd.Series(dtype=float)
+    return (table.loc[order] - table.loc[control]).dropna()
+
+
+def _held_out_gains(cells: Cells, criterion: pd.Series, test: pd.Series) -> dict[str, Any]:
+    """Return the mean gains over seeds, each with the order chosen on the other seeds.
+
+    There is no interval, because the choices share seeds and are not independent.
+    """
+    gains: dict[str, list[float]] = {"gain_over_baseline": [], "gain_over_single": []}
+    seeds = test.index.get_level_values("seed")
+    for seed in sorted(set(seeds)):
+        other_seeds = criterion[criterion.index.get_level_values("seed") != seed]
+        order, single = _highest_mean(other_seeds, cells.orders), _highest_mean(other_seeds, cells.singles)
+        gains["gain_over_baseline"].extend(_paired_gain(test[seeds == seed], order, ""))
+        gains["gain_over_single"].extend(_paired_gain(test[seeds == seed], order, single))
+    return {
+        name: {"mean": float(np.mean(values)) if values else math.nan, "n": len(values)}
+        for name, values in gains.items()
+    }
+
+
+def _range_of_orders(values: pd.Series, run_variance: float, draws: int, rng: np.random.Generator) -> dict[str, Any]:
+    """Return the best and the worst order on the test, and the range that noise alone is expected to give."""
+    means = order_means(values.rename("score"))["score"].dropna().round(9)
+    if len(means) < 2:
+        return {"best": None, "worst": None, "difference": math.nan, "by_chance": math.nan, "optimistic": True}
+    expected_range = np.ptp(rng.standard_normal((draws, len(means))), axis=1).mean()  # in standard deviations
+    return {
+        "best": split_order(str(means.idxmax())),
+        "worst": split_order(str(means.idxmin())),
+        "difference": means.max() - means.min(),
+        "by_chance": expected_range * math.sqrt(run_variance * len(means) / len(values)),
+        "optimistic": True,
+    }

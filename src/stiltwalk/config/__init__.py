@@ -1,0 +1,1 @@
+"""What can be set, how it is checked, and what follows from it."""

@@ -1,0 +1,308 @@
+"""The plan of an experiment: everything that dvc.yaml iterates over, derived from the order and the targets.
+
+DVC's templates cannot express "the checkpoint of the step before", so this is derived once, while `dvc exp run`
+composes params.yaml. Every block that a stage depends on holds the facts that the stage uses and no others: a changed
+fact reruns only the stages that use it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from stiltwalk.config.orders import checkpoint_keys, step_keys
+from stiltwalk.data.own.files import FOLDER, own_digest, own_file_names
+from stiltwalk.miniworld.generate.source import TASKS as WORLD_TASKS
+from stiltwalk.tasks.base_spec import load_spec
+from stiltwalk.utils.errors import InputError
+
+Record = Mapping[str, Any]
+TASKS = "src/stiltwalk/tasks"
+SOURCES = {
+    "world": "src/stiltwalk/miniworld/generate",
+    "hub": "src/stiltwalk/data/hub",
+    "own": "src/stiltwalk/data/own",
+}
+ALL_SOURCES = "src/stiltwalk/data"
+ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
+COMMON_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # of a record, what every source reads
+HUB_FACTS = ("notes", "drop_characters", "train", "validation", "test")
+MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens")  # change memory use, never a result
+PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_tokens")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the chain.
+
+    `prefix` names all steps up to this one. The step's random numbers are drawn from the prefix and the seed. Two orders
+    therefore share randomness only in the steps that both begin with, and are exchangeable if order has no effect.
+    """
+
+    init: str
+    mixture: str
+    prefix: str
+    dtype: str
+    head_code: str
+    probe_code: str
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What one step trains on: where its rows come from, how they are tokenised, and its hyper-parameters."""
+
+    source_code: str
+    rows_code: str
+    tokenize_code: str
+    data: dict[str, Any]
+    tasks: dict[str, Any]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One XTREME task: its data, its options and its hyper-parameters."""
+
+    source_code: str
+    rows_code: str
+    tokenize_code: str
+    data: dict[str, Any]
+    task: dict[str, Any]
+    training: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a target is tuned. Random numbers are drawn from `seed_name`, the first target with the same tuning."""
+
+    seed_name: str
+    head_code: str
+
+
+@dataclass(frozen=True)
+class TuningPair:
+    """One tuning that serves two targets, as XTREME tunes once on SQuAD for XQuAD and MLQA."""
+
+    first: str
+    second: str
+    seed_name: str
+    head_code: str
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A target that nothing is tuned for."""
+
+    search_code: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The block `plan` of params.yaml."""
+
+    final: str
+    encoder_code: str
+    steps: dict[str, Step]
+    mixtures: dict[str, Mixture]
+    targets: dict[str, Target]
+    tunings: dict[str, Tuning]
+    tuning_pairs: dict[str, TuningPair]
+    retrievals: dict[str, Retrieval]
+    trajectory: list[str]
+    prediction: dict[str, Any]
+    leaks: dict[str, list[str]]
+
+
+def make_plan(config: Record) -> dict[str, Any]:
+    """Return the plan of a checked configuration, whose `tasks` and `xtreme` hold the full records."""
+    order, targets = config["order"], config["targets"]
+    tunings, pairs = plan_tunings(config)
+    plan = Plan(
+        final=checkpoint_keys(order)[-1],
+        encoder_code=ENCODERS[config["encoder"]["source"]],
+        steps=plan_steps(
+            order, {name: record["kind"] for name, record in config["tasks"].items()}, config["checkpoints"]
+        ),
+        mixtures={mixture: plan_mixture(mixture, config) for mixture in dict.fromkeys(order)},
+        targets={target: plan_target(target, config) for target in targets},
+        tunings=tunings,
+        tuning_pairs=pairs,
+        retrievals={
+            target: Retrieval(f"{TASKS}/{config['xtreme'][target]['kind']}")
+            for target in targets
+            if not is_trained(config["xtreme"][target])
+        },
+        trajectory=checkpoint_keys(order) if "tatoeba" in targets else [],
+        prediction={name: config["training"][name] for name in PREDICTION_SETTINGS},
+        leaks=find_leaks(order, targets, config["xtreme"]),
+    )
+    return asdict(plan)
+
+
+def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> dict[str, Step]:
+    """Return the steps of an order by key. kinds: the kind of every task. dtype: of the checkpoints."""
+    steps: dict[str, Step] = {}
+    for number, (key, mixture) in enumerate(zip(step_keys(order), order, strict=True), start=1):
+        tasks = mixture.split("+")
+        frozen = [task for task in tasks if load_spec(kinds[task]).freezes_encoder]
+        if frozen and len(tasks) > 1:
+            raise InputError(
+                f"order has the joint step '{mixture}'; {frozen[0]}, a {kinds[frozen[0]]} task, freezes the encoder: "
+                "train it alone"
+            )
+        trained_so_far = [task for step in order[:number] for task in step.split("+")]
+        steps[key] = Step(
+            init=checkpoint_keys(order)[number - 1],
+            mixture=mixture,
+            prefix="/".join(order[:number]),
+            dtype=dtype,
+            head_code=code_of_kinds((kinds[task] for task in tasks), "head.py"),
+            probe_code=code_of_kinds((kinds[task] for task in trained_so_far), "head.py"),
+        )
+    return steps
+
+
+def plan_mixture(mixture: str, config: Record) -> Mixture:
+    """Return what the data, the tokens and the training of a mixture read.
+
+    A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but no checkpoint is
+    chosen by the validation rows of a task that keeps its last.
+    """
+    records = {task: config["tasks"][task] for task in mixture.split("+")}
+    trainings = [record.get("training", {}) for record in records.values()]
+    keep_last = {"keep": "last"} if any(own.get("keep") == "last" for own in trainings) else {}
+    sources = {source_of(record, config) for record in records.values()}
+    for task, record in records.items():
+        check_source(task, record, config)
+    kinds = [record["kind"] for record in records.values()]
+    return Mixture(
+        source_code=SOURCES[sources.pop()] if len(sources) == 1 else ALL_SOURCES,
+        rows_code=code_of_kinds(kinds, "rows.py"),
+        tokenize_code=code_of_kinds(kinds, "tokenize.py"),
+        data={task: data_facts(task, record, config) for task, record in records.items()},
+        tasks={task: task_options(record, config) for task, record in records.items()},
+        training=config["training"] | (trainings[0] if len(trainings) == 1 else keep_last),
+    )
+
+
+def plan_target(target: str, config: Record) -> Target:
+    """Return what the data, the tokens, the tuning and the predictions of a target read."""
+    record = config["xtreme"][target]
+    check_own_files(target, record, config)
+    training = config["training"] | record.get("training", {})
+    if not is_trained(record):
+        training = {name: training[name] for name in PREDICTION_SETTINGS}
+    return Target(
+        source_code=SOURCES[source_of(record, config)],
+        rows_code=code_of_kinds([record["kind"]], "rows.py"),
+        tokenize_code=code_of_kinds([record["kind"]], "tokenize.py"),
+        data=data_facts(target, record, config),
+        task=task_options(record, config),
+        training=training,
+    )
+
+
+def plan_tunings(config: Record) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
+    """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml."""
+    seed_names = find_seed_names(config)
+    groups: dict[str, list[str]] = {}
+    for target in config["xtreme"]:
+        if target in config["targets"] and is_trained(config["xtreme"][target]):
+            groups.setdefault(seed_names[target], []).append(target)
+    singles, pairs = {}, {}
+    for seed_name, members in groups.items():
+        for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
+            code = code_of_kinds([config["xtreme"][first]["kind"]], "head.py")
+            if others:
+                pairs[f"{first}+{others[0]}"] = TuningPair(first, others[0], seed_name, code)
+            else:
+                singles[first] = Tuning(seed_name, code)
+    return singles, pairs
+
+
+def find_seed_names(config: Record) -> dict[str, str]:
+    """Return, for every target, the first target of conf/xtreme.yaml whose tuning is the same."""
+    inputs = {target: tuning_inputs(target, config) for target in config["xtreme"]}
+    return {target: next(first for first in inputs if inputs[first] == inputs[target]) for target in inputs}
+
+
+def tuning_inputs(target: str, config: Record) -> Any:
+    """Return everything that the tuning of a target depends on, or its name where no other target may share it.
+
+    The generated world makes new rows for every target. A target's own validation rows decide which checkpoint is kept
+    and whether a training is repeated.
+    """
+    record = config["xtreme"][target]
+    training = config["training"] | record.get("training", {})
+    shareable = source_of(record, config) == "hub" and is_trained(record)
+    if not shareable or training["keep"] != "last" or training["retries"]:
+        return target
+    sample = config["sample"] | record.get("sample", {})
+    rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]
+    settings = {name: value for name, value in training.items() if name not in MEMORY_SETTINGS}
+    return [*rows, task_options(record, config), settings]
+
+
+def find_leaks(order: Sequence[str], targets: Sequence[str], records: Mapping[str, Record]) -> dict[str, list[str]]:
+    """Return, for every target, the tasks of the order that train on the target's own training rows."""
+    tasks = dict.fromkeys(task for step in order for task in step.split("+"))
+    return {target: [task for task in tasks if task in records[target].get("leaked_by", [])] for target in targets}
+
+
+def is_trained(record: Record) -> bool:
+    """Return whether a target is tuned, or only searched (retrieval and mining)."""
+    return load_spec(record["kind"]).trained
+
+
+def source_of(record: Record, config: Record) -> str:
+    """Return where the rows of a record come from: `world`, `hub` or `own`."""
+    return "own" if record.get("own") and config["source"] == "hub" else str(config["source"])
+
+
+def check_source(task: str, record: Record, config: Record) -> None:
+    """Raise InputError if the generated world has no such task, or a file of the user's own is missing."""
+    if config["source"] == "world" and task not in WORLD_TASKS:
+        raise InputError(
+            f"the generated world has no task '{task}'; add -S scale=small, which reads the hub and your own files, or "
+            "write a generator in src/stiltwalk/miniworld"
+        )
+    check_own_files(task, record, config)
+
+
+def check_own_files(task: str, record: Record, config: Record) -> None:
+    """Raise InputError if a file of the user's own is missing, before anything runs."""
+    if source_of(record, config) != "own":
+        return
+    folder = FOLDER / task
+    if missing := [name for name in own_file_names(record) if not (folder / name).is_file()]:
+        others = f" ({len(missing)} files are missing)" if missing[1:] else ""
+        raise InputError(
+            f"'{task}' needs files of your own in {folder} (see its record in conf/): {missing[0]} is missing{others}"
+        )
+
+
+def data_facts(name: str, record: Record, config: Record) -> dict[str, Any]:
+    """Return what the data stage of a task reads: where its rows come from and how many to take.
+
+    A user's own files are represented by a digest, so that experiments on other rows have other parameters.
+    """
+    facts = {key: record[key] for key in COMMON_FACTS if key in record}
+    facts |= {"source": source_of(record, config), "sample": config["sample"] | record.get("sample", {})}
+    if facts["source"] == "world":
+        if "languages" in facts:  # the world's own, in place of XTREME's
+            facts["languages"] = [*(["en"] if is_trained(record) else []), *config["world"]["languages"]]
+        return facts
+    if facts["source"] == "own":
+        facts["digest"] = own_digest(name)
+    return facts | {key: record[key] for key in HUB_FACTS if key in record}
+
+
+def task_options(record: Record, config: Record) -> dict[str, Any]:
+    """Return what tokenisers and heads read of a task: its kind, its labels and the kind's options."""
+    options = config["kinds"][record["kind"]] | record.get("options", {})
+    return {"kind": record["kind"], "labels": record.get("labels", []), **options}
+
+
+def code_of_kinds(kinds: Iterable[str], file: str) -> str:
+    """Return the path that a stage depends on for these kinds: one file, or all kinds where a step mixes several."""
+    distinct = set(kinds)
+    return f"{TASKS}/{distinct.pop()}/{file}" if len(distinct) == 1 else TASKS

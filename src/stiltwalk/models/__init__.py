@@ -1,0 +1,1 @@
+"""Encoders on disk, the multi-task model on top of them, and saved training states."""

@@ -1,0 +1,60 @@
+"""What a reader should know about the data, from the files that the data stages write to data/sources."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+ROW_COUNTS = {"rows_read": "Rows read", "rows_used": "Rows used", "reanchored": "Answers re-anchored"}
+
+
+def data_notes(sources: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return notes on the data as records with `names` and `lines`; tasks with the same notes share one record.
+
+    sources: by task or target, the contents of its file in data/sources.
+    """
+    names_by_notes: dict[tuple[str, ...], list[str]] = {}
+    for name, source in sources.items():
+        names_by_notes.setdefault(tuple(describe_source(source)), []).append(name)
+    return [{"names": names, "lines": list(lines)} for lines, names in names_by_notes.items()]
+
+
+def describe_source(source: dict[str, Any]) -> list[str]:
+    """Describe one task's data: notes, origin, and how many rows were read, used and dropped."""
+    parts = list(iterate_parts(source))
+    repositories = dict.fromkeys(
+        f"{part['path']} at {part['sha'][:12]} ({part.get('license') or 'licence unknown'})"
+        for part in parts
+        if part.get("sha")
+    )
+    lines = [*source.get("notes", []), *(f"Source: {name}" for name in repositories or [local_origin(source)])]
+    for key, label in ROW_COUNTS.items():
+        if total := sum(part.get(key, 0) for part in parts):
+            lines.append(f"{label}: {total:,}")
+    dropped: Counter[str] = Counter()
+    for part in parts:
+        dropped.update(part.get("dropped", {}))
+    lines += [f"Rows dropped: {number:,} ({reason})" for reason, number in dropped.items() if number]
+    read = [part for part in parts if "rows_read" in part]
+    if changed := sum(part.get("rows_published") not in (None, part["rows_read"]) for part in read):
+        lines.append(f"Parts whose row count differs from the published one: {changed} of {len(read)}")
+    return lines
+
+
+def iterate_parts(source: Any) -> Iterator[dict[str, Any]]:
+    """Yield every record of rows read or used, however deeply it is nested."""
+    if isinstance(source, dict):
+        if "rows_read" in source or "rows_used" in source:
+            yield {key: value for key, value in source.items() if key != "parts"}
+        for value in source.values():
+            yield from iterate_parts(value)
+    elif isinstance(source, list):
+        for value in source:
+            yield from iterate_parts(value)
+
+
+def local_origin(source: dict[str, Any]) -> str:
+    """Where data come from that are not from a hub."""
+    if "data/own" in json.dumps(source):
+        return "local files in data/own"
+    return "the generated world; results on it do not generalise to human languages"

@@ -1,0 +1,274 @@
+"""The answer at the top of the page: verdicts and numbers, which templates/summary.txt.j2 puts into sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from stiltwalk.analysis.permutation import ALPHA, explain_no_power
+from stiltwalk.report.formatting import excludes_zero, format_half_width, format_number, format_p
+from stiltwalk.report.labels import OrderLabels
+from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, ranked_orders, score_columns
+from stiltwalk.report.wording import render_paragraphs
+
+MAX_NAMES = 3  # of replaced runs
+
+
+class Verdict(StrEnum):
+    """What the experiments say about the effect of order."""
+
+    UNDECIDED = "undecided"
+    SIGNIFICANT = "significant"
+    NOT_SIGNIFICANT = "not significant"
+    ONLY_BY_TARGET = "only by target"
+    """The mean over targets could not be tested, but at least one target shows an effect."""
+
+
+@dataclass(frozen=True)
+class TargetTest:
+    """The test of the order on one target, corrected for the number of targets."""
+
+    target: str
+    p: float | None
+    """Family-wise p value; None if the test was not possible."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the order has a significant effect on the target."""
+        return self.p is not None and self.p <= ALPHA
+
+    @property
+    def label(self) -> str:
+        """The target with its p value."""
+        return f"{self.target} ({format_p(self.p)})"
+
+
+@dataclass(frozen=True)
+class VarianceShares:
+    """The variance components of the score: shares of the total, and the standard deviation between orders."""
+
+    order: float
+    seed: float
+    run: float
+    order_sd: float
+    """In points."""
+    noise_may_explain: bool
+    """Whether the test of the order is not significant."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The difference between the selected order and a control, paired by seed, in points."""
+
+    control: str
+    """`baseline`, `single` or `joint`."""
+    estimate: Mapping[str, Any]
+    """Its mean, n, low and high; low is None without an interval."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes zero."""
+        return excludes_zero(self.estimate)
+
+
+@dataclass(frozen=True)
+class SelectedOrder:
+    """The order that English validation selects, and how it does on the test set."""
+
+    order: str
+    """Its label."""
+    test_score: str | None
+    """The mean over seeds, with half the width of its interval if there is one; None without a score."""
+    better_order: str | None
+    """The label of the order with the highest test score, if that is another one."""
+    single_task: str | None
+    """The label of the best single task."""
+    gains: list[Gain]
+    held_out_gain: float | None
+    """The gain over the baseline if each seed's order is selected on the other seeds."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a comparison of two orders can detect."""
+
+    seeds: int
+    difference: float
+    """The smallest true difference that a paired t test detects with a power of 80 %, in points."""
+    seeds_for_half_a_point: int
+
+
+@dataclass(frozen=True)
+class Caveats:
+    """What is missing, left out or flagged."""
+
+    missing_scores: int
+    expected_scores: int
+    rare_seed_runs: int
+    rare_seeds: list[str]
+    replaced: list[str]
+    """Names of replaced runs; the last item may be `5 more`."""
+    other_settings: int
+    versions: list[str]
+    """How many experiments ran with each version of the code, as `3 with 1a2b3c4`; empty if there is one version."""
+    flagged_runs: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that the sentences at the top of the page state."""
+
+    verdict: Verdict
+    target: str | None
+    """The only target; None if there are several."""
+    n_targets: int
+    n_orders: int
+    n_seeds: int
+    p: float | None
+    """Of the test that answers the question: over the mean of the targets, or on the only target."""
+    progress: Mapping[str, int] | None
+    """How many experiments of an incomplete sweep have `finished`, and `of` how many."""
+    no_power: str
+    """Why the test cannot become significant with so few orders and seeds; empty if it can."""
+    target_tests: list[TargetTest]
+    """In ascending order of p; targets without a test are last."""
+    shares: VarianceShares | None
+    has_validation: bool
+    selected: SelectedOrder | None
+    power: Power | None
+    caveats: Caveats
+
+    @property
+    def tested(self) -> list[TargetTest]:
+        """The targets that could be tested."""
+        return [test for test in self.target_tests if test.p is not None]
+
+    @property
+    def significant_targets(self) -> list[TargetTest]:
+        """The targets on which the order has a significant effect."""
+        return [test for test in self.target_tests if test.significant]
+
+    @property
+    def untested(self) -> list[str]:
+        """The targets that could not be tested."""
+        return [test.target for test in self.target_tests if test.p is None]
+
+
+def headline(summary: Summary) -> str:
+    """The answer in one or two sentences."""
+    return render_paragraphs("headline", summary=summary)[0]
+
+
+def progress(summary: Summary) -> str:
+    """A warning if the sweep is incomplete; otherwise empty."""
+    return "".join(render_paragraphs("progress", summary=summary))
+
+
+def paragraphs(summary: Summary) -> list[str]:
+    """The evidence and the caveats that follow the headline."""
+    return render_paragraphs("summary", summary=summary)
+
+
+def summarise(study: Study, labels: OrderLabels) -> Summary:
+    """Collect the verdicts and numbers of a study."""
+    design, column = study["design"], score_columns(study)[0]
+    targets = design["targets"]
+    p = study["variance"]["targets"][column]["p"]
+    family_wise = {target: study["variance"]["targets"][target]["p_family_wise"] for target in targets}
+    tests = [TargetTest(target, family_wise[target]) for target in targets]
+    tests.sort(key=lambda test: (test.p is None, test.p or 0.0))
+    no_power = explain_no_power([tuple(order) for order in design["orders"]], n_seeds(study))
+    return Summary(
+        verdict=decide(p, tests, bool(no_power)),
+        target=None if column == MEAN_OF_TARGETS else column,
+        n_targets=len(targets),
+        n_orders=len(design["orders"]),
+        n_seeds=n_seeds(study),
+        p=p,
+        progress=study.get("unfinished"),
+        no_power=no_power,
+        target_tests=tests,
+        shares=collect_shares(study, column),
+        has_validation=bool(study["best"][column]["chosen_on"]),
+        selected=collect_selection(study, column, labels),
+        power=collect_power(study, column),
+        caveats=collect_caveats(study),
+    )
+
+
+def decide(p: float | None, tests: list[TargetTest], cannot_be_significant: bool) -> Verdict:
+    """Answer by one test, that of the mean over targets.
+
+    Asking each target as well would inflate the false-positive rate. Only if the mean cannot be tested do the targets
+    answer, corrected for their number.
+    """
+    if cannot_be_significant or (p is None and not any(test.significant for test in tests)):
+        return Verdict.UNDECIDED
+    if p is None:
+        return Verdict.ONLY_BY_TARGET
+    return Verdict.SIGNIFICANT if p <= ALPHA else Verdict.NOT_SIGNIFICANT
+
+
+def collect_shares(study: Study, column: str) -> VarianceShares | None:
+    """The variance components; None if they could not be estimated."""
+    entry = study["variance"]["targets"][column]
+    shares = entry["shares_of_mean"]
+    if shares.get("order") is None:
+        return None
+    return VarianceShares(
+        order=shares["order"],
+        seed=shares["seed"],
+        run=shares["run"],
+        order_sd=max(entry["components"]["order"], 0.0) ** 0.5,
+        noise_may_explain=entry["p"] is not None and entry["p"] > ALPHA,
+    )
+
+
+def collect_selection(study: Study, column: str, labels: OrderLabels) -> SelectedOrder | None:
+    """The order that validation selects; None with fewer than two orders or without validation scores."""
+    entry = study["best"][column]
+    if len(study["design"]["orders"]) < 2 or entry["order"] is None:
+        return None
+    mean = entry["test"]["mean"]
+    test_score = better_order = None
+    if mean is not None:
+        test_score = f"{format_number(mean)} {format_half_width(entry['test'])}".strip()
+        top = next(other for other in ranked_orders(study) if not other["control"])
+        if mean < top["scores"][column]["mean"]:
+            better_order = labels.order(top["steps"])
+    controls = ["baseline", *(["single"] if entry["single"] else []), "joint"]
+    gains = [Gain(control, entry[f"gain_over_{control}"]) for control in controls]
+    return SelectedOrder(
+        order=labels.order(entry["order"]),
+        test_score=test_score,
+        better_order=better_order,
+        single_task=labels.order([entry["single"]]) if entry["single"] else None,
+        gains=[gain for gain in gains if gain.estimate["mean"] is not None],
+        held_out_gain=entry["held_out_seed"]["gain_over_baseline"]["mean"],
+    )
+
+
+def collect_power(study: Study, column: str) -> Power | None:
+    """What a paired t test of two orders can detect; None if the noise of a run is unknown."""
+    entry = study["detectable"][column]
+    if entry["difference"] is None:
+        return None
+    return Power(entry["seeds"], entry["difference"], entry["seeds_for_half_a_point"])
+
+
+def collect_caveats(study: Study) -> Caveats:
+    """Collect what is missing, left out or flagged."""
+    cells, rare = study["design"]["cells"], study.get("left_out") or []
+    replaced = [run["name"] for run in study.get("replaced") or []]
+    if len(replaced) > MAX_NAMES:
+        replaced = [*replaced[: MAX_NAMES - 1], f"{len(replaced) - MAX_NAMES + 1} more"]
+    return Caveats(
+        missing_scores=cells["expected"] - cells["present"],
+        expected_scores=cells["expected"],
+        rare_seed_runs=len(rare),
+        rare_seeds=[str(seed) for seed in sorted({run["seed"] for run in rare})],
+        replaced=replaced,
+        other_settings=study.get("apart") or 0,
+        versions=[f"{version['experiments']} with {version['commit'][:7]}" for version in study.get("versions") or []],
+        flagged_runs=sum(bool(run["flags"]) for run in study.get("runs") or []),
+    )

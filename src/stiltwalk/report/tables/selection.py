@@ -1,0 +1,87 @@
+"""The order that validation selects, its gains, and the differences that the experiments can detect."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from stiltwalk.report.formatting import MISSING, format_half_width, format_number, format_signed
+from stiltwalk.report.labels import OrderLabels
+from stiltwalk.report.table import Cell, Row, Table, estimate_cell, text_cell
+from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, order_key, score_columns
+from stiltwalk.report.wording import caption
+
+BEST_HEADER = [
+    "target",
+    "selected order",
+    "test score",
+    "gain over baseline",
+    "gain over single task",
+    "single task",
+    "gain over joint training",
+    "held-out gain over baseline",
+    "held-out gain over single task",
+    "best − worst order",
+]
+
+
+def best_order_table(study: Study, labels: OrderLabels) -> Table:
+    """The order that validation selects for each target, and its gains over the controls."""
+    selected = [column for column in score_columns(study) if study["best"][column]["order"] is not None]
+    several_seeds = n_seeds(study) > 1
+    rows: list[Row] = [(c, best_order_cells(study["best"][c], labels, several_seeds)) for c in selected]
+    records = [{"target": c} | best_order_record(study["best"][c]) for c in selected]
+    table = Table("best", "", BEST_HEADER, [("", rows)], records).without_empty_columns()
+    text = caption(
+        "best_order",
+        n_seeds=n_seeds(study),
+        shows_gains=any(name.startswith("gain") for name in table.header),
+        shows_held_out=any(name.startswith("held-out") for name in table.header),
+    )
+    return replace(table, caption=text)
+
+
+def best_order_cells(entry: Mapping[str, Any], labels: OrderLabels, several_seeds: bool) -> list[Cell]:
+    """The cells of one target."""
+    single, held_out, test_range = entry["single"], entry["held_out_seed"], entry["range"]
+    by_chance = f"by chance {format_number(test_range['by_chance'], 2)}" if several_seeds else ""
+    return [
+        text_cell(labels.order(entry["order"])),
+        Cell(format_number(entry["test"]["mean"]), format_half_width(entry["test"])),
+        estimate_cell(entry["gain_over_baseline"]),
+        estimate_cell(entry["gain_over_single"]) if single else Cell(MISSING),
+        text_cell(labels.order([single]) if single else MISSING),
+        estimate_cell(entry["gain_over_joint"]),
+        Cell(format_signed(held_out["gain_over_baseline"]["mean"])),
+        Cell(format_signed(held_out["gain_over_single"]["mean"])),
+        Cell(format_number(test_range["difference"], 2), by_chance),
+    ]
+
+
+def best_order_record(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of one target, on one level."""
+    record = {"order": order_key(entry["order"]), "single": entry["single"]}
+    record |= {"chosen_on": ",".join(entry["chosen_on"]), "validation": entry["validation"]}
+    for name in ("test", "gain_over_baseline", "gain_over_single", "gain_over_joint"):
+        record |= {f"{name}_{key}": value for key, value in entry[name].items()}
+    record |= {f"held_out_{name}": gain["mean"] for name, gain in entry["held_out_seed"].items()}
+    return record | {"range": entry["range"]["difference"], "range_by_chance": entry["range"]["by_chance"]}
+
+
+def power_table(study: Study) -> Table:
+    """The noise of a run, and the differences between two orders that a test can detect."""
+    entries = study["detectable"]
+    rows: list[Row] = [
+        (
+            column,
+            [
+                Cell(format_number(entries[column]["noise_sd"], 2)),
+                Cell(str(entries[column]["seeds"])),
+                Cell(format_number(entries[column]["difference"], 2)),
+                Cell(str(entries[column]["seeds_for_half_a_point"] or MISSING)),
+            ],
+        )
+        for column in score_columns(study)
+    ]
+    records = [{"target": target} | entries[target] for target in [MEAN_OF_TARGETS, *study["design"]["targets"]]]
+    header = ["target", "noise", "seeds", "detectable difference", "seeds for 0.5 points"]
+    return Table("detectable", caption("power"), header, [("", rows)], records)

@@ -1,0 +1,1 @@
+"""Designs of orders, what they cost, and running them as DVC experiments."""

@@ -1,0 +1,1 @@
+"""Multiple choice (HellaSwag, Cosmos QA, CommonsenseQA)."""

@@ -1,0 +1,69 @@
+"""Rows of multiple choice: `prompt`, `choices` and `label` (number of the right choice, from 0).
+
+A line of a user's own file: `prompt<TAB>answer<TAB>answer ...<TAB>label`, with one answer for each label of the record.
+The label is the right answer's.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from stiltwalk.tasks.base_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.hub_columns import HubColumns, null_mask
+from stiltwalk.tasks.own_lines import check_labels, split_fields
+from stiltwalk.utils.errors import InputError
+
+
+class Rows(KindRows):
+    """Prompts with choices, one of which is right."""
+
+    kind = "choice"
+    schema = pa.schema({"prompt": pa.string(), "choices": pa.list_(pa.string()), "label": pa.int32()})
+    gold = "label"
+    non_text_columns = frozenset({"choices", "label"})
+    nullable_columns = frozenset({"label"})
+
+    def convert_columns(self, raw: HubColumns) -> ConvertedRows:
+        """Put `question` after the prompt and `stem` before every choice (jiant's formats of Cosmos QA and HellaSwag).
+
+        The choices are a list, the `text` of a struct of lists, or the columns choice0, choice1, ... A row without a
+        label is unfit.
+        """
+        names = raw.label_names("label", raw.array("label"))
+        choices = _read_choices(raw)
+        stems = raw.values("stem") if "stem" in raw else [""] * len(raw)
+        prompts = raw.values("prompt")
+        if "question" in raw:
+            prompts = [f"{prompt} {question}" for prompt, question in zip(prompts, raw.values("question"), strict=True)]
+        numbers = [None if name is None else raw.labels.index(name) for name in names.to_pylist()]
+        columns = {
+            "prompt": prompts,
+            "choices": [[f"{stem} {text}".strip() for text in row] for stem, row in zip(stems, choices, strict=True)],
+            "label": pa.array(numbers, pa.int32()),
+        }
+        return ConvertedRows(pa.table(columns), {"unlabelled": null_mask(names)})
+
+    def parse_line(self, place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
+        """Read `prompt<TAB>answer<TAB>answer ...<TAB>label`."""
+        prompt, *choices, label = split_fields(place, line, ["prompt", *["answer"] * len(labels), "label"])
+        check_labels(place, [label], labels)
+        return {"prompt": prompt, "choices": choices, "label": labels[label]}
+
+
+def _read_choices(raw: HubColumns) -> list[list[str]]:
+    """Return the choices of every row. Raise InputError unless there is one for each label."""
+    choices: list[Any]
+    if "choices" in raw:
+        choices = [row.get("text") if isinstance(row, dict) else row for row in raw.values("choices")]
+    else:
+        columns = [f"choice{i}" for i in range(len(raw.labels)) if f"choice{i}" in raw]
+        choices = [list(row) for row in zip(*map(raw.values, columns), strict=True)]
+    for row, texts in enumerate(choices):
+        are_texts = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
+        if not are_texts or len(texts) != len(raw.labels):
+            raise InputError(
+                f"{raw.where}: row {row} has the choices {repr(texts)[:80]}; it needs one text for each label of its "
+                f"record: {', '.join(raw.labels)}"
+            )
+    return choices

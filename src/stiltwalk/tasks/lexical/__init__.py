@@ -1,0 +1,1 @@
+"""Targeted lexical injection: translation pairs of words, pulled together in one early layer."""

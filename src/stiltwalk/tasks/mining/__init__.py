@@ -1,0 +1,1 @@
+"""Bitext mining (BUCC 2018)."""

@@ -1,0 +1,31 @@
+"""Rows of sentence retrieval: `source` in a language and `target`, its English translation.
+
+In the files to predict on, the English side is sorted. XTREME's label file has a line for each source sentence: the row
+number of its translation there.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stiltwalk.tasks.base_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.hub_columns import HubColumns
+
+
+class Rows(KindRows):
+    """Sentences and their translations."""
+
+    kind = "retrieval"
+    schema = pa.schema({"source": pa.string(), "target": pa.string()})
+
+    def convert_columns(self, raw: HubColumns) -> ConvertedRows:
+        """Remove line ends: google/xtreme yields the lines of Tatoeba's files with theirs."""
+        columns = {name: pc.utf8_rtrim(raw.table[name], "\r\n") for name in self.schema.names}
+        return ConvertedRows(pa.table(columns))
+
+    def split_gold(self, table: pa.Table) -> tuple[pa.Table, str]:
+        """Sort the English side as XTREME does; the label of row k is the row of k's translation."""
+        english = table["target"].to_pylist()
+        order = np.array(sorted(range(len(english)), key=english.__getitem__), np.int64)
+        inputs = table.set_column(table.schema.get_field_index("target"), "target", table["target"].take(order))
+        return inputs, "".join(f"{row}\n" for row in order)

@@ -1,0 +1,1 @@
+"""Tagging of tokens (UDPOS, PAN-X, CCG)."""

@@ -1,0 +1,1 @@
+"""Fine-tuning with Accelerate: settings, batches, the trainer, evaluation."""

@@ -1,0 +1,35 @@
+"""Which task is trained in which step."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from stiltwalk.training.settings import Settings
+from stiltwalk.training.task_data import TaskData
+
+
+def plan_steps(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
+    """Return the task of every optimizer step, shuffled.
+
+    There are as many steps as all epochs have batches. The sampler decides how many of them each task gets; a task
+    that is trained alone gets all its rows.
+    """
+    rows = {name: len(one.train) for name, one in data.items()}
+    if settings.sampler == "capped" and len(rows) > 1:
+        rows = {name: min(count, settings.cap) for name, count in rows.items()}
+    steps = {name: math.ceil(count * settings.epochs / settings.batch_size) for name, count in rows.items()}
+    if settings.sampler in ("temperature", "uniform"):
+        power = 1 / settings.temperature if settings.sampler == "temperature" else 0.0
+        weights = np.array([count**power for count in rows.values()])
+        ends = np.rint(np.cumsum(weights / weights.sum()) * sum(steps.values())).astype(int)
+        steps = dict(zip(rows, np.diff(ends, prepend=0).tolist(), strict=True))
+    names = [name for name, count in steps.items() for _ in range(count)]
+    return [names[i] for i in generator.permutation(len(names))]
+
+
+def describe_cost(name: str, plan: list[str], data: Mapping[str, TaskData], settings: Settings) -> str:
+    """Return one line that says how much a training will compute."""
+    tokens = sum(plan.count(task) * settings.batch_size * one.train.lengths.mean() for task, one in data.items())
+    rows = ", ".join(f"{task} {len(one.train):,} rows" for task, one in data.items())
+    return f"{name}: {len(plan):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"

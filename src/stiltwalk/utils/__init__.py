@@ -1,0 +1,1 @@
+"""Files, parameters, errors and processes: what every stage needs."""

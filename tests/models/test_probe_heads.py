@@ -1,0 +1,66 @@
+"""What is kept of every step beside its encoder."""
+
+import json
+
+import pytest
+import torch
+
+from conftest import make_table
+from stiltwalk.models.probe_heads import (
+    copy_probe_heads,
+    read_index,
+    read_probe_heads,
+    save_probe_head,
+    write_empty_probe_heads,
+)
+from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.tokenized_files import tokenize_folder
+
+OPTIONS = {"kind": "pair", "labels": ["yes", "no"], "max_length": 12}
+
+
+@pytest.fixture
+def table():
+    return make_table("pair", [{"text_a": "the cat", "text_b": "a dog", "label": "no"}])
+
+
+@pytest.fixture
+def data(tmp_path, subwords, table):
+    """Folders of a task's rows and of their token ids."""
+    (tmp_path / "rows").mkdir()
+    load_rows("pair").write(table, tmp_path / "rows/validation.parquet")
+    tokenize_folder(tmp_path / "rows", tmp_path / "tokens", OPTIONS, subwords)
+    return tmp_path / "rows", tmp_path / "tokens"
+
+
+def test_the_pretrained_encoder_has_no_probe_heads(tmp_path):
+    write_empty_probe_heads(tmp_path / "probe_heads")
+    assert json.loads((tmp_path / "probe_heads/index.json").read_text()) == []
+    assert read_index(tmp_path / "probe_heads") == [] and read_probe_heads(tmp_path / "probe_heads") == []
+
+
+def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, table):
+    rows, tokens = data
+    folder = tmp_path / "probe_heads"
+    write_empty_probe_heads(folder)
+    weights = {"out.weight": torch.arange(6.0).reshape(2, 3).T, "out.bias": torch.ones(3, requires_grad=True)}
+    for number in (1, 2, 10):  # in the order of training, in which 10 follows 2
+        later = tmp_path / f"after-{number}"
+        copy_probe_heads(folder, later)
+        for task in ("b", "a"):
+            save_probe_head(later, f"{number}-a+b", task, OPTIONS | {"flag": ""}, weights, rows, tokens)
+        folder = later
+    assert read_index(folder) == ["1-a+b", "2-a+b", "10-a+b"]
+    heads = read_probe_heads(folder)
+    assert [(head.step, head.task) for head in heads] == [(s, t) for s in read_index(folder) for t in ("a", "b")]
+    assert {path.name for path in heads[-1].folder.iterdir()} == {
+        "task.json",
+        "head.safetensors",
+        "validation.parquet",
+        "validation.arrow",
+    }
+    head = heads[0]
+    assert head.options == OPTIONS | {"flag": ""} and head.rows.equals(table)
+    assert head.weights.keys() == weights.keys()
+    assert all(torch.equal(head.weights[name], weight) for name, weight in weights.items())
+    assert head.tokens.batch.to_pydict()["labels"] == [1]

@@ -1,0 +1,142 @@
+"""Which experiments a study analyses, and what it says about them."""
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stiltwalk.report import study
+from stiltwalk.report.figure import Figure
+from stiltwalk.report.page import write_report
+from stiltwalk.report.study import build_study, code_versions
+from stiltwalk.sweep.experiments import Experiment, Progress
+from stiltwalk.utils.errors import InputError
+
+TARGETS = ["xnli", "panx", "xquad", "mlqa", "tatoeba"]  # in XTREME's order, which is not alphabetical
+FORWARD, BACKWARD = ("mnli", "squad"), ("squad", "mnli")
+KINDS = {"mnli": "pair", "squad": "qa", "xquad": "qa", "mlqa": "qa", "panx": "tagging", "tatoeba": "retrieval"}
+SAMPLES = {"mnli": 6000, "squad": 0}
+
+
+def make_params(order: tuple[str, ...]) -> dict[str, Any]:
+    """Parameters of a run, with the parts that a study reads."""
+    mixtures = {
+        step: {
+            "data": {task: {"sample": {"train": SAMPLES[task]}} for task in step.split("+")},
+            "tasks": {task: {"kind": KINDS[task]} for task in step.split("+")},
+        }
+        for step in order
+    }
+    targets = {
+        target: {"data": {"sample": {"train": 500}}, "task": {"kind": KINDS.get(target, "pair")}} for target in TARGETS
+    }
+    return {
+        "order": list(order),
+        "seed": 1,
+        "encoder": {"path": "xlm-roberta-base"},
+        "training": {"epochs": 3, "batch_size": 32, "learning_rate": 3e-5, "mixed_precision": "no"},
+        "source": "world",
+        "sample": {"train": 0, "test": 0},
+        "plan": {"mixtures": mixtures, "targets": targets},
+    }
+
+
+def make_run(name: str, order: tuple[str, ...], score: float) -> Experiment:
+    leaks = {target: {"leak": "squad"} for target in ("xquad", "mlqa") if "squad" in order}
+    summary = {"tasks": {target: leaks.get(target, {}) for target in TARGETS}}
+    cell = {"languages": {"de": score, "en": score + 10}, "validation": score}
+    return Experiment(name, "", "", make_params(order), summary, {"targets": dict.fromkeys(TARGETS, cell), "steps": {}})
+
+
+@pytest.fixture(autouse=True)
+def without_drawing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run in an empty folder, without data/sources; figures are composed but not drawn."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "write", lambda self, _: '<svg role="img" aria-label="a figure"></svg>')
+
+
+def write_page(experiments: list[Experiment]) -> str:
+    result = build_study(experiments, [])
+    assert result
+    write_report(result, Path("report"))
+    return Path("report/index.html").read_text(encoding="utf-8")
+
+
+def visible_text(page: str) -> str:
+    return unescape(re.sub("<[^>]*>", "", page))
+
+
+def test_the_last_of_several_runs_of_one_order_and_seed_counts():
+    runs = [
+        make_run("workspace", BACKWARD, 50.0),
+        make_run("old-one", FORWARD, 10.0),
+        make_run("new-one", FORWARD, 60.0),
+        make_run("backward-one", BACKWARD, 50.0),
+    ]
+    text = visible_text(write_page(runs))
+    assert "only the last one counts; we exclude old-one." in text and "15.0" not in text and "65.0" in text
+
+
+def test_targets_are_in_xtremes_order():
+    page = write_page([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)])
+    header = re.findall(r'scope="col"[^>]*>(\w+)', page.partition('id="table-orders"')[2])
+    assert header[:7] == ["order", "all", *TARGETS]
+    assert re.findall('aria-label="languages-(.*?),', page) == TARGETS
+    rows = Path("report/tables/orders.csv").read_text().splitlines()[1:7]
+    assert [row.split(",")[-6] for row in rows] == ["all", *TARGETS]
+
+
+def test_leaks_are_marked():
+    text = visible_text(write_page([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)]))
+    assert "xquad† (leak: squad)" in text and "(xquad, mlqa: squad)" in text and "xnli†" not in text
+
+
+def test_joint_steps_can_be_permuted():
+    orders = ("mnli+squad", "mnli"), ("mnli", "mnli+squad")
+    page = write_page([make_run(str(order), order, 50.0 + i) for i, order in enumerate(orders)])
+    assert "mnli+squad → mnli" in visible_text(page)
+
+
+def test_the_study_lists_the_settings_that_all_experiments_share():
+    result = build_study([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)], [])
+    assert result and result["settings"] == {
+        "encoder": "xlm-roberta-base",
+        "data": "the generated world",
+        "rows a step": "mnli 6000, squad all",
+        "rows a target": 500,
+        "test rows a language": "all",
+        "passes of a step": 3,
+        "examples a batch": 32,
+        "peak learning rate of a step": 3e-5,
+        "precision": "float32",
+    }
+    table = visible_text(write_page([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)]))
+    assert "training rows per step" in table and "rows a step" not in table
+
+
+def test_progress_and_other_settings_are_part_of_the_study():
+    runs = [make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)]
+    result = build_study(runs, [], n_other_settings=3, progress=Progress(finished=2, total=6))
+    assert result and result["unfinished"] == {"finished": 2, "of": 6} and result["apart"] == 3
+    result = build_study(runs, [])
+    assert result and result["unfinished"] is None and result["apart"] == 0
+
+
+def test_without_two_tasks_to_permute_there_is_no_study():
+    assert build_study([make_run("a", ("mnli",), 60.0)], []) is None
+
+
+def test_a_task_that_no_experiment_has_is_an_error():
+    with pytest.raises(InputError, match=r"--tasks: no experiment has the task 'qqp'; choose from mnli, squad, xnli"):
+        build_study([make_run("a", FORWARD, 60.0)], ["mnli", "qqp"])
+
+
+def test_experiments_of_different_code_are_counted_by_version(monkeypatch):
+    """Commits that differ only in code that plans, compares and draws are one version."""
+    monkeypatch.setattr(study, "code_version", {"a": "one", "b": "one", "c": "other"}.get)
+    runs = [Experiment("", "", baseline, {}, {}, {}) for baseline in "aabc"]
+    versions = code_versions([*runs, Experiment("workspace", "", "", {}, {}, {})])
+    assert versions == [{"experiments": 3, "commit": "b"}, {"experiments": 1, "commit": "c"}]
+    assert code_versions(runs[:3]) == []

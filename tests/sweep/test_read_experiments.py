@@ -1,0 +1,55 @@
+"""What Git and the working tree say about experiments."""
+
+from pathlib import Path
+
+import pytest
+
+from laboratory import ROOT, compose
+from stiltwalk.sweep.experiments import (
+    LATEST_SWEEP,
+    RESULTS,
+    SWEEP_FOLDER,
+    Experiment,
+    Progress,
+    code_version,
+    git,
+    read_workspace,
+    unfinished_sweep,
+)
+from stiltwalk.utils.files import write_json
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """The committed run, whatever has run since: parameters, lock and scores."""
+    (tmp_path / "metrics").mkdir()
+    for name in (*RESULTS, "dvc.lock"):
+        (tmp_path / name).write_text(git("show", f"HEAD:{name}", root=ROOT), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("change", ["order=[mnli]", "order=[]", "training.epochs=1", "seed=1", "targets=[xnli]"])
+def test_scores_of_an_earlier_run_do_not_belong_to_new_parameters(tree: Path, change: str):
+    run = read_workspace(tree)
+    assert run and run.order == ("hellaswag", "squad", "mnli")
+    compose(tree / "params.yaml", change)  # as `dvc exp run -S` leaves the file if a stage fails
+    assert read_workspace(tree) is None
+
+
+def test_without_a_run_there_are_no_scores(tree: Path):
+    (tree / "dvc.lock").unlink()
+    assert read_workspace(tree) is None
+
+
+def test_an_unfinished_sweep_reports_its_progress(tmp_path: Path):
+    runs = [Experiment(name, "", commit, {}, {}, {}) for name, commit in (("a", "now"), ("b", "before"), ("x", "now"))]
+    assert unfinished_sweep(runs, tmp_path) is None
+    write_json({"commit": "now", "names": ["a", "b"]}, tmp_path / SWEEP_FOLDER / LATEST_SWEEP)
+    assert unfinished_sweep(runs, tmp_path) == Progress(1, 2)  # b is of another commit, so the sweep runs it again
+    assert unfinished_sweep([*runs, Experiment("b", "", "now", {}, {}, {})], tmp_path) is None
+    assert unfinished_sweep(runs[1:], tmp_path) is None  # experiments of another sweep
+
+
+def test_the_version_of_the_code_covers_stages_but_not_the_report():
+    version = code_version("HEAD", ROOT)
+    assert "dvc.yaml" in version and "src/stiltwalk/training" in version and "src/stiltwalk/report" not in version
