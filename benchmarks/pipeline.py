@@ -1,4 +1,4 @@
-"""What a whole experiment spends on training and prediction, on making its data, and on everything around them."""
+"""What a whole experiment spends on training and prediction, on its data, and on everything else."""
 
 import os
 import re
@@ -7,21 +7,43 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = re.compile(r"(?:trained|predicted \d+ languages from \S+) in ([\d.]+) s")  # what stages print
-DATA = ("data", "encode", "xtreme", "encode_xtreme")
+from workers import ROOT
+
+SECONDS = re.compile(r"(?:trained|predicted \d+ languages from \S+) in ([\d.]+) s")
+"""What stages print about their computation; `pretrained in` counts too."""
+DATA_STAGES = ("data", "tokenize", "xtreme", "tokenize_xtreme")
 
 
-def experiment(*options: str) -> dict[str, float]:
-    """Seconds of `dvc exp run` in a fresh clone of this repository's last commit, with an empty cache."""
-    root = Path(__file__).parents[2]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+@dataclass(frozen=True)
+class ExperimentTime:
+    """Seconds of an experiment, and the number of stages that ran.
+
+    compute: training and prediction. data: making and tokenising rows. wall: the whole experiment.
+    """
+
+    compute: float
+    data: float
+    stages: int
+    wall: float
+
+    @property
+    def overhead(self) -> float:
+        """Seconds that are neither computation nor data."""
+        return self.wall - self.compute - self.data
+
+
+def measure_experiment(*options: str) -> ExperimentTime:
+    """Run `dvc exp run` in a fresh clone of this repository's last commit, with an empty cache."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the clone has its code
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["git", "clone", "--quiet", root, folder], check=True)
+        subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         start = time.perf_counter()
         run = subprocess.Popen(
-            [sys.executable, "src/warm/run.py", "dvc", "exp", "run", *options],
+            [sys.executable, "src/warm.py", "dvc", "exp", "run", *options],
             cwd=folder,
             env=environment | {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -32,20 +54,24 @@ def experiment(*options: str) -> dict[str, float]:
         lines = [(time.perf_counter() - start, line) for line in run.stdout]
         if run.wait():
             sys.exit(f"error: dvc exp run failed: {''.join(line for _, line in lines[-3:]).strip()}")
-        return shares(lines) | {"wall": time.perf_counter() - start}
+        return divide_time(lines, time.perf_counter() - start)
 
 
-def shares(lines: Iterable[tuple[float, str]]) -> dict[str, float]:
-    """Of the printed lines, each with its time: seconds of training and prediction, and of making and encoding data."""
-    found, stage, begun, stages = {"compute": 0.0, "data": 0.0}, "", 0.0, 0
+def divide_time(lines: Iterable[tuple[float, str]], wall: float) -> ExperimentTime:
+    """Divide the seconds of an experiment by what it printed.
+
+    lines: every line, with the seconds since the start at which it was printed. wall: seconds of the experiment.
+    """
+    compute = data = 0.0
+    stage, last_line, stages = "", 0.0, 0
     for moment, line in lines:
-        found["compute"] += sum(float(seconds) for seconds in SECONDS.findall(line))
+        compute += sum(float(seconds) for seconds in SECONDS.findall(line))
         if match := re.match(r"Running stage '([^'@]+)", line):
             stage, stages = match[1], stages + 1
         elif line.startswith("> "):
-            begun = moment
+            last_line = moment
         elif not line.strip() or line.startswith(("Generating lock file", "Updating lock file")):
-            stage = ""  # the stage's own lines are over
-        elif stage in DATA:
-            found["data"], begun = found["data"] + moment - begun, moment
-    return found | {"stages": stages}
+            stage = ""  # what follows is not printed by the stage
+        elif stage in DATA_STAGES:
+            data, last_line = data + moment - last_line, moment
+    return ExperimentTime(compute, data, stages, wall)

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.data.sources import load_source
-from stiltwalk.tasks.base_rows import load_rows, shuffle_gold
+from stiltwalk.tasks.base_rows.kind_rows import load_rows, shuffle_gold
+from stiltwalk.tasks.base_rows.sources import load_source
 from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.locations import read_world
 from stiltwalk.utils.params import read_params

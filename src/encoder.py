@@ -13,7 +13,6 @@ if __name__ == "__main__":
 from importlib import import_module
 from pathlib import Path
 
-from stiltwalk.models.probe_heads import write_empty_probe_heads
 from stiltwalk.models.resume import Resume
 from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.locations import WORLD, read_world
@@ -29,7 +28,7 @@ def main() -> None:
     resume = Resume("encoder", params, [code.removeprefix("src/")], [WORLD])
     with atomic_dir(Path("models/0-encoder")) as folder:
         facts = builder.build(folder / "encoder", params | {"world": read_world()}, resume)
-        write_empty_probe_heads(folder / "probe_heads")
+        write_json([], folder / "probe_heads/index.json")  # no step has left a head yet (models/probe_heads.py)
     write_json(facts, Path("data/sources/encoder.json"))
     resume.remove()
     print("encoder: " + ", ".join(f"{name} {value}" for name, value in facts.items()))

@@ -17,9 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from accelerate import Accelerator
 from tqdm import tqdm
 
 from stiltwalk.models.checkpoint import load_encoder
+from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import Resume
 from stiltwalk.tasks.base_head import TrainedTask, load_task
 from stiltwalk.training.accelerator import make_accelerator
@@ -29,12 +32,14 @@ from stiltwalk.training.evaluation import evaluate, predict
 from stiltwalk.training.launch import launch
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
-from stiltwalk.training.trainer import CODE, TaskData, seed_for, train_with_retries
+from stiltwalk.training.task_data import TaskData
+from stiltwalk.training.trainer import CODE, seed_for, train_with_retries
 from stiltwalk.utils.files import atomic_dir, read_json, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
 
 ROWS, TOKENS = Path("data/xtreme"), Path("data/tokens/xtreme")
+Predictions = dict[str, tuple[list[Any], pa.Table]]  # by test: predictions, and the rows that they are for
 
 
 def main(first: str, second: str = "") -> None:
@@ -52,35 +57,48 @@ def main(first: str, second: str = "") -> None:
     with curves as live, make_accelerator(settings, live=live) as accelerator:
         load = partial(load_encoder, start, settings.dropout, settings.attention)
         seeds = partial(seed_for, seed, seed_name)
-        model, scores, problems = train_with_retries(
+        tuned, scores, problems = train_with_retries(
             accelerator, load, {first: data[first]}, settings, seeds, first, resume
         )
         facts: dict[str, dict[str, Any]] = {first: scores | problems}
         if second:
-            scores, flags = evaluate(accelerator, model, {first: data[second]}, settings)
+            scores, flags = evaluate(accelerator, tuned, {first: data[second]}, settings)
             facts[second] = {second: scores[first]} | ({"flags": {second: flags[first]}} if flags else {})
-
         begin = time.perf_counter()
-        with out_of_memory_hint("prediction_tokens", settings):
-            predictions = {target: {} for target in targets}
-            tests = [(target, path) for target in targets for path in sorted((ROWS / target).glob("test-*.parquet"))]
-            bar = tqdm(tests, f"{first} predictions", unit="language", disable=not accelerator.is_main_process)
-            for target, path in bar:
-                rows, tokens = read_table(path), TokenizedRows.read(TOKENS / target / f"{path.stem}.arrow")
-                predictions[target][path.stem] = predict(accelerator, model, first, task, tokens, rows, settings), rows
+        predictions = predict_tests(accelerator, tuned, task, targets, settings)
         seconds = time.perf_counter() - begin
         if accelerator.is_main_process:
             for target in targets:
                 write_json(facts[target], Path("metrics/targets") / f"{target}.json")
-                with atomic_dir(Path("predictions") / target) as folder:
-                    for name, (answers, rows) in predictions[target].items():
-                        task.write_predictions(answers, rows, folder / f"{name}.{task.suffix}")
+                write_predictions(predictions[target], task, target)
             resume.remove()
-        names = " and ".join(targets)
-        accelerator.print(f"{names}: predicted {len(tests)} languages from {start} in {seconds:.1f} s")
+        count = sum(map(len, predictions.values()))
+        accelerator.print(f"{' and '.join(targets)}: predicted {count} languages from {start} in {seconds:.1f} s")
 
 
-def read_target(target: str, task: TrainedTask) -> TaskData:
+def predict_tests(
+    accelerator: Accelerator, tuned: MultiTaskModel, task: TrainedTask[Any], targets: list[str], settings: Settings
+) -> dict[str, Predictions]:
+    """Predict every test of every target; the model has one head, named after the first target."""
+    predictions: dict[str, Predictions] = {target: {} for target in targets}
+    tests = [(target, path) for target in targets for path in sorted((ROWS / target).glob("test-*.parquet"))]
+    bar = tqdm(tests, f"{targets[0]} predictions", unit="language", disable=not accelerator.is_main_process)
+    with out_of_memory_hint("prediction_tokens", settings):
+        for target, path in bar:
+            rows, tokens = read_table(path), TokenizedRows.read(TOKENS / target / f"{path.stem}.arrow")
+            answers = predict(accelerator, tuned, targets[0], task, tokens, rows, settings)
+            predictions[target][path.stem] = answers, rows
+    return predictions
+
+
+def write_predictions(predictions: Predictions, task: TrainedTask[Any], target: str) -> None:
+    """Write the predictions of a target in XTREME's submission layout."""
+    with atomic_dir(Path("predictions") / target) as folder:
+        for name, (answers, rows) in predictions.items():
+            task.write_predictions(answers, rows, folder / f"{name}.{task.suffix}")
+
+
+def read_target(target: str, task: TrainedTask[Any]) -> TaskData:
     """Read what a target is tuned and validated on."""
     train, validation = (TokenizedRows.read(TOKENS / target / f"{split}.arrow") for split in ("train", "validation"))
     return TaskData(task, train, read_table(ROWS / target / "validation.parquet"), validation)

@@ -11,8 +11,8 @@ if __name__ == "__main__":
 import sys
 from pathlib import Path
 
-from stiltwalk.tasks.base_tokenize import SubwordTokenizer
-from stiltwalk.tasks.tokenized_files import tokenize_folder
+from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 from stiltwalk.utils.files import atomic_dir
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.stage import run_stage

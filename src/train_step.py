@@ -30,7 +30,8 @@ from stiltwalk.training.curves import record_curves
 from stiltwalk.training.launch import launch
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
-from stiltwalk.training.trainer import CODE, TaskData, seed_for, train_with_retries
+from stiltwalk.training.task_data import TaskData
+from stiltwalk.training.trainer import CODE, seed_for, train_with_retries
 from stiltwalk.utils.files import atomic_dir, read_json, write_csv, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table

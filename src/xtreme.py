@@ -14,8 +14,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stiltwalk.data.sources import Source, load_source
-from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_rows.sources import Source, load_source
 from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.locations import read_world
 from stiltwalk.utils.params import read_params
@@ -30,7 +30,7 @@ def main(target: str) -> None:
         origins = write(target, record, source, folder, labels)
     notes = {"notes": record["notes"]} if record.get("notes") else {}
     write_json(origins | notes, Path("data/sources/xtreme") / f"{target}.json")
-    languages = record["languages"]
+    languages = source.target_languages(record)
     print(f"{target}: {'corpora' if is_mining else 'tests'} in {len(languages)} languages: {' '.join(languages)}")
 
 
@@ -41,7 +41,7 @@ def write_rows(target: str, record: dict[str, Any], source: Source, folder: Path
     for split in () if record["kind"] == "retrieval" else ("train", "validation"):
         table, origins[split] = source.read(target, record, split)
         rows.write(table, folder / f"{split}.parquet")
-    for language in tqdm(record["languages"], desc=f"{target} tests", unit="language"):
+    for language in tqdm(source.target_languages(record), desc=f"{target} tests", unit="language"):
         table, origins["test"][language] = source.read(target, record, "test", language)
         rows.check_test(table, f"{target} test in {language}")
         inputs, gold = rows.split_gold(table)
@@ -54,7 +54,7 @@ def write_corpora(target: str, record: dict[str, Any], source: Source, folder: P
     """Write corpora to tune the threshold on and to test it on; return where all of them came from."""
     rows = load_rows("mining")
     origins: dict[str, Any] = {"validation": {}, "test": {}}
-    for language in tqdm(record["languages"], desc=f"{target} corpora", unit="language"):
+    for language in tqdm(source.target_languages(record), desc=f"{target} corpora", unit="language"):
         for split in ("validation", "test"):
             table, pairs, origins[split][language] = source.read_pairs(target, record, split, language)
             rows.write(table, folder / f"{split}-{language}.parquet")

@@ -1,4 +1,4 @@
-"""What the fuzz tests share: the same cases every time, how bad input may be refused, and files broken at random."""
+"""What the fuzz tests share: reproducible cases, how bad input may be refused, and files with random faults."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from stiltwalk.utils.errors import InputError
 
 
-def few_or(many: int, few: int) -> Any:
-    """A test of `cases`: few of them, and as a slow test many."""
-    return pytest.mark.parametrize("cases", [few, pytest.param(many, marks=pytest.mark.slow)])
+def case_counts(slow: int, fast: int) -> Any:
+    """Parametrize a test with `cases`: few of them, and many as a slow test."""
+    return pytest.mark.parametrize("cases", [fast, pytest.param(slow, marks=pytest.mark.slow)])
 
 
 def fuzz(cases: int) -> Any:
-    """So many cases, the same ones every time."""
+    """Return settings for this many cases, the same ones every time."""
     return settings(
         max_examples=cases,
         derandomize=True,
@@ -29,14 +29,15 @@ def fuzz(cases: int) -> Any:
 
 @contextlib.contextmanager
 def refused(*places: str) -> Iterator[list[str]]:
-    """Lets an error of one line pass that names one of the places; the list holds it afterwards."""
-    said: list[str] = []
+    """Accept an error of one line that names one of the places; the list then holds its message."""
+    messages: list[str] = []
     try:
-        yield said
+        yield messages
     except (InputError, SystemExit) as error:
-        said.append(str(error))
-        assert len(said[0].splitlines()) == 1 and said[0].isprintable() and len(said[0]) < 1000, said
-        assert any(place in said[0] for place in places), (said, places)
+        message = str(error)
+        messages.append(message)
+        assert len(message.splitlines()) == 1 and message.isprintable() and len(message) < 1000, message
+        assert any(place in message for place in places), (message, places)
 
 
 INSERTS = [
@@ -59,27 +60,30 @@ INSERTS += [text.encode() for text in ("\u200b", "\u2028", "\x85", "שלום", "
 
 
 @st.composite
-def broken(draw: Any, whole: bytes, longest: int = 3) -> bytes:
-    """A file with a few faults: in its lines, its bytes, its length or its encoding."""
-    for _ in range(draw(st.integers(1, longest))):
-        lines, place = whole.splitlines(keepends=True), draw(st.integers(0, len(whole)))
+def broken(draw: Any, content: bytes, most_faults: int = 3) -> bytes:
+    """Draw a file with a few faults: in its lines, its bytes, its length or its encoding."""
+    for _ in range(draw(st.integers(1, most_faults))):
+        lines, place = content.splitlines(keepends=True), draw(st.integers(0, len(content)))
         line = draw(st.integers(0, max(0, len(lines) - 1)))
         fault = draw(st.integers(0, 8))
         if fault <= 2:
             piece = draw(st.sampled_from(INSERTS) | st.binary(max_size=3))
-            whole = whole[:place] + piece + whole[place + draw(st.sampled_from([0, 0, 1])) :]
+            content = content[:place] + piece + content[place + draw(st.sampled_from([0, 0, 1])) :]
         elif fault == 3:
-            whole = whole[:place]
+            content = content[:place]
         elif fault == 4:
-            whole = b"".join(lines[:line] + lines[line + 1 :])
+            content = b"".join(lines[:line] + lines[line + 1 :])
         elif fault == 5:
-            whole = b"".join(lines[: line + 1] + lines[line:])
+            content = b"".join(lines[: line + 1] + lines[line:])
         elif fault == 6:
-            whole = b"".join(lines[:line] + lines[line + 1 :] + lines[line : line + 1])
+            content = b"".join(lines[:line] + lines[line + 1 :] + lines[line : line + 1])
         elif fault == 7:
-            whole = whole.replace(b"\n", b"\r\n")
+            content = content.replace(b"\n", b"\r\n")
         else:
-            whole = draw(
-                st.sampled_from([b"", b"\xef\xbb\xbf" + whole, whole.decode("utf-8", "replace").encode("utf-16-le")])
-            )
-    return whole
+            content = draw(st.sampled_from([b"", b"\xef\xbb\xbf" + content, to_utf16(content)]))
+    return content
+
+
+def to_utf16(content: bytes) -> bytes:
+    """Encode UTF-8 as UTF-16; what is not UTF-8 becomes a replacement character."""
+    return content.decode("utf-8", "replace").encode("utf-16-le")

@@ -1,4 +1,4 @@
-"""Any value in any field of the configuration: it is refused in one line that names the field, or may really be."""
+"""Any value in any field of the configuration is refused in one line that names the field, or really is allowed."""
 
 import copy
 import functools
@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from fuzzing import few_or, fuzz, refused
+from fuzzing import case_counts, fuzz, refused
+from stiltwalk.config import resolver
+from stiltwalk.config.records import read_records
 from stiltwalk.config.schema import check_fields
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,14 +29,14 @@ PATHS = ["../x", "/etc/passwd", "; rm -rf ~", "a b", "$(id)", "", " ", "x" * 100
 MARKS = ["a\nb", "a\tb", "\0", "\x1b[31m", "a\u2028b", "\ud800", "\u202ex", "שלום", "می\u200cخواهم"]
 HOSTILE = st.sampled_from([*TYPES, *NUMBERS, *PATHS, *MARKS]) | st.integers() | st.floats() | st.text(max_size=9)
 ABSENT, EXTRA = type("Absent", (), {}), type("Extra", (), {})
-BROKEN = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what is no line of text
-# Where nothing, no text but only what could never be a line of a file, or an empty mapping, is a value like another.
+NOT_IN_LINES = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Fields that may be null, hold any text of one line, or be an empty mapping.
 NULLABLE = {"published", "train", "validation", "test", "dropout", "threads", "world"}
-FREE = {"notes", "drop_characters", "name", "where", "columns", "codes", "labels"}
-HOLLOW = {"where", "codes", "options", "training", "sample", "published"}
+ANY_TEXT = {"notes", "drop_characters", "name", "where", "columns", "codes", "labels"}
+MAY_BE_EMPTY = {"where", "codes", "options", "training", "sample", "published"}
 OPTIONAL = {
-    *FREE,
-    *HOLLOW,
+    *ANY_TEXT,
+    *MAY_BE_EMPTY,
     "stem",
     "question",
     "leaked_by",
@@ -47,7 +49,7 @@ OPTIONAL = {
     "homographs",
 }
 OPTIONAL = OPTIONAL - {"name", "columns", "labels"} | {"adjective", "adposition", "article", "resource", "parts"}
-ELSEWHERE = {"order", "targets", "seed", "checkpoints"}  # planning/order.py's
+CHECKED_IN_ORDERS = {"order", "targets", "seed", "checkpoints"}  # by config/orders.py
 
 
 @functools.cache
@@ -60,9 +62,11 @@ def composed(scale: str) -> DictConfig:
 
 @functools.cache
 def tree(scale: str) -> dict[str, Any]:
+    """The fields that people set, with the full records of tasks and targets."""
     raw = OmegaConf.to_container(composed(scale))
     assert isinstance(raw, dict)
-    return {str(name): value for name, value in raw.items() if not str(value).startswith("${")}
+    fields = {str(name): value for name, value in raw.items() if name not in resolver.DERIVED}
+    return fields | {group: read_records(group, ROOT / "conf", fields[group]) for group in ("tasks", "xtreme")}
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -78,7 +82,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    """A copy with another value in one place, or without that place; what lies elsewhere is shared."""
+    """A copy with another value in one place, or without that place. Everything else is shared."""
     key, *rest = path
     made = copy.copy(value)
     if not rest and new is ABSENT:
@@ -91,7 +95,7 @@ def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
-    """What of the hostile values is none; said without the rules that are tested."""
+    """Whether a hostile value is allowed after all, decided without the code under test."""
     keys = {key for key in path if isinstance(key, str)}
     last = next(key for key in reversed(path) if isinstance(key, str))
     if new is None:
@@ -100,7 +104,7 @@ def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
         return last == "where"
     if new is ABSENT:
         one_of_several = path[:-1] in (("tasks",), ("xtreme",), ("world", "languages")) or isinstance(path[-1], int)
-        return one_of_several or last in OPTIONAL or bool(keys & HOLLOW) or path == ("tasks", "ccg", "labels")
+        return one_of_several or last in OPTIONAL or bool(keys & MAY_BE_EMPTY) or path == ("tasks", "ccg", "labels")
     if isinstance(new, bool) or isinstance(old, bool):
         return type(new) is type(old) or "where" in keys
     if isinstance(new, str):
@@ -108,7 +112,7 @@ def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
             return False
         if last in ("split", "revision", "languages", "each") or "parts" in keys:
             return new.replace("_", "a").isalnum()
-        return bool(keys & FREE) and bool(new.strip()) and ("notes" in keys or not BROKEN.search(new))
+        return bool(keys & ANY_TEXT) and bool(new.strip()) and ("notes" in keys or not NOT_IN_LINES.search(new))
     if isinstance(new, (int, float)):
         number = isinstance(old, (int, float)) or old is None or "where" in keys or last == "published"
         return (
@@ -117,40 +121,49 @@ def may_be(path: tuple[Any, ...], old: Any, new: Any) -> bool:
             and (isinstance(new, int) or not isinstance(old, int) or last in ("alpha", "epochs"))
         )
     empty = isinstance(new, dict) and not new and (isinstance(old, dict) or last == "published")
-    return empty and (last in (*HOLLOW, "languages", "xtreme") or path[:-1] == ("world", "languages"))
+    return empty and (last in (*MAY_BE_EMPTY, "languages", "xtreme") or path[:-1] == ("world", "languages"))
 
 
 @st.composite
 def mutations(draw: Any) -> tuple[str, tuple[Any, ...], Any]:
     scale = draw(st.sampled_from(["mini", "small", "large"]))
-    found = [path for path in places(tree(scale)) if path[0] not in ELSEWHERE]
-    # As many of every depth: most of the places are the languages' numbers of rows.
+    paths = [path for path in places(tree(scale)) if path[0] not in CHECKED_IN_ORDERS]
+    # Every depth is equally likely: most places are numbers of rows by language.
     depth = draw(st.integers(1, 6))
-    path = draw(st.sampled_from([path for path in found if len(path) == depth] or found))
+    path = draw(st.sampled_from([path for path in paths if len(path) == depth] or paths))
     more = [ABSENT, *([EXTRA] * 3 if isinstance(at(tree(scale), path), dict) else [])]
     return scale, path, draw(HOSTILE | st.sampled_from(more))
 
 
-@few_or(2500, 60)
-def test_no_field_of_the_configuration_is_taken_as_it_comes(cases: int):
+@case_counts(2500, 60)
+def test_every_field_of_the_configuration_is_checked(cases: int):
     @fuzz(cases)
     @given(mutations())
     def check(mutation: tuple[str, tuple[Any, ...], Any]) -> None:
         scale, path, new = mutation
-        with refused(".".join(map(str, path[:2])), str(path[-1]), "leaked_by") as said:
+        with refused(".".join(map(str, path[:2])), str(path[-1]), "leaked_by") as messages:
             check_fields(changed(tree(scale), path, new))
-        assert said or new == at(tree(scale), path) or may_be(path, at(tree(scale), path), new)
+        assert messages or new == at(tree(scale), path) or may_be(path, at(tree(scale), path), new)
 
     check()
 
 
-@pytest.mark.slow
-def test_a_composition_ends_in_one_line_or_in_what_it_says():
+@pytest.fixture
+def small_conf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A composed configuration with a tenth of the records, which takes a tenth of the time to check."""
+    names = {"tasks": ("mnli", "squad", "tli"), "xtreme": ("pawsx", "bucc2018", "tatoeba")}
     raw: Any = OmegaConf.to_container(composed("mini"))
-    raw["tasks"] = {name: raw["tasks"][name] for name in ("mnli", "squad", "tli")}  # a tenth, in a tenth of the time
-    raw["xtreme"] = {name: raw["xtreme"][name] for name in ("pawsx", "bucc2018", "tatoeba")}
-    raw |= {"order": ["squad", "mnli"], "targets": ["pawsx", "tatoeba"]}
-    settable = [path for path in places(raw) if path[0] in ELSEWHERE or len(path) == 1]
+    for group, kept in names.items():
+        records = read_records(group, ROOT / "conf", {})
+        OmegaConf.save({group: {name: records[name] for name in kept}}, tmp_path / f"{group}.yaml")
+        raw[group] = {name: value for name, value in raw[group].items() if name in kept}
+    monkeypatch.setattr(resolver.ConfFolder, "path", tmp_path)
+    return raw | {"order": ["squad", "mnli"], "targets": ["pawsx", "tatoeba"]}
+
+
+@pytest.mark.slow
+def test_a_composition_ends_in_one_line_or_has_the_plan_of_its_order(small_conf: dict[str, Any]):
+    settable = [path for path in places(small_conf) if path[0] in CHECKED_IN_ORDERS or len(path) == 1]
     texts = st.sampled_from(
         ["mnli+", "mnli\n", "xnli", "${seed}", "${oops}", "???", "${", [["mnli"]], ["xnli"], ["bucc", "bucc2018"]]
     )
@@ -159,18 +172,27 @@ def test_a_composition_ends_in_one_line_or_in_what_it_says():
     @given(st.sampled_from(settable), HOSTILE | texts)
     def check(path: tuple[Any, ...], new: Any) -> None:
         try:
-            root = OmegaConf.create(changed(raw, path, new))
+            root = OmegaConf.create(changed(small_conf, path, new))
         except OmegaConfBaseException:
-            return  # YAML or Hydra would not have given it
-        with refused(str(path[0]), "conf/") as said:
+            return  # neither YAML nor Hydra would produce this
+        with refused(str(path[0]), "conf/") as messages:
             try:
                 OmegaConf.resolve(root)
-            except InterpolationKeyError:  # what DVC prints then names the key
+            except InterpolationKeyError:  # DVC's message then names the key
                 return
-        assert not said or said[0].startswith("error: ")
-        if not said:
-            params = OmegaConf.to_container(root)
-            assert isinstance(params, dict) and len(params["chain"]) == len(params["order"])
-            assert set(params["benchmark"]) == {"bucc2018" if name == "bucc" else name for name in params["targets"]}
+        assert not messages or messages[0].startswith("error: ")
+        if not messages:
+            params: Any = OmegaConf.to_container(root)
+            assert path != ("plan",)
+            assert len(params["plan"]["steps"]) == len(params["order"])
+            assert set(params["plan"]["targets"]) == {
+                "bucc2018" if name == "bucc" else name for name in params["targets"]
+            }
 
     check()
+
+
+def test_the_small_configuration_composes(small_conf: dict[str, Any]):
+    root = OmegaConf.create(small_conf)
+    OmegaConf.resolve(root)
+    assert list(root.plan.steps) == ["1-squad", "2-mnli"] and list(root.plan.targets) == ["pawsx", "tatoeba"]

@@ -119,7 +119,6 @@ def test_plain_names_are_accepted():
         (["valid=/etc/passwd"], "valid follows from"),
         (["~plan"], "plan follows from order"),
         (["~valid"], "valid follows from"),
-        (["valid=true", "plan={$x: {}}"], "plan follows from order"),
     ],
     ids=str,
 )

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import tokenized
-from fuzzing import broken, few_or, fuzz, refused
+from fuzzing import broken, case_counts, fuzz, refused
 from stiltwalk.data.own import source
-from stiltwalk.tasks.base_rows import load_rows
-from stiltwalk.tasks.base_tokenize import SubwordTokenizer
-from stiltwalk.tasks.hub_columns import HubColumns
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_rows.hub_columns import HubColumns
 
 # A user's own files
 
@@ -58,7 +58,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@few_or(1000, 40)
+@case_counts(1000, 40)
 def test_a_users_file_is_read_unchanged_or_its_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -94,7 +94,7 @@ SQUAD = """{"version": "2.0", "data": [{"title": "Anna", "paragraphs": [
 """
 
 
-@few_or(500, 40)
+@case_counts(500, 40)
 def test_a_users_questions_are_read_or_their_place_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -116,7 +116,7 @@ def test_a_users_questions_are_read_or_their_place_is_named(
     check()
 
 
-@few_or(500, 20)
+@case_counts(500, 20)
 def test_a_users_corpora_are_read_unchanged_or_the_line_is_named(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -230,7 +230,7 @@ def check_row(kind: str, row: dict[str, Any], labels: list[str], training: bool)
     assert all(value is not None for value in row.values())
 
 
-@few_or(2000, 60)
+@case_counts(2000, 60)
 def test_a_table_from_the_hub_has_valid_rows_or_is_refused(cases: int, subwords: SubwordTokenizer):
     @fuzz(cases)
     @given(st.data())

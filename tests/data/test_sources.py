@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stiltwalk.data.sources import MODULES, load_source
+from stiltwalk.tasks.base_rows.sources import MODULES, load_source
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,8 +19,8 @@ def test_every_source_reads_rows_and_pairs(name: str):
 
 IMPORTED = """
 import sys
-from stiltwalk.data.sources import MODULES, load_source
-from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_rows.sources import MODULES, load_source
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
 
 load_source(sys.argv[1])
 load_rows("pair")

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import XLMRobertaModel
 
 from conftest import edit
-from fuzzing import few_or, fuzz, refused
+from fuzzing import case_counts, fuzz, refused
 from stiltwalk.models.checkpoint import check_vocabulary, load_encoder, load_tokenizer
-from stiltwalk.tasks.base_tokenize import SubwordTokenizer
+from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 
 CONFIGS: list[dict[str, Any]] = [
     {"model_type": model}
@@ -104,7 +104,7 @@ def changes(draw: Any) -> Change:
     return draw(st.sampled_from(options))
 
 
-@few_or(400, 30)
+@case_counts(400, 30)
 def test_a_broken_checkpoint_gives_an_error_and_is_never_partly_loaded(cases: int, toy_folder: Path, tmp_path: Path):
     weights, ids = load_encoder(toy_folder).state_dict(), SubwordTokenizer(toy_folder).ids(TEXT)
 

@@ -7,16 +7,17 @@ import torch
 
 from conftest import make_table
 from stiltwalk.models.probe_heads import (
+    INDEX,
     copy_probe_heads,
     read_index,
     read_probe_heads,
     save_probe_head,
-    write_empty_probe_heads,
 )
-from stiltwalk.tasks.base_rows import load_rows
-from stiltwalk.tasks.tokenized_files import tokenize_folder
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_tokenize.files import tokenize_folder
 
 OPTIONS = {"kind": "pair", "labels": ["yes", "no"], "max_length": 12}
+from stiltwalk.utils.files import write_json
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def data(tmp_path, subwords, table):
 
 
 def test_the_pretrained_encoder_has_no_probe_heads(tmp_path):
-    write_empty_probe_heads(tmp_path / "probe_heads")
+    write_json([], tmp_path / "probe_heads" / INDEX)
     assert json.loads((tmp_path / "probe_heads/index.json").read_text()) == []
     assert read_index(tmp_path / "probe_heads") == [] and read_probe_heads(tmp_path / "probe_heads") == []
 
@@ -42,7 +43,7 @@ def test_the_pretrained_encoder_has_no_probe_heads(tmp_path):
 def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, table):
     rows, tokens = data
     folder = tmp_path / "probe_heads"
-    write_empty_probe_heads(folder)
+    write_json([], folder / INDEX)
     weights = {"out.weight": torch.arange(6.0).reshape(2, 3).T, "out.bias": torch.ones(3, requires_grad=True)}
     for number in (1, 2, 10):  # in the order of training, in which 10 follows 2
         later = tmp_path / f"after-{number}"

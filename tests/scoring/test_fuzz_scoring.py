@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuzzing import broken, few_or, fuzz, refused
+from fuzzing import broken, case_counts, fuzz, refused
 from stiltwalk.scoring.aggregate import score_task
 from stiltwalk.scoring.answers import squad_scores
 from stiltwalk.scoring.tasks import XTREME_TASKS
@@ -67,7 +67,7 @@ def expected_exact_match(labels: str, predictions: str) -> float | None:
     return float(np.mean([squad_scores([texts], [by_id[key]], "en")["exact_match"] for key, texts in gold]))
 
 
-@few_or(2000, 60)
+@case_counts(2000, 60)
 def test_a_broken_file_gives_an_error_or_the_score_of_its_content(cases: int, tmp_path: Path):
     @fuzz(cases)
     @given(st.data())

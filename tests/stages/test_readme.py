@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/ tell a reader to type runs: on paper where it would take long."""
+"""Every command that README.md and docs/ tell a reader to type is tested. Commands that take long are only checked."""
 
 import re
 import runpy
@@ -17,10 +17,10 @@ from stiltwalk.sweep.cost import Speed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
-README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
-# What stands for something that a reader fills in, and what is filled in here.
-FILLED = {
+# What a reader has to fill in, and what the tests fill in.
+PLACEHOLDERS = {
     "order=[...]": "order=[mnli]",
     "anli_plus+mnli+...": "anli_plus+mnli+qqp",
     "access_key_id ...": "access_key_id id",
@@ -28,14 +28,14 @@ FILLED = {
     "GIT_REMOTE=...": "GIT_REMOTE=elsewhere",
     "--queue -S ...": "--queue -S seed=7",
 }
-# Inline code that begins like a command and is none.
-NAMED = {
+# Inline code that begins like a command, with the reason why it is not tested as one.
+UNTESTED = {
     "dvc exp run -S": "an option",
     ". .venv/bin/activate": "the tests run in it",
     "pre-commit install": "it changes the hooks of Git",
     "rm dvc.lock": "test_sharing does it where it helps",
 }
-# Commands that do nothing lasting, or so in a clone, and are quick: run as they stand.
+# Commands that do nothing lasting outside of a clone, and are quick: they are run.
 QUICK = {
     *(
         "dvc metrics diff",
@@ -48,77 +48,95 @@ QUICK = {
     ),
     *("git switch", "git restore", "python src/compare.py", "python src/evaluate.py"),
 }
-PREFIXES = ([r"[A-Z_]+=\S+"], ["time"], ["python", "src/warm/run.py"])
+# Commands that work in the background, on a remote, or on the outputs of a run: only their options are checked.
+OPTIONS_ONLY = {"dvc queue start", "dvc exp pull", "dvc exp apply", "dvc gc --workspace", "dvc cache dir"}
+PREFIXES = ([r"[A-Z_]+=\S+"], ["time"], ["python", "src/warm.py"])  # they do not change what a command does
+# A task that a reader has to add first; test_a_command_in_the_pages_runs adds it.
+NEEDS_OWN_TASK = ("order=[snli,squad]",)
 
 
-def inline() -> list[str]:
-    prose = re.sub(r"```.*?```", "", README, flags=re.S)
+def inline_code() -> list[str]:
+    prose = re.sub(r"```.*?```", "", TEXT, flags=re.S)
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
 
 
-def documented() -> Iterator[str]:
-    """The lines of bash blocks, and inline code of two words whose first is a program."""
-    for block in re.findall(r"```bash\n(.*?)```", README, re.S):
-        yield from (line for line in block.splitlines() if line and line not in NAMED)
-    for code in inline():
+def bash_lines() -> list[str]:
+    return [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.S) for line in block.splitlines() if line]
+
+
+def documented_commands() -> Iterator[str]:
+    """Yield the lines of bash blocks, and inline code of several words whose first is a program."""
+    yield from (line for line in bash_lines() if line not in UNTESTED)
+    for code in inline_code():
         words = re.sub(r"^([A-Z_]+=\S+|time) ", "", code).split()
-        if len(words) > 1 and (words[0] in (".", "make", "dvc") or shutil.which(words[0])) and code not in NAMED:
+        if len(words) > 1 and (words[0] in (".", "make", "dvc") or shutil.which(words[0])) and code not in UNTESTED:
             yield code
 
 
-def commands() -> dict[str, str]:
-    """By command, its placeholders filled: the line that it stands in."""
-    found: dict[str, str] = {}
-    for line in documented():
+def commands() -> list[str]:
+    """Return the distinct commands, with their placeholders filled in."""
+    distinct: dict[str, None] = {}
+    for line in documented_commands():
         text = line
-        for placeholder, value in FILLED.items():
+        for placeholder, value in PLACEHOLDERS.items():
             text = text.replace(placeholder, value)
         text = text.removesuffix(" ...")
-        assert "..." not in text, f"README has a command with a placeholder that this test does not know: {line}"
+        assert "..." not in text, f"this test does not know a placeholder in the command {line}"
         for command in re.split(" && ", text):
-            found.setdefault(shlex.join(shlex.split(command, comments=True)), line)
-    return found
+            distinct[shlex.join(shlex.split(command, comments=True))] = None
+    return list(distinct)
 
 
-def bare(words: list[str]) -> list[str]:
-    """A command without what stands before it and does not change what it does."""
+def settings() -> set[tuple[str, ...]]:
+    """Return the settings that the pages name after -S, those of one command together."""
+    alone = {(code.strip("'"),) for code in inline_code() if re.fullmatch(r"'?\+*[a-z][\w.]*=.+", code)}
+    together = {tuple(re.findall(r"-S '?([^\s'`]+)", code)) for code in [*inline_code(), *bash_lines()]}
+    filled = {
+        tuple(name.replace("[...]", "[mnli]").replace("+...", "+qqp") for name in names if name != "...")
+        for names in alone | together
+    }
+    return {names for names in filled if names and not set(names) & set(NEEDS_OWN_TASK)}
+
+
+def strip_prefixes(words: list[str]) -> list[str]:
     for prefix in PREFIXES:
         if len(words) > len(prefix) and all(map(re.fullmatch, prefix, words)):
-            return bare(words[len(prefix) :])
+            return strip_prefixes(words[len(prefix) :])
     return words
 
 
-def way(words: list[str]) -> str:
-    """How it is tried whether a command runs; an AssertionError where nobody has said how."""
+def kind_of_check(words: list[str]) -> str:
+    """Return how a command is tested. Raises AssertionError if this file does not say how."""
     if words[0] in ("make", "pytest"):
         return words[0]
-    # What works in the background, for a remote, or on the outputs of a run.
-    known = {"dvc queue start", "dvc exp pull", "dvc exp apply", "dvc gc --workspace", "dvc cache dir"}
-    if " ".join(words[:3]) in known:
+    if " ".join(words[:3]) in OPTIONS_ONLY:
         return "options"
     if words[:3] == ["python", "src/sweep.py", "plan"]:
         return "plan"
     if words[:2] == ["dvc", "repro"] or words[:3] == ["dvc", "exp", "run"]:
         return "stages"
-    found = [start for start in QUICK if words[: len(start.split())] == start.split()]
-    assert found, f"README has a command that this test does not know how to try: {shlex.join(words)}"
+    quick = [start for start in QUICK if words[: len(start.split())] == start.split()]
+    assert quick, f"this test does not know how to try the command {shlex.join(words)}"
     return "quick"
 
 
 def check_stages(words: list[str], conf: Path, folder: Path) -> None:
-    """That DVC knows the options, that what is set composes, and that the stages follow from it."""
+    """Check that DVC knows the options, that the settings compose, and that the stages follow from them."""
     options = parse_args(words[1:])
-    sets = options.set_param if "exp" in words else []
-    compose(folder / "params.yaml", *sets, conf=conf)
+    overrides = options.set_param if "exp" in words else []
+    compose(folder / "params.yaml", *overrides, conf=conf)
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     Repo.init(str(folder), no_scm=True, force=True)
     with Repo(str(folder)) as repo:
-        assert "score" in {stage.name for stage in repo.index.stages}
+        names = {stage.name for stage in repo.index.stages}
+    assert "score" in names
+    for target in options.targets:
+        assert {name for name in names if name.split("@")[0] == target}, f"there is no stage {target}"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """A clone with the README's task of one's own, what a run leaves behind, and the experiments that README names."""
+    """A clone with the user's own task, with what a run leaves behind, and with the experiments that the pages name."""
     project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk")
     with (project.folder / "conf/tasks.yaml").open("a") as file:
         file.write(task_of_ones_own())
@@ -127,20 +145,20 @@ def project(tmp_path_factory) -> Project:
         (project.folder / place / "xnli/test-en.tsv").write_text("neutral\n")
     project.run("git", "commit", "-qam", "a task of one's own")
     head = project.run("git", "rev-parse", "HEAD").strip()
-    for name in re.findall(r"dvc exp run -n (\S+)", README):  # as if it had been run, with the committed results
+    for name in re.findall(r"dvc exp run -n (\S+)", TEXT):  # as if it had been run, with the committed results
         commit = project.run("git", "commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", name).strip()
         project.run("git", "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{name}", commit)
     return project
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", list(commands()))
-def test_a_command_of_the_readme_runs(command, project, tmp_path, monkeypatch):
-    words = bare(shlex.split(command))
-    match way(words):
+@pytest.mark.parametrize("command", commands())
+def test_a_command_in_the_pages_runs(command, project, tmp_path, monkeypatch):
+    words = strip_prefixes(shlex.split(command))
+    match kind_of_check(words):
         case "make":
             recipe = project.run("make", "-n", *words[1:]).replace("\\\n", " ")
-            for line in re.findall(r"(?:^|&& )(?:python src/warm/run.py )?dvc ([^&|\n]*)", recipe, re.M):
+            for line in re.findall(r"(?:^|&& )(?:python src/warm.py )?dvc ([^&|\n]*)", recipe, re.M):
                 parse_args(shlex.split(line))
         case "pytest":
             assert "test_" in project.run(*words, "--collect-only")
@@ -149,7 +167,7 @@ def test_a_command_of_the_readme_runs(command, project, tmp_path, monkeypatch):
         case "plan":
             monkeypatch.chdir(project.folder)
             monkeypatch.setattr(sys, "argv", words[1:])
-            monkeypatch.setattr(Speed, "calibrated", lambda *_: 1000.0)  # else half a minute
+            monkeypatch.setattr(Speed, "tokens_per_second", lambda *_: 1000.0)  # else half a minute
             runpy.run_path(str(project.folder / "src/sweep.py"), run_name="__main__")
         case "stages":
             check_stages(words, project.folder / "conf", tmp_path)
@@ -157,36 +175,47 @@ def test_a_command_of_the_readme_runs(command, project, tmp_path, monkeypatch):
             project.run(*words)
 
 
-def test_commands_of_the_readme_are_found():
+def test_the_commands_in_the_pages_are_found():
     found = commands()
     assert len(found) > 25
-    assert {"make repro", "dvc repro", "dvc exp run -n baseline -S 'order=[]'", "make fetch"} <= found.keys()
+    assert {"make repro", "dvc repro", "dvc exp run -n baseline -S 'order=[]'", "make fetch"} <= set(found)
     for command in found:
-        way(bare(shlex.split(command)))
+        kind_of_check(strip_prefixes(shlex.split(command)))
     with pytest.raises(AssertionError, match="does not know how to try"):
-        way(["dvc", "gc", "-w"])
+        kind_of_check(["dvc", "gc", "-w"])
 
 
 @pytest.mark.slow
-def test_every_setting_of_the_readme_composes(tmp_path):
-    """`training.epochs=1` and the like, which are to follow -S."""
-    settings = {code.strip("'") for code in inline() if re.fullmatch(r"'?\+*[a-z][\w.]*=.+", code)}
-    settings |= set(re.findall(r"-S '?([^\s'`]+)", README)) - {"..."}
-    filled = {setting.replace("[...]", "[mnli]").replace("+...", "+qqp") for setting in settings} - {
-        "order=[snli,squad]"
-    }
-    assert len(filled) > 15
-    for setting in filled:
-        compose(tmp_path / "params.yaml", setting)
+def test_every_setting_in_the_pages_composes(tmp_path):
+    found = settings()
+    assert len(found) > 15
+    for names in found:
+        compose(tmp_path / "params.yaml", *names)
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_leads_to_a_file_and_a_heading():
     for page in PAGES:
-        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page} links to {link}"
+        for link, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8")):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page} links to {link}"
+            if anchor:
+                assert anchor in anchors(target), f"{page} links to {link}#{anchor}"
 
 
-def test_every_script_that_is_named_is_there():
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_script_that_is_named_exists():
     for path in (*PAGES, ROOT / "Makefile", *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("src/**/*.py")):
         for script in re.findall(r"python (src/[\w/]+\.py)", path.read_text(encoding="utf-8")):
             assert (ROOT / script).is_file(), f"{path} names {script}"
+
+
+def test_every_source_file_that_a_page_names_exists():
+    roots = (ROOT, ROOT / "src", ROOT / "src/stiltwalk")
+    for page in PAGES:
+        for path in re.findall(r"`((?:[\w-]+/)+[\w-]+\.(?:py|yaml))`", page.read_text(encoding="utf-8")):
+            assert any((root / path).is_file() for root in roots), f"{page} names {path}"

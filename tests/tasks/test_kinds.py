@@ -10,7 +10,7 @@ import pytest
 from stiltwalk.tasks.base_head import TrainedTask, load_task
 from stiltwalk.tasks.base_search import RetrievalTask, load_search
 from stiltwalk.tasks.base_spec import kind_names, load_spec
-from stiltwalk.tasks.base_tokenize import RowTokenizer, load_tokenizer
+from stiltwalk.tasks.base_tokenize.row_tokenizer import RowTokenizer, load_tokenizer
 
 SRC = str(Path(__file__).parents[2] / "src")
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -42,7 +42,7 @@ def test_every_kind_implements_the_base_classes(kind, subwords, encoder):
 
 
 def test_tokenising_imports_neither_torch_nor_transformers():
-    modules = ["stiltwalk.tasks.tokenized_files", *(f"stiltwalk.tasks.{kind}.tokenize" for kind in kind_names())]
+    modules = ["stiltwalk.tasks.base_tokenize.files", *(f"stiltwalk.tasks.{kind}.tokenize" for kind in kind_names())]
     code = f"import sys, {', '.join(modules)}; print(*({{'torch', 'transformers', 'peft'}} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": SRC})
     assert (result.returncode, result.stdout.strip()) == (0, ""), result.stderr

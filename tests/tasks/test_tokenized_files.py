@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from conftest import make_table, random_sentences
-from stiltwalk.tasks.base_rows import load_rows
-from stiltwalk.tasks.tokenized_files import record_batch, tokenize_folder
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_tokenize.files import record_batch, tokenize_folder
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.errors import InputError
 
@@ -52,7 +52,7 @@ def test_files_do_not_depend_on_the_size_of_the_parts(
 ):
     folder = {"pair": pair_folder, "mlm": mlm_folder}[options["kind"]]
     tokenize_folder(folder, tmp_path / "whole", options, subwords)
-    monkeypatch.setattr("stiltwalk.tasks.tokenized_files.ROWS_PER_PART", 7)
+    monkeypatch.setattr("stiltwalk.tasks.base_tokenize.files.ROWS_PER_PART", 7)
     tokenize_folder(folder, tmp_path / "parts", options, subwords)
     assert (tmp_path / "parts/train.arrow").read_bytes() == (tmp_path / "whole/train.arrow").read_bytes()
 

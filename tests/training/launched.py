@@ -1,6 +1,6 @@
-"""A training of test_loop.py in the processes that STILTWALK_LAUNCH says.
+"""Run the training of test_processes.py in the processes that STILTWALK_LAUNCH describes.
 
-Apart from it, so that what starts the processes imports little, and not torch.
+It is a file of its own so that the process that starts the others imports little, and not torch.
 """
 
 import sys
@@ -8,11 +8,11 @@ import sys
 from stiltwalk.training.launch import launch
 
 
-def main() -> None:
-    from test_loop import process
+def main(*arguments: str) -> None:
+    from test_processes import train_and_save
 
-    process(*sys.argv[1:])
+    train_and_save(*arguments)
 
 
 if __name__ == "__main__":
-    launch(main)
+    launch(main, *sys.argv[1:])

@@ -7,7 +7,7 @@ YAML has already decided whether a value is text or a number, so nothing is conv
 import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -25,7 +25,7 @@ from stiltwalk.config.orders import NAME
 from stiltwalk.utils.errors import InputError
 
 MAX_INT = 2**31 - 1
-LONGEST_VALUE = 80  # characters of a value or key in a message
+LONGEST_VALUE = 80  # characters of a value in a message
 MAPPING_WORDS = "a mapping of keys and values"
 
 
@@ -61,14 +61,18 @@ def whole_number(lowest: int = 1, highest: int = MAX_INT) -> PlainValidator:
 
 
 def number(low: int, high: int, *, above: bool = False, below: bool = False) -> PlainValidator:
-    """Accept the numbers in a range, without its lower end if `above` and without its upper end if `below`."""
-    words = f"above {low} and " if above else f"from {low} to "
-    words += f"below {high}" if below else f"at most {high}" if above else f"{high}"
+    """Accept the numbers in a range: without its lower end if `above`, or without its upper end if `below`."""
+    if above:
+        words = f"above {low} and at most {high}"
+    elif below:
+        words = f"from {low} to below {high}"
+    else:
+        words = f"from {low} to {high}"
 
     def check(value: Any) -> bool:
-        if type(value) not in (int, float):
+        if type(value) not in (int, float) or not low <= value <= high:
             return False
-        return (value > low if above else value >= low) and (value < high if below else value <= high)
+        return not (above and value == low) and not (below and value == high)
 
     return must(f"a number {words}", check)
 
@@ -91,7 +95,7 @@ def distinct(least: int = 1) -> WrapValidator:
             raise must_be(f"a list of {least} or more")
         items = validate_items(value)
         if repeated := [item for number, item in enumerate(items) if item in items[:number]]:
-            raise must_be(f"a list without repetitions; it has {shown(repeated[0])} twice")
+            raise must_be(f"a list without repetitions; it has {format_value(repeated[0])} twice")
         return items
 
     return WrapValidator(validate)
@@ -167,29 +171,32 @@ def parse(model: type[AnyModel], value: Any, place: str) -> AnyModel:
 def require(holds: bool, place: str, value: Any, words: str) -> None:
     """Raise InputError about the value of a dotted key unless a condition holds."""
     if not holds:
-        raise InputError(f"params.yaml: {place} is {shown(value)}; it must be {words}")
+        raise InputError(f"params.yaml: {place} is {format_value(value)}; it must be {words}")
 
 
-def check_keys(block: Mapping[Any, Any], required: Iterable[str], optional: Iterable[str], place: str) -> None:
-    """Raise InputError if a mapping has an unknown key or lacks a required one."""
+def check_keys(keys: Collection[Any], required: Iterable[str], optional: Iterable[str], place: str) -> None:
+    """Raise InputError if a mapping has an unknown key or lacks a required one. place: its dotted key."""
     required = list(required)
     known = [*required, *optional]
-    for key in block:
+    for key in keys:
         if key not in known:
             raise InputError(f"params.yaml: {place} {_unknown_key(key, known)}")
     for key in required:
-        if key not in block:
+        if key not in keys:
             raise InputError(f"params.yaml: {_missing(f'{place}.{key}')}")
 
 
-def shown(value: Any) -> str:
-    """Format a value for a message: on one line, printable and not too long."""
+def format_value(value: Any) -> str:
+    """Format a value for a message: in one printable line, cut off after 80 characters."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 3]}..."
 
 
 def _describe(error: ErrorDetails, place: str) -> str:
-    """Say in one line what is wrong. pydantic marks an error about a key of a mapping with a last part `[key]`."""
+    """Say in one line what is wrong.
+
+    pydantic marks an error about a key of a mapping, not its value, by a last part `[key]` of the location.
+    """
     location = error["loc"]
     about_key = location[-1:] == ("[key]",)
     subject = _dotted(place, location[:-2] if about_key else location) or "the configuration"
@@ -198,17 +205,19 @@ def _describe(error: ErrorDetails, place: str) -> str:
     if error["type"] == "unknown_key":
         return f"{subject} {error['msg']}"
     words = MAPPING_WORDS if error["type"] == "dict_type" else error["msg"]
-    return f"{subject}{' has a key that' if about_key else ''} is {shown(error['input'])}; it must be {words}"
+    return f"{subject}{' has a key that' if about_key else ''} is {format_value(error['input'])}; it must be {words}"
 
 
 def _dotted(place: str, location: Iterable[int | str]) -> str:
-    parts = (part if str(part).isprintable() and len(str(part)) <= LONGEST_VALUE else shown(part) for part in location)
-    return ".".join(str(part) for part in (place, *parts) if part != "")
+    """Join a dotted key and the keys and indices below it. Keys that people choose may be long or not printable."""
+    parts = [str(part) for part in location]
+    parts = [part if part.isprintable() and len(part) <= LONGEST_VALUE else format_value(part) for part in parts]
+    return ".".join([place, *parts] if place else parts)
 
 
 def _unknown_key(key: Any, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(str(key)[:100], known, n=1, cutoff=0)
-    return f"has no key {shown(key)}" + (f"; the nearest is '{nearest[0]}'" if nearest else "")
+    return f"has no key {format_value(key)}" + (f"; the nearest is '{nearest[0]}'" if nearest else "")
 
 
 def _missing(place: str) -> str:

@@ -16,6 +16,7 @@ from stiltwalk.tasks.base_spec import load_spec
 from stiltwalk.utils.errors import InputError
 
 Record = Mapping[str, Any]
+Config = Mapping[str, Any]
 TASKS = "src/stiltwalk/tasks"
 SOURCES = {
     "world": "src/stiltwalk/miniworld/generate",
@@ -34,8 +35,8 @@ PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_to
 class Step:
     """One step of the chain.
 
-    `prefix` names all steps up to this one. The step's random numbers are drawn from the prefix and the seed. Two orders
-    therefore share randomness only in the steps that both begin with, and are exchangeable if order has no effect.
+    `prefix` names all steps up to this one. The step's random numbers are drawn from the prefix and the seed, so two
+    orders share randomness only in the steps that both begin with, and are exchangeable if order has no effect.
     """
 
     init: str
@@ -112,7 +113,7 @@ class Plan:
     leaks: dict[str, list[str]]
 
 
-def make_plan(config: Record) -> dict[str, Any]:
+def make_plan(config: Config) -> dict[str, Any]:
     """Return the plan of a checked configuration, whose `tasks` and `xtreme` hold the full records."""
     order, targets = config["order"], config["targets"]
     tunings, pairs = plan_tunings(config)
@@ -161,7 +162,7 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
     return steps
 
 
-def plan_mixture(mixture: str, config: Record) -> Mixture:
+def plan_mixture(mixture: str, config: Config) -> Mixture:
     """Return what the data, the tokens and the training of a mixture read.
 
     A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but no checkpoint is
@@ -184,7 +185,7 @@ def plan_mixture(mixture: str, config: Record) -> Mixture:
     )
 
 
-def plan_target(target: str, config: Record) -> Target:
+def plan_target(target: str, config: Config) -> Target:
     """Return what the data, the tokens, the tuning and the predictions of a target read."""
     record = config["xtreme"][target]
     check_own_files(target, record, config)
@@ -201,7 +202,7 @@ def plan_target(target: str, config: Record) -> Target:
     )
 
 
-def plan_tunings(config: Record) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
+def plan_tunings(config: Config) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
     """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml."""
     seed_names = find_seed_names(config)
     groups: dict[str, list[str]] = {}
@@ -219,13 +220,13 @@ def plan_tunings(config: Record) -> tuple[dict[str, Tuning], dict[str, TuningPai
     return singles, pairs
 
 
-def find_seed_names(config: Record) -> dict[str, str]:
+def find_seed_names(config: Config) -> dict[str, str]:
     """Return, for every target, the first target of conf/xtreme.yaml whose tuning is the same."""
     inputs = {target: tuning_inputs(target, config) for target in config["xtreme"]}
     return {target: next(first for first in inputs if inputs[first] == inputs[target]) for target in inputs}
 
 
-def tuning_inputs(target: str, config: Record) -> Any:
+def tuning_inputs(target: str, config: Config) -> Any:
     """Return everything that the tuning of a target depends on, or its name where no other target may share it.
 
     The generated world makes new rows for every target. A target's own validation rows decide which checkpoint is kept
@@ -253,22 +254,22 @@ def is_trained(record: Record) -> bool:
     return load_spec(record["kind"]).trained
 
 
-def source_of(record: Record, config: Record) -> str:
+def source_of(record: Record, config: Config) -> str:
     """Return where the rows of a record come from: `world`, `hub` or `own`."""
     return "own" if record.get("own") and config["source"] == "hub" else str(config["source"])
 
 
-def check_source(task: str, record: Record, config: Record) -> None:
+def check_source(task: str, record: Record, config: Config) -> None:
     """Raise InputError if the generated world has no such task, or a file of the user's own is missing."""
     if config["source"] == "world" and task not in WORLD_TASKS:
         raise InputError(
             f"the generated world has no task '{task}'; add -S scale=small, which reads the hub and your own files, or "
-            "write a generator in src/stiltwalk/miniworld"
+            "write a generator in src/stiltwalk/miniworld/generate"
         )
     check_own_files(task, record, config)
 
 
-def check_own_files(task: str, record: Record, config: Record) -> None:
+def check_own_files(task: str, record: Record, config: Config) -> None:
     """Raise InputError if a file of the user's own is missing, before anything runs."""
     if source_of(record, config) != "own":
         return
@@ -280,7 +281,7 @@ def check_own_files(task: str, record: Record, config: Record) -> None:
         )
 
 
-def data_facts(name: str, record: Record, config: Record) -> dict[str, Any]:
+def data_facts(name: str, record: Record, config: Config) -> dict[str, Any]:
     """Return what the data stage of a task reads: where its rows come from and how many to take.
 
     A user's own files are represented by a digest, so that experiments on other rows have other parameters.
@@ -288,15 +289,14 @@ def data_facts(name: str, record: Record, config: Record) -> dict[str, Any]:
     facts = {key: record[key] for key in COMMON_FACTS if key in record}
     facts |= {"source": source_of(record, config), "sample": config["sample"] | record.get("sample", {})}
     if facts["source"] == "world":
-        if "languages" in facts:  # the world's own, in place of XTREME's
-            facts["languages"] = [*(["en"] if is_trained(record) else []), *config["world"]["languages"]]
+        facts.pop("languages", None)  # XTREME's; data/world.json has the world's own
         return facts
     if facts["source"] == "own":
         facts["digest"] = own_digest(name)
     return facts | {key: record[key] for key in HUB_FACTS if key in record}
 
 
-def task_options(record: Record, config: Record) -> dict[str, Any]:
+def task_options(record: Record, config: Config) -> dict[str, Any]:
     """Return what tokenisers and heads read of a task: its kind, its labels and the kind's options."""
     options = config["kinds"][record["kind"]] | record.get("options", {})
     return {"kind": record["kind"], "labels": record.get("labels", []), **options}

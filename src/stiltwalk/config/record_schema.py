@@ -1,13 +1,14 @@
 # ruff: noqa: RUF012 - pydantic copies mutable defaults
 """Checks of the records of tasks and targets. What differs between kinds of task is in `tasks/<kind>/spec.py`."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import WrapValidator
 
 from stiltwalk.config.fields import (
+    MAX_INT,
     Block,
     Characters,
     Flag,
@@ -34,11 +35,10 @@ from stiltwalk.tasks.base_spec import TASK_SPLITS, KindSpec, kind_names, load_sp
 from stiltwalk.training.settings import Settings
 
 MAX_WORLD_ROWS = 10**6  # the generated world has no more rows that differ
-COUNT_WORDS = "null or a whole number from {} to 2147483647"
 
 
 def _is_count(value: Any, least: int) -> bool:
-    return value is None or (type(value) is int and least <= value < 2**31)
+    return type(value) is int and least <= value <= MAX_INT
 
 
 def _has_rows(split: str) -> bool:
@@ -47,21 +47,24 @@ def _has_rows(split: str) -> bool:
     return not end or int(end) > int(begin or 0)
 
 
-def _allow_one_count(value: Any, check_mapping: Any) -> Any:
-    """Accept one number for all languages in place of a mapping."""
+def _allow_total(value: Any, check_mapping: Callable[[Any], Any]) -> Any:
+    """Accept null, or one number for all languages, in place of a mapping."""
     if isinstance(value, dict):
         return check_mapping(value)
-    if not _is_count(value, least=0):
-        raise must_be(COUNT_WORDS.format(0))
-    return value
+    if value is None or _is_count(value, least=0):
+        return value
+    raise must_be(f"null, a whole number from 0 to {MAX_INT} or a mapping of languages to such numbers")
 
 
-def _allow_one_place(value: Any, check_list: Any) -> Any:
-    """Accept one place in place of a list."""
+def _allow_mapping(value: Any, check_list: Callable[[Any], Any]) -> Any:
+    """Accept one mapping in place of a list."""
     return value if isinstance(value, dict) else check_list(value)
 
 
-RowLimit = Annotated[int | None, must(COUNT_WORDS.format(1), lambda value: _is_count(value, least=1))]
+RowLimit = Annotated[
+    int | None,
+    must(f"null or a whole number from 1 to {MAX_INT}", lambda value: value is None or _is_count(value, least=1)),
+]
 Repository = Annotated[str, matching(r"\w[\w.-]*/\w[\w.-]*", "owner/name, as on the hub")]
 Revision = Annotated[str, matching(r"\w[\w+.-]*(/\w[\w+.-]*)*", "a branch, tag or commit of the hub")]
 Split = Annotated[
@@ -69,12 +72,12 @@ Split = Annotated[
     matching(r"\w[\w.-]*(\[\d{0,9}:\d{0,9}\])?", "a split or a part of it, such as train[300:]"),
     must_also("a part that has rows", _has_rows),
 ]
-RowCounts = Annotated[dict[Language, Annotated[int, whole_number(0)]], WrapValidator(_allow_one_count)]
-Places = Annotated[list[Any], distinct(), WrapValidator(_allow_one_place)]
+RowCounts = Annotated[dict[Language, Annotated[int, whole_number(0)]], WrapValidator(_allow_total)]
+HubSplits = Annotated[list[Any], distinct(), WrapValidator(_allow_mapping)]
 
 
 class Sample(Model):
-    """How many rows of each split are taken."""
+    """How many rows of each split are taken; null takes all."""
 
     train: RowLimit
     validation: RowLimit
@@ -82,7 +85,7 @@ class Sample(Model):
     seed: Seed
 
 
-class Place(Model):
+class HubSplit(Model):
     """Where on the hub the rows of a split are."""
 
     path: Repository
@@ -101,10 +104,10 @@ class Place(Model):
     published: RowCounts | None = None
     """The published number of rows, of all languages or by language."""
 
-    def check(self, place: str, languages: Sequence[str]) -> None:
+    def check_languages(self, place: str, languages: Sequence[str]) -> None:
         """Raise InputError if several languages would get the same rows, or a language has no code.
 
-        place: the dotted key. languages: those that the place is read in unless it has its own.
+        place: the dotted key. languages: those that the split is read in unless it has its own.
         """
         languages = self.each or languages
         varies = any("{language}" in str(text) for text in (self.name, *self.where.values()))
@@ -128,14 +131,14 @@ class Record(Model):
     options: Block = {}
     training: Block = {}
     sample: Block = {}
-    train: Places = []
-    validation: Places = []
-    test: Places = []
+    train: HubSplits = []
+    validation: HubSplits = []
+    test: HubSplits = []
     shuffled: Flag = False
     """Of a task: whether its labels are shuffled over its rows."""
     languages: Languages = []
     """Of a target: the languages that it is tested in."""
-    leaked_by: Annotated[list[Name], distinct()] = []
+    leaked_by: Annotated[list[Any], distinct()] = []
     """Of a target: the tasks that train on its training rows."""
     parts: dict[Annotated[str, one_of("validation", "test")], Name] = {}
     """Of a target with own rows: what the files call each split."""
@@ -155,100 +158,110 @@ class Defaults:
     encoder_size: tuple[int, int] | None
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A record with its dotted key, the facts about its kind, and the splits that such a record has."""
+
+    place: str
+    record: Record
+    spec: KindSpec
+    splits: tuple[str, ...]
+
+
 def check_task(name: str, value: Any, defaults: Defaults) -> None:
     """Raise InputError if the record of a task has a wrong field."""
     place = f"tasks.{name}"
-    record, spec = _read_record(value, place, [kind for kind in kind_names() if load_spec(kind).is_task])
-    _check_origin(record, place, f"a task of kind {spec.name}", spec.own_task_rows, bool(spec.columns))
-    _check_record_keys(value, place, record, spec, TASK_SPLITS, required=[], optional=["shuffled"])
+    record = parse(Record, value, place)
+    spec = _load_spec_among([kind for kind in kind_names() if load_spec(kind).is_task], record, place)
+    entry = Entry(place, record, spec, TASK_SPLITS)
+    _check_origin(entry, f"a task of kind {spec.name}", spec.own_task_rows)
+    _check_record_keys(entry, [], ["shuffled"])
     words = f"false: the labels of a task of kind {spec.name} do not fit every row"
-    require(spec.can_shuffle or not record.shuffled, f"{place}.shuffled", record.shuffled, words)
+    require(spec.can_shuffle or not record.shuffled, f"{place}.shuffled", True, words)
     for split in TASK_SPLITS:
-        _check_places(value.get(split, []), f"{place}.{split}", record, spec, [])
-    _check_overrides(record, place, spec, TASK_SPLITS, defaults)
+        _check_split(entry, split, [])
+    _check_overrides(entry, defaults)
 
 
 def check_target(name: str, value: Any, tasks: Collection[str], defaults: Defaults) -> None:
     """Raise InputError if the record of a target has a wrong field. tasks: the names of all tasks."""
     place = f"xtreme.{name}"
-    record, spec = _read_record(value, place, [kind for kind in kind_names() if load_spec(kind).target_splits])
-    _check_origin(record, place, f"a target of kind {spec.name}", spec.own_target_rows, bool(spec.columns))
-    keys = {"required": ["languages"], "optional": ["leaked_by", "parts"]}
-    _check_record_keys(value, place, record, spec, spec.target_splits, **keys)
-    if record.own or "parts" in value:
-        words = "a mapping of validation and test, such as {validation: dev, test: test}"
-        require(len(record.parts) == 2, f"{place}.parts", value.get("parts"), words)
+    record = parse(Record, value, place)
+    spec = _load_spec_among([kind for kind in kind_names() if load_spec(kind).target_splits], record, place)
+    entry = Entry(place, record, spec, spec.target_splits)
+    _check_origin(entry, f"a target of kind {spec.name}", spec.own_target_rows)
+    _check_record_keys(entry, ["languages", *(["parts"] if record.own else [])], ["leaked_by", "parts"])
+    words = "a mapping of validation and test, such as {validation: dev, test: test}"
+    require("parts" not in record.model_fields_set or len(record.parts) == 2, f"{place}.parts", record.parts, words)
     spec.check_languages(name, record.languages, f"{place}.languages")
     for number, task in enumerate(record.leaked_by):
-        require(task in tasks, f"{place}.leaked_by.{number}", task, f"one of {', '.join(tasks)}")
+        is_task = isinstance(task, str) and task in tasks
+        require(is_task, f"{place}.leaked_by.{number}", task, f"one of {', '.join(tasks)}")
     for split in spec.target_splits:
-        languages = record.languages if split in spec.multilingual_splits else []
-        _check_places(value.get(split, []), f"{place}.{split}", record, spec, languages)
-    _check_overrides(record, place, spec, spec.target_splits, defaults)
+        _check_split(entry, split, record.languages if split in spec.multilingual_splits else [])
+    _check_overrides(entry, defaults)
 
 
-def _read_record(value: Any, place: str, kinds: Sequence[str]) -> tuple[Record, KindSpec]:
-    record = parse(Record, value, place)
+def _load_spec_among(kinds: Sequence[str], record: Record, place: str) -> KindSpec:
     require(record.kind in kinds, f"{place}.kind", record.kind, f"one of {', '.join(kinds)}")
-    return record, load_spec(record.kind)
+    return load_spec(record.kind)
 
 
-def _check_origin(record: Record, place: str, subject: str, own_rows: bool, hub_rows: bool) -> None:
-    """Check where the rows come from.
+def _check_origin(entry: Entry, subject: str, own_rows: bool) -> None:
+    """Check whether the rows may come from the hub or the user's own files.
 
-    subject: what the message calls the record. own_rows, hub_rows: whether its rows can come from the user's own files,
-        and from the hub.
+    subject: what the message calls the record. own_rows: whether its rows can be the user's own.
     """
-    require(own_rows or not record.own, f"{place}.own", True, f"false: own rows of {subject} are not read")
-    words = f"true: the rows of {subject} are read from your own files only"
-    require(hub_rows or record.own, f"{place}.own", False, words)
+    own, place = entry.record.own, f"{entry.place}.own"
+    require(own_rows or not own, place, own, f"false: own rows of {subject} are not read")
+    on_hub = bool(entry.spec.columns)
+    require(on_hub or own, place, own, f"true: the rows of {subject} are read from your own files only")
 
 
-def _check_record_keys(
-    value: Mapping[str, Any],
-    place: str,
-    record: Record,
-    spec: KindSpec,
-    splits: Sequence[str],
-    required: Sequence[str],
-    optional: Sequence[str],
-) -> None:
-    """Check that a record has the keys of its kind and group and no others, and labels where it needs them."""
+def _check_record_keys(entry: Entry, required: Sequence[str], optional: Sequence[str]) -> None:
+    """Check that a record has the keys of its kind and no others, and labels if it needs them.
+
+    required, optional: keys of all tasks or of all targets.
+    """
+    record, spec = entry.record, entry.spec
     required = ["kind", *required]
     optional = ["own", "notes", "options", "training", "sample", *optional]
-    if record.own:
-        optional += splits if spec.columns else []
-    else:
-        required += splits
-        optional += ["drop_characters"] if spec.can_drop_characters else []
+    if not record.own:
+        required += entry.splits
+    elif spec.columns:
+        optional += entry.splits
+    if spec.can_drop_characters and not record.own:
+        optional.append("drop_characters")
+    labels_optional = record.own and spec.labels_from_own_rows
     if spec.needs_labels:
-        unlisted = record.own and spec.labels_from_own_rows
-        (optional if unlisted else required).append("labels")
-        labels = value.get("labels", [])
-        require(unlisted or labels is not None, f"{place}.labels", None, "a list of 2 or more")
-    check_keys(value, required, optional, place)
+        (optional if labels_optional else required).append("labels")
+    check_keys([key for key in Record.model_fields if key in record.model_fields_set], required, optional, entry.place)
+    if spec.needs_labels and not labels_optional:
+        require(record.labels is not None, f"{entry.place}.labels", None, "a list of 2 or more")
 
 
-def _check_places(value: Any, key: str, record: Record, spec: KindSpec, languages: Sequence[str]) -> None:
-    """Check the places of a split. key: its dotted key. languages: those that the split is read in, if several."""
-    for place_key, place_value in _numbered(value, key):
-        place = parse(Place, place_value, place_key)
-        spec.check_columns(place.columns, record.labels or [], f"{place_key}.columns")
-        place.check(place_key, languages)
+def _check_split(entry: Entry, split: str, languages: Sequence[str]) -> None:
+    """Check where the rows of a split are. languages: those that the split is read in, if several."""
+    for place, value in _numbered(f"{entry.place}.{split}", getattr(entry.record, split)):
+        hub_split = parse(HubSplit, value, place)
+        entry.spec.check_columns(hub_split.columns, entry.record.labels or [], f"{place}.columns")
+        hub_split.check_languages(place, languages)
 
 
-def _numbered(value: Any, key: str) -> Iterator[tuple[str, Any]]:
-    """Yield each place with its dotted key."""
+def _numbered(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each item of a list, or the value itself, with its dotted key."""
     if isinstance(value, list):
-        yield from ((f"{key}.{number}", item) for number, item in enumerate(value))
+        yield from ((f"{place}.{number}", item) for number, item in enumerate(value))
     else:
-        yield key, value
+        yield place, value
 
 
-def _check_overrides(record: Record, place: str, spec: KindSpec, splits: Sequence[str], defaults: Defaults) -> None:
+def _check_overrides(entry: Entry, defaults: Defaults) -> None:
     """Check what a record sets in place of the scale's `kinds`, `training` and `sample`."""
+    place, record = entry.place, entry.record
     if record.options:
-        options = parse(spec.options, defaults.kinds[spec.name] | record.options, f"{place}.options")
+        values = defaults.kinds[entry.spec.name] | record.options
+        options = parse(entry.spec.options, values, f"{place}.options")
         if defaults.encoder_size:
             options.check_encoder(f"{place}.options", *defaults.encoder_size)
     if record.training:
@@ -258,6 +271,6 @@ def _check_overrides(record: Record, place: str, spec: KindSpec, splits: Sequenc
     parse(Sample, sample, f"{place}.sample")
     if defaults.source == "world":
         words = f"a whole number from 1 to {MAX_WORLD_ROWS}, as the rows are generated"
-        for split in splits:
+        for split in entry.splits:
             key = f"{place}.sample.{split}" if split in record.sample else f"sample.{split}"
             require(sample[split] is not None and sample[split] <= MAX_WORLD_ROWS, key, sample[split], words)

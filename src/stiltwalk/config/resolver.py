@@ -6,9 +6,10 @@ Hydra imports this module through src/hydra_plugins when `dvc exp run` composes 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -76,17 +77,23 @@ def plain_config(root: DictConfig) -> dict[str, Any]:
         if name not in DERIVED and name != "hydra"
     }
     for group in ("tasks", "xtreme"):
-        config[group] = read_records(group, conf_folder(), config.get(group, {}))
+        config[group] = read_records(group, ConfFolder.path, config.get(group, {}))
     return config
 
 
-def conf_folder() -> Path:
-    """Return the folder that Hydra composes from; outside of Hydra, conf/ of this checkout."""
-    if not GlobalHydra.instance().is_initialized():
-        return Path(__file__).parents[3] / "conf"
-    path = GlobalHydra.instance().config_loader().get_search_path().get_path()
-    main = next(element.path for element in path if element.provider == "main")
-    return Path(main.removeprefix("file://"))
+class ConfFolder(SearchPathPlugin):
+    """A plugin of Hydra that remembers the folder that Hydra composes from.
+
+    DVC resolves the composed configuration after Hydra has forgotten the folder.
+    """
+
+    path: ClassVar[Path] = Path(__file__).parents[3] / "conf"
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Remember the folder, and leave the search path as it is."""
+        for element in search_path.get_path():
+            if element.provider == "main":
+                ConfFolder.path = Path(element.path.removeprefix("file://"))
 
 
 def plain_order(order: Any) -> Any:

@@ -38,7 +38,7 @@ Side = Annotated[str, one_of("before", "after")]
 
 
 class LanguageTraits(Model):
-    """A language of the generated world: see `miniworld.language.Language`, whose defaults apply."""
+    """A language of the generated world: see `miniworld.generate.language.Language`, whose defaults apply."""
 
     order: Annotated[str, one_of("SVO", "SOV", "VSO", "VOS", "OVS", "OSV")] = "SVO"
     adjective: Side = "before"
@@ -66,7 +66,7 @@ class HubEncoder(Model):
 
 
 class WorldEncoder(Model):
-    """An encoder that is pretrained on the generated world: see `miniworld.settings.EncoderSettings`."""
+    """An encoder that is pretrained on the generated world: see `miniworld.encoder.encoder_settings`."""
 
     source: str
     seed: Seed

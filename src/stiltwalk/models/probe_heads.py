@@ -58,11 +58,6 @@ class ProbeHead:
         return TokenizedRows.read(self.folder / TOKENS)
 
 
-def write_empty_probe_heads(folder: Path) -> None:
-    """Write what lies beside the pretrained encoder: no steps yet."""
-    write_json([], folder / INDEX)
-
-
 def copy_probe_heads(source: Path, folder: Path) -> None:
     """Copy what the step before has kept to a new folder, where `save_probe_head` adds to it."""
     shutil.copytree(source, folder)

@@ -16,12 +16,13 @@ import numpy as np
 import pyarrow as pa
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, XLMRobertaConfig
 
+from stiltwalk.tasks.base_tokenize.files import record_batch
 from stiltwalk.tasks.pair.head import Task
-from stiltwalk.tasks.tokenized_files import record_batch
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.settings import Settings
-from stiltwalk.training.trainer import TaskData, train
+from stiltwalk.training.task_data import TaskData
+from stiltwalk.training.trainer import Trainer
 
 LENGTHS = (15, 60)  # tokens per row
 SECONDS = 8
@@ -59,7 +60,7 @@ def time_training(spec: dict[str, Any], config: PreTrainedConfig, rows: Tokenize
     encoder = AutoModel.from_config(config, attn_implementation=settings.attention)
     with make_accelerator(settings) as accelerator:
         start = time.perf_counter()
-        train(accelerator, encoder, data, settings, 0, "calibration")
+        Trainer(accelerator, encoder, data, settings, 0, "calibration").train()
         return time.perf_counter() - start, encoder.num_parameters()
 
 

@@ -118,14 +118,14 @@ def estimate_tokens(stage: Stage, params: dict[str, Any]) -> float | None:
     if stage.group == "retention":
         return 0
     if stage.group == "trajectory":
-        return searched_tokens(targets["tatoeba"])
+        return searched_tokens(targets["tatoeba"], params)
     if stage.group == "retrieval":
-        return searched_tokens(targets[stage.name])
+        return searched_tokens(targets[stage.name], params)
     if stage.group in ("target", "target_pair"):
         first, *others = [targets[name] for name in stage.arguments]
         untrained = {"epochs": 0, "evaluations": 1}
-        return trained_tokens(first["data"], first["task"], first["training"]) + sum(
-            trained_tokens(other["data"], other["task"], other["training"] | untrained) for other in others
+        return tuned_tokens(first, first["training"], params) + sum(
+            tuned_tokens(other, other["training"] | untrained, params) for other in others
         )
     if stage.group == "intermediate":
         mixture = plan["mixtures"][plan["steps"][stage.name]["mixture"]]
@@ -134,23 +134,38 @@ def estimate_tokens(stage: Stage, params: dict[str, Any]) -> float | None:
     return None
 
 
-def searched_tokens(target: dict[str, Any]) -> float:
+def searched_tokens(target: dict[str, Any], params: dict[str, Any]) -> float:
     """Return a third of the tokens that retrieval embeds: both sides of every language's test."""
     data, task = target["data"], target["task"]
     fill = load_spec(task["kind"]).typical_fill
-    return 2 * len(data["languages"]) * split_rows(data, "test") * fill * task["max_length"] / 3
+    return 2 * count_test_languages(data, params) * split_rows(data, "test") * fill * task["max_length"] / 3
+
+
+def tuned_tokens(target: dict[str, Any], training: dict[str, Any], params: dict[str, Any]) -> float:
+    """Return the tokens of tuning a target and predicting its tests."""
+    data, task = target["data"], target["task"]
+    tests = count_test_languages(data, params) * split_rows(data, "test")
+    return trained_tokens(data, task, training) + row_tokens(task) * tests / 3
+
+
+def count_test_languages(data: dict[str, Any], params: dict[str, Any]) -> int:
+    """Return the number of languages in which a target is tested."""
+    return len(data["languages"]) if "languages" in data else 1 + len(params["world"]["languages"])
 
 
 def trained_tokens(data: dict[str, Any], task: dict[str, Any], training: dict[str, Any], joint: bool = False) -> float:
-    """Return the tokens of one training: its training rows, and a third of what it predicts."""
-    sequences = len(task["labels"]) if task["kind"] == "choice" else 1
-    length = load_spec(task["kind"]).typical_fill * task["max_length"] * sequences
+    """Return the tokens of one training: its training rows, and a third of its validation rows."""
     rows = split_rows(data, "train")
     if training["sampler"] == "capped" and joint:
         rows = min(rows, training["cap"])
-    tests = len(data.get("languages", [])) * split_rows(data, "test")
-    predicted = training["evaluations"] * split_rows(data, "validation") + tests
-    return length * (rows * training["epochs"] + predicted / 3)
+    predicted = training["evaluations"] * split_rows(data, "validation")
+    return row_tokens(task) * (rows * training["epochs"] + predicted / 3)
+
+
+def row_tokens(task: dict[str, Any]) -> float:
+    """Return the typical number of tokens in a row of a task."""
+    sequences = len(task["labels"]) if task["kind"] == "choice" else 1
+    return float(load_spec(task["kind"]).typical_fill * task["max_length"] * sequences)
 
 
 def split_rows(data: dict[str, Any], split: str) -> int:

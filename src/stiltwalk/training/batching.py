@@ -56,7 +56,7 @@ class TokenizedRows:
 
     @classmethod
     def read(cls, path: Path) -> "TokenizedRows":
-        """Map a file of tokenized rows (`tasks/tokenized_files.py`) into memory."""
+        """Map a file of tokenized rows (`tasks/base_tokenize/files.py`) into memory."""
         try:
             return cls(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
         except (OSError, pa.ArrowException) as error:

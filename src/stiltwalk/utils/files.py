@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write and read files. Folders and JSON files appear whole or not at all."""
 
 import contextlib
 import csv
@@ -56,7 +56,7 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]], path: Path)
 
 
 def to_jsonable(value: Any) -> Any:
-    """Convert to plain types, with floats rounded to six digits. NaN and infinity become null."""
+    """Convert to plain types, with floats rounded to six decimals. NaN and infinity become null."""
     if isinstance(value, dict):
         return {str(name): to_jsonable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

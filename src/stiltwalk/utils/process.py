@@ -1,6 +1,7 @@
 """The process of a stage: how its threads wait, and starting it from a process that has imported torch already.
 
-Every stage script calls `prepare_stage` before it imports anything heavy. This module imports the standard library only.
+Every stage script calls `prepare_stage` before it imports anything heavy. This module imports only Python's standard
+library.
 """
 
 import gc
@@ -12,10 +13,10 @@ import sys
 from pathlib import Path
 
 WARM_ADDRESS = "STILTWALK_WARM"
-# How OpenMP threads wait for each other; libraries read these variables when they are loaded. By default threads spin for
-# milliseconds, which makes training ten times slower where another program needs a core. Threads that sleep at once
-# cost a seventh where none does. GNU's libgomp spins for tens of microseconds first; Intel's and LLVM's libraries know
-# only the first variable, and sleep.
+# How OpenMP threads wait for each other; libraries read these variables when they are loaded. By default threads spin
+# for milliseconds, which makes training ten times slower if another program needs a core. If they sleep at once,
+# training is a seventh slower on an idle machine. With these values GNU's libgomp spins for tens of microseconds first.
+# The libraries of Intel and LLVM know only the first variable, and sleep at once.
 THREAD_WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
 
 
@@ -23,9 +24,14 @@ def prepare_stage() -> None:
     """Set up this process for a stage; where a warm process waits (src/warm.py), run the stage there and exit."""
     if address := os.environ.get(WARM_ADDRESS):
         hand_over(address)
+    set_thread_waiting()
+    gc.disable()  # until `collect_garbage`: during imports, garbage collection takes more than a second
+
+
+def set_thread_waiting() -> None:
+    """Set how OpenMP threads wait, unless the environment says so already."""
     for variable, value in THREAD_WAITING.items():
         os.environ.setdefault(variable, value)
-    gc.disable()  # collecting garbage while libraries are imported takes more than a second; `collect_garbage` ends this
 
 
 def collect_garbage() -> None:

@@ -18,12 +18,22 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from stiltwalk.utils.process import THREAD_WAITING, WARM_ADDRESS
+from stiltwalk.utils.process import WARM_ADDRESS, set_thread_waiting
 
 SOURCE = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A stage that a client asks for: its command line, folder and environment, and its standard streams."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    files: list[int]
 
 
 @contextmanager
@@ -33,10 +43,11 @@ def warm_stages() -> Iterator[dict[str, str]]:
         address = f"{folder}/stages"
         listener.bind(address)
         listener.listen()  # stages may connect at once, and wait until the imports are done
+        paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         server = subprocess.Popen(
             [sys.executable, "-m", "stiltwalk.utils.warm", str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), os.environ.get("PYTHONPATH", "")])},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,  # Ctrl-C goes to the command only; the server sees its stages' clients end
         )
         try:
@@ -47,7 +58,10 @@ def warm_stages() -> Iterator[dict[str, str]]:
 
 
 def call(command: list[str], environment: Mapping[str, str]) -> int:
-    """Run a command and return its exit status. SIGTERM, which a scheduler may send to this process only, is passed on."""
+    """Run a command and return its exit status.
+
+    SIGTERM is passed on to the command: a scheduler may send it to this process only.
+    """
     with subprocess.Popen(command, env=environment) as process:
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
@@ -59,8 +73,7 @@ def call(command: list[str], environment: Mapping[str, str]) -> int:
 
 def import_libraries() -> None:
     """Import what stages take long to import; none of it starts a thread or touches a GPU."""
-    for variable, value in THREAD_WAITING.items():
-        os.environ.setdefault(variable, value)
+    set_thread_waiting()
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     gc.disable()
     import accelerate.tracking  # noqa: F401
@@ -89,14 +102,19 @@ def serve(listener: socket.socket, parent: int) -> None:
             for key, _ in selector.select(0.02):
                 if key.fileobj is listener:
                     client, _ = listener.accept()
-                    clients[start_stage(client)] = client
-                    selector.register(client, selectors.EVENT_READ)
+                    if request := receive_request(client):
+                        clients[start_stage(request)] = client
+                        selector.register(client, selectors.EVENT_READ)
+                    else:
+                        client.close()
                 else:  # a waiting client sends nothing: it has ended
                     terminate([pid for pid, client in clients.items() if client is key.fileobj])
+                    selector.unregister(key.fileobj)
             for pid, client in list(clients.items()):
                 ended, status = os.waitpid(pid, os.WNOHANG)
                 if ended:
-                    selector.unregister(client)
+                    with suppress(KeyError):  # if the client has not ended
+                        selector.unregister(client)
                     with suppress(OSError):
                         client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(status) % 256))
                     clients.pop(pid).close()
@@ -114,32 +132,46 @@ def terminate(stages: list[int]) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def start_stage(client: socket.socket) -> int:
-    """Fork the stage that a client asks for, and return its process id."""
+def receive_request(client: socket.socket) -> Request | None:
+    """Receive the stage that a client asks for; None if the client ended before it asked."""
     head, files, *_ = socket.recv_fds(client, 4, 3)
-    (size,) = struct.unpack("!I", head)
-    request = json.loads(client.recv(size, socket.MSG_WAITALL))
+    (size,) = struct.unpack("!I", head) if len(head) == 4 else (0,)
+    text = client.recv(size, socket.MSG_WAITALL)
+    if not text or len(text) < size:
+        close_files(files)
+        return None
+    facts = json.loads(text)
+    return Request(facts["argv"], facts["cwd"], facts["env"], files)
+
+
+def close_files(files: list[int]) -> None:
+    """Close file descriptors."""
+    for file in files:
+        os.close(file)
+
+
+def start_stage(request: Request) -> int:
+    """Fork a stage and return its process id."""
     if pid := os.fork():
-        for file in files:
-            os.close(file)
+        close_files(request.files)
         return pid
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        for number, file in enumerate(files):
+        for number, file in enumerate(request.files):
             os.dup2(file, number)
-            os.close(file)
+        close_files(request.files)
         code = run_script(request)
     finally:
         os._exit(code)
 
 
-def run_script(request: dict[str, Any]) -> int:
+def run_script(request: Request) -> int:
     """Run a command line in this process as Python would, and return its exit status."""
-    os.chdir(request["cwd"])
+    os.chdir(request.cwd)
     os.environ.clear()
-    os.environ.update({name: value for name, value in request["env"].items() if name != WARM_ADDRESS})
-    sys.argv = request["argv"]
+    os.environ.update({name: value for name, value in request.env.items() if name != WARM_ADDRESS})
+    sys.argv = request.argv
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     for name in [name for name in sys.modules if name.partition(".")[0] == "stiltwalk"]:
         del sys.modules[name]  # the stage imports them from its own checkout
@@ -148,10 +180,10 @@ def run_script(request: dict[str, Any]) -> int:
         runpy.run_path(sys.argv[0], run_name="__main__")
         return 0
     except SystemExit as ended:
-        if isinstance(ended.code, str):
-            print(ended.code, file=sys.stderr)
-            return 1
-        return ended.code or 0
+        if ended.code is None or isinstance(ended.code, int):
+            return ended.code or 0
+        print(ended.code, file=sys.stderr)
+        return 1
     except BaseException:
         traceback.print_exc()
         return 1

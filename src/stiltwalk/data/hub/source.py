@@ -18,11 +18,17 @@ import pyarrow as pa
 
 from stiltwalk.data.hub.fetch import resolve_repository
 from stiltwalk.data.hub.raw_rows import fill_language, read_raw_rows
-from stiltwalk.tasks.base_rows import ConvertedRows, load_rows
-from stiltwalk.tasks.hub_columns import HubColumns
+from stiltwalk.tasks.base_rows.hub_columns import HubColumns
+from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, load_rows
 from stiltwalk.utils.errors import InputError
 
 _warned_places: set[tuple[str, str, str]] = set()
+
+
+def target_languages(record: dict[str, Any]) -> list[str]:
+    """Return the languages in which a target is tested: those of its record."""
+    languages: list[str] = record["languages"]
+    return languages
 
 
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:

@@ -6,8 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from stiltwalk.data.own.files import FOLDER, own_digest
-from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
+
+
+def target_languages(record: dict[str, Any]) -> list[str]:
+    """Return the languages in which a target is tested: those of its record."""
+    languages: list[str] = record["languages"]
+    return languages
 
 
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:

@@ -22,11 +22,11 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
-from stiltwalk.miniworld.generate.corpus import draw_document, language_shares, lower_case_words, vocabulary
 from stiltwalk.miniworld.encoder.encoder_settings import EncoderSettings
+from stiltwalk.miniworld.encoder.word_vectors import make_word_vectors
+from stiltwalk.miniworld.generate.corpus import draw_document, language_shares, lower_case_words, vocabulary
 from stiltwalk.miniworld.generate.facts import seeded_generator
 from stiltwalk.miniworld.generate.language import Language, read_languages
-from stiltwalk.miniworld.encoder.word_vectors import make_word_vectors
 from stiltwalk.models.checkpoint import save_encoder
 from stiltwalk.models.resume import STOPPED, Resume
 

@@ -9,8 +9,8 @@ from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
-from stiltwalk.miniworld.generate.corpus import draw_any_sentence, language_shares, lower_case_words
 from stiltwalk.miniworld.encoder.encoder_settings import EncoderSettings
+from stiltwalk.miniworld.generate.corpus import draw_any_sentence, language_shares, lower_case_words
 from stiltwalk.miniworld.generate.language import Language
 
 

@@ -5,7 +5,15 @@ from dataclasses import replace
 import numpy as np
 
 from stiltwalk.miniworld.generate import lexicon
-from stiltwalk.miniworld.generate.facts import ADPOSITIONS, ANIMATE_NOUNS, INANIMATE_NOUNS, Fact, Noun, choose, draw_noun
+from stiltwalk.miniworld.generate.facts import (
+    ADPOSITIONS,
+    ANIMATE_NOUNS,
+    INANIMATE_NOUNS,
+    Fact,
+    Noun,
+    choose,
+    draw_noun,
+)
 from stiltwalk.miniworld.generate.language import Language, Plan, Question, Token, render
 from stiltwalk.miniworld.generate.tagging import draw_nonce_word, draw_sentence
 

@@ -4,7 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from stiltwalk.miniworld.generate.facts import INANIMATE_NOUNS, MODIFIERS, PARTICIPANTS, Fact, choose, draw_fact, with_parts
+from stiltwalk.miniworld.generate.facts import (
+    INANIMATE_NOUNS,
+    MODIFIERS,
+    PARTICIPANTS,
+    Fact,
+    choose,
+    draw_fact,
+    with_parts,
+)
 from stiltwalk.miniworld.generate.inference import draw_similar_facts, without_articles
 from stiltwalk.miniworld.generate.language import Language, Plan, Question, Token, render
 from stiltwalk.miniworld.generate.reading import ASKABLE_PARTS, draw_passage

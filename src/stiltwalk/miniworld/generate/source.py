@@ -25,7 +25,7 @@ from stiltwalk.miniworld.generate.rows import (
     translation_rows,
     word_rows,
 )
-from stiltwalk.tasks.base_rows import load_rows
+from stiltwalk.tasks.base_rows.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
 
 MONOLINGUAL_TASKS: dict[str, Callable[[Sample, Language], Iterator[Row]]] = {
@@ -55,6 +55,12 @@ MULTILINGUAL_TASKS: dict[str, Callable[[Sample, list[Language]], Iterator[Row]]]
 }
 TASKS = (*MONOLINGUAL_TASKS, *MULTILINGUAL_TASKS)
 DISTRACTORS = {"bucc2018": 4, "bucc_goldpairs": 0}  # sentences without a translation per pair, in each language
+
+
+def target_languages(record: dict[str, Any]) -> list[str]:
+    """Return the languages in which a target is tested: the world's, and English where it is not the other side."""
+    english = [] if record["kind"] in ("retrieval", "mining") else ["en"]
+    return [*english, *record["world"]["languages"]]
 
 
 def read(task: str, record: dict[str, Any], split: str, language: str = "en") -> tuple[pa.Table, dict[str, Any]]:

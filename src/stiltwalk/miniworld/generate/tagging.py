@@ -5,7 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from stiltwalk.miniworld.generate import lexicon
-from stiltwalk.miniworld.generate.facts import PARTICIPANTS, PEOPLE, Fact, Noun, choose, draw_fact, draw_subject, with_parts
+from stiltwalk.miniworld.generate.facts import (
+    PARTICIPANTS,
+    PEOPLE,
+    Fact,
+    Noun,
+    choose,
+    draw_fact,
+    draw_subject,
+    with_parts,
+)
 from stiltwalk.miniworld.generate.language import Plan
 
 PRONOUNS = ("she.PRON", "he.PRON", "it.PRON", "they.PRON", "this.PRON")

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stiltwalk.tasks.hub_columns import HubColumns, is_text
-from stiltwalk.tasks.own_lines import read_lines
+from stiltwalk.tasks.base_rows.hub_columns import HubColumns, is_text
+from stiltwalk.tasks.base_rows.own_lines import read_lines
 from stiltwalk.utils.errors import InputError
 
 

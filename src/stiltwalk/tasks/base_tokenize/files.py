@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from stiltwalk.tasks.base_tokenize import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
+from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.tables import read_table
 

@@ -15,6 +15,9 @@ MODULES = {
 class Source(Protocol):
     """What the module of a source offers."""
 
+    def target_languages(self, record: dict[str, Any]) -> list[str]:
+        """Return the languages in which a target is tested."""
+
     def read(
         self, task: str, record: dict[str, Any], split: str, language: str = "en"
     ) -> tuple[pa.Table, dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""How rows become token ids: the base class of all kinds, the subword tokenizer, and files of token ids."""

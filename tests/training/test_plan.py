@@ -1,0 +1,31 @@
+"""Which task is trained in which step."""
+
+import numpy as np
+import pytest
+
+from stiltwalk.training.plan import plan_steps
+from stiltwalk.training.settings import Settings
+from toy import SETTINGS, nli
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [
+        ({"sampler": "proportional"}, {"a": 20, "b": 2}),
+        ({"sampler": "capped", "cap": 24}, {"a": 6, "b": 2}),
+        ({"sampler": "uniform"}, {"a": 11, "b": 11}),
+        ({"sampler": "temperature", "temperature": 2.0}, {"a": 17, "b": 5}),  # 22 steps as sqrt(80) : sqrt(8)
+    ],
+)
+def test_a_joint_step_divides_its_steps_as_the_sampler_says(subwords, changes, steps):
+    data, settings = {"a": nli(80, subwords), "b": nli(8, subwords)}, Settings.read(SETTINGS | changes)
+    plan = plan_steps(data, settings, np.random.default_rng(0))
+    assert {task: plan.count(task) for task in data} == steps
+    assert plan == plan_steps(data, settings, np.random.default_rng(0))
+    assert plan != sorted(plan)
+
+
+def test_a_task_that_is_trained_alone_is_not_capped(subwords):
+    settings = Settings.read(SETTINGS | {"sampler": "capped", "cap": 24})
+    alone = plan_steps({"a": nli(80, subwords)}, settings, np.random.default_rng(0))
+    assert len(alone) == 20
