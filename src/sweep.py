@@ -1,10 +1,10 @@
-"""Many orders with several seeds, so that the effect of an order can be told from the effect of a seed.
+"""Run many orders with several seeds, to separate the effect of an order from that of a seed.
 
     python src/sweep.py plan --tasks mnli,squad,hellaswag --design all --seeds 3
     python src/sweep.py run --tasks mnli,squad,hellaswag --design all --seeds 3 --jobs 2
 
 `plan` prints the orders, the steps that they share, and the cost of the sweep. `run` runs it as DVC experiments, named
-after order and seed. If it is stopped, the same command goes on and repeats nothing that had finished. Afterwards,
+after order and seed. If it is stopped, the same command resumes it and repeats no finished experiment. Afterwards,
 `python src/compare.py` analyses the results.
 """
 
@@ -57,7 +57,7 @@ def main(arguments: argparse.Namespace) -> None:
             try:
                 outcome = Runner(sweep, cost, arguments.jobs, folder).run()
             except KeyboardInterrupt:
-                sys.exit("stopped; the same command goes on from here")
+                sys.exit("stopped; the same command resumes the sweep")
         report_outcome(outcome)
         print("now: python src/compare.py" + (f" --name {arguments.name}" if arguments.name else ""))
 

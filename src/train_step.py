@@ -1,9 +1,9 @@
-"""One step of the chain: fine-tune the encoder of the step before on one mixture of intermediate tasks.
+"""Train one step of the chain: fine-tune the encoder of the previous step on one mixture of intermediate tasks.
 
     python src/train_step.py 2-squad
 
-Only the encoder goes on to the next step; optimizer and schedule start anew. Every checkpoint also keeps the heads and
-validation rows of its own step and of all earlier ones (probe heads), with which src/retention.py evaluates them again.
+The next step takes over only the encoder; optimizer and schedule start from scratch. Every checkpoint also keeps the
+heads and validation rows of its own and of all earlier steps (probe heads), which src/retention.py evaluates again.
 """
 
 from stiltwalk.utils.process import prepare_stage

@@ -1,4 +1,4 @@
-"""The seed and the languages of the generated world, for every stage that reads it; null on real data.
+"""Write the seed and the languages of the generated world for the stages that read them; null on real data.
 
 python src/world.py
 """

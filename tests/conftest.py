@@ -1,4 +1,4 @@
-"""A toy encoder of XLM-R's architecture: 2 layers, random weights, one word one token."""
+"""Fixtures for all tests, among them a toy encoder of XLM-R's architecture with 2 layers and one token per word."""
 
 import copy
 import json
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # the tests are of the CPU, where the same bytes come out
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # tests expect the same bytes in every run, which only a CPU gives
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,9 @@ from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaMo
 
 from stiltwalk.models.checkpoint import load_encoder, load_tokenizer
 from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_tokenize.files import record_batch
 from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_tokenize.row_tokenizer import load_tokenizer as load_row_tokenizer
-from stiltwalk.tasks.base_tokenize.files import record_batch
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils import warm
 
@@ -50,16 +50,16 @@ WORDS = [
 
 
 def reset_accelerate() -> None:
-    """Let the next Accelerator of this process be set up anew."""
+    """Forget the Accelerator of this process, so that the next one is set up from scratch."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
 
 
-LONGEST = ("test_experiments", "test_sweep", "test_sharing", "test_loop", "test_faults")
+LONGEST = ("test_experiments", "test_sweep", "test_sharing", "test_trainer", "test_faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The files that take longest first: at the end, of two processes one would wait for the other's."""
+    """Run the longest files first, so that neither of two processes waits for the other at the end."""
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 

@@ -51,7 +51,8 @@ def test_the_time_of_an_experiment_is_divided_by_what_its_stages_print():
     lines = [(float(line[:4]), line[4:].lstrip()) for line in text.splitlines()]
     seconds = divide_time(lines, wall=22.5)
     compute, data = 6.5 + 3.4 + 0.3, 1.5 + 0.2
-    assert seconds == ExperimentTime(pytest.approx(compute), pytest.approx(data), stages=4, wall=22.5)
+    assert seconds == ExperimentTime(seconds.compute, seconds.data, stages=4, wall=22.5)
+    assert (seconds.compute, seconds.data) == pytest.approx((compute, data))
     assert seconds.overhead == pytest.approx(22.5 - compute - data)
 
 

@@ -22,11 +22,12 @@ def test_the_slope_is_the_power_of_the_size(power):
 
 
 def test_only_series_over_rows_have_bytes_per_row():
-    values = {"sizes": [10, 20], "seconds": [1.0, 2.0], "bytes": [100, 150]}
+    sizes, seconds, used = [10, 20], [1.0, 2.0], [100, 150]
+    rows, orders = (Series(kind, 1.0, False, sizes, seconds, used).to_json() for kind in ("rows", "orders"))
+    values = {"expected": 1.0, "sizes": sizes, "seconds": seconds, "bytes": used}
     slopes = {"slope": 1.0, "slope at the end": 1.0}
-    rows, orders = (Series(kind, 1.0, **values).to_json() for kind in ("rows", "orders"))
-    assert rows == {"of": "rows", "expected": 1.0, **values, **slopes, "bytes a row": 5.0}
-    assert orders == {"of": "orders", "expected": 1.0, **values, **slopes}
+    assert rows == {"of": "rows", **values, **slopes, "bytes a row": 5.0}
+    assert orders == {"of": "orders", **values, **slopes}
 
 
 def test_rows_have_the_layout_that_the_stages_write(tmp_path):

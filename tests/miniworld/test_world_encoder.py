@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from miniworld.generated import LANGUAGES, MINI, WORLD, read_rows
-from stiltwalk.miniworld.generate.corpus import vocabulary
 from stiltwalk.miniworld.encoder.pretrain import build
+from stiltwalk.miniworld.generate.corpus import vocabulary
 from stiltwalk.models.resume import STOPPED, Resume
 
 PARAMS = {**MINI["encoder"], "facts": 500, "documents": 256, "steps": 4, "batch_size": 16, "world": WORLD}

@@ -1,4 +1,4 @@
-"""What is kept of every step beside its encoder."""
+"""Probe heads: the heads and validation rows that a checkpoint keeps of every step."""
 
 import json
 
@@ -15,9 +15,9 @@ from stiltwalk.models.probe_heads import (
 )
 from stiltwalk.tasks.base_rows.kind_rows import load_rows
 from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.utils.files import write_json
 
 OPTIONS = {"kind": "pair", "labels": ["yes", "no"], "max_length": 12}
-from stiltwalk.utils.files import write_json
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
     python tests/killed.py --kills 30
 
-Each kill is SIGKILL to everything that the run has started, as when the machine dies. The same command then goes on.
+Each kill sends SIGKILL to every process of the run, as when the machine dies. The same command then resumes it.
 Where a run comes to its end before so many kills, another begins anew. Prints a line a kill, and what came of it.
 """
 

@@ -155,8 +155,7 @@ def test_every_task_is_trained_and_scored(project):
         assert steps[step]["retention"][step] == output, step
     assert "2-null null" in summary["flags"]  # there is nothing to learn from shuffled labels
     cosines = {
-        path.stem: path.read_text().split()
-        for path in (project.folder / "metrics/steps/4-tli/cosines").glob("*.csv")
+        path.stem: path.read_text().split() for path in (project.folder / "metrics/steps/4-tli/cosines").glob("*.csv")
     }
     assert cosines.keys() == {"seen-before", "seen-after", "unseen-before", "unseen-after"}
     assert cosines["seen-after"] != cosines["seen-before"]

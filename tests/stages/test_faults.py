@@ -89,9 +89,7 @@ def test_a_full_disk_ends_in_one_line_and_leaves_nothing_half_written(project: P
 
 
 @pytest.mark.parametrize(("fault", "end"), [("ro", "rw"), ("size={used}", "size=1g")], ids=["read-only", "full"])
-def test_an_unwritable_cache_never_holds_half_a_result(
-    project: Project, mount: Mount, fault: str, end: str
-):
+def test_an_unwritable_cache_never_holds_half_a_result(project: Project, mount: Mount, fault: str, end: str):
     cache = project.folder / ".dvc/cache"
     mount(cache, "size=1g")
     used = shutil.disk_usage(cache).used

@@ -179,7 +179,7 @@ def test_packages_run_no_code_when_they_are_imported():
 def test_every_stage_prepares_its_process_before_it_imports_a_library():
     scripts = set(re.findall(r"src/\w+\.py", (ROOT / "dvc.yaml").read_text()))
     for script in map(ROOT.joinpath, scripts):
-        docstring, first, second, *_ = ast.parse(script.read_text(encoding="utf-8")).body
+        _, first, second, *_ = ast.parse(script.read_text(encoding="utf-8")).body
         assert ast.unparse(first) == "from stiltwalk.utils.process import prepare_stage", script
         assert ast.unparse(second) == "if __name__ == '__main__':\n    prepare_stage()", script
 
@@ -268,8 +268,7 @@ def test_every_scale_composes_with_valid_settings(scale, tmp_path):
     orders = f"order=[{TASKS},{TASKS.replace(',', '+')},null,mnli+mlm]"
     plan = compose(tmp_path / "params.yaml", f"scale={scale}", orders, f"targets=[{TARGETS}]")["plan"]
     assert (
-        list(plan["steps"])[-2:] == ["10-null", "11-mnli+mlm"]
-        and plan["mixtures"]["null"]["data"]["null"]["shuffled"]
+        list(plan["steps"])[-2:] == ["10-null", "11-mnli+mlm"] and plan["mixtures"]["null"]["data"]["null"]["shuffled"]
     )
     assert plan["leaks"]["xnli"] == ["anli_plus", "mnli"] and plan["leaks"]["udpos"] == []
     tuned = [plan["targets"][target] for target in plan["targets"] if target not in plan["retrievals"]]

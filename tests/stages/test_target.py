@@ -15,9 +15,9 @@ import yaml
 import target
 from conftest import reset_accelerate
 from laboratory import ROOT, compose
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_rows.kind_rows import load_rows
 from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 
 NOUNS = ("cat", "dog", "house")
 LENGTHS = {"max_length": 32, "doc_stride": 8, "max_query_length": 8, "max_answer_length": 4, "n_best": 5}

@@ -288,4 +288,4 @@ def test_two_sweeps_cannot_run_at_once(twins):
     assert "another sweep runs in" in output
     first.terminate()
     _, error = first.communicate(timeout=60)
-    assert b"stopped; the same command goes on from here" in error and first.returncode == 1
+    assert b"stopped; the same command resumes the sweep" in error and first.returncode == 1

@@ -8,11 +8,11 @@ import sys
 from stiltwalk.training.launch import launch
 
 
-def main(*arguments: str) -> None:
+def main() -> None:
     from test_processes import train_and_save
 
-    train_and_save(*arguments)
+    train_and_save(*sys.argv[1:])
 
 
 if __name__ == "__main__":
-    launch(main, *sys.argv[1:])
+    launch(main)

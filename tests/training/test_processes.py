@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
+from conftest import reset_accelerate
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
 from stiltwalk.models.multitask import submodule_weights
 from stiltwalk.models.resume import Resume
@@ -24,6 +26,12 @@ from stiltwalk.training.trainer import Trainer
 from toy import SETTINGS, nli, tags
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> Iterator[None]:
+    yield
+    reset_accelerate()
 
 
 @pytest.mark.slow

@@ -211,7 +211,7 @@ def test_a_failed_training_is_repeated_with_the_next_seed(encoder, subwords, tmp
 def test_a_loss_that_is_not_finite_ends_the_training(encoder, subwords, monkeypatch):
     loss = PairTask.loss
     monkeypatch.setattr(PairTask, "loss", lambda *arguments: loss(*arguments) * torch.nan)
-    with pytest.raises(NotFinite, match="toy: the loss is nan at step 1; try a lower training.learning_rate"):
+    with pytest.raises(NotFinite, match=r"toy: the loss is nan at step 1; try a lower training\.learning_rate"):
         fit(encoder, {"nli": nli(16, subwords)})
 
 

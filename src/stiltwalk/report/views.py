@@ -41,5 +41,5 @@ def n_seeds(study: Study) -> int:
 
 
 def has_repeats(study: Study) -> bool:
-    """Whether several orders ran with several seeds, without which an effect of order cannot be told from noise."""
+    """Whether several orders ran with several seeds; otherwise an effect of order cannot be separated from noise."""
     return len(study["design"]["orders"]) > 1 and n_seeds(study) > 1

@@ -65,7 +65,8 @@ class Trainer:
     """The model as Accelerate distributes it."""
     parameters: list[nn.Parameter]
     embedding_rows: UsedEmbeddingRows | None
-    run_pass: Callable[[str, Batch, Any], torch.Tensor]
+    run_pass: Callable[[str, Batch, float], torch.Tensor]
+    """`forward_backward`, or what records and replays it."""
     bar: "tqdm[str]"
 
     def __init__(
@@ -112,10 +113,10 @@ class Trainer:
         self.log_interval = math.ceil(len(self.plan) / 100)
         self.evaluation_interval = math.ceil(len(self.plan) / settings.evaluations)
         self.best = Best(settings.keep)
-        self.step = self.first_step = 0
-        """Steps done, now and when this process began to train."""
+        self.step = 0
+        """Steps done."""
         self.tokens = self.first_tokens = 0
-        """Tokens trained on, likewise."""
+        """Tokens trained on, now and when this process began to train."""
         self.learning_rate = 0.0
         self.loss_sum = torch.zeros((), device=accelerator.device)
         """Sum of this process's losses since the last log; read then, so that no step waits for a GPU."""
@@ -167,10 +168,7 @@ class Trainer:
         self.parameters = list(self.wrapped_model.parameters())
         set_seed(self.seed, device_specific=True)  # processes share their initial weights, but not their dropout
         self.accelerator.print(describe_cost(self.name, self.plan, self.data, self.settings))
-        self.run_pass = self.forward_backward
-        if self.records_passes:
-            self.run_pass = RecordedPasses(self.model.parameters(), self.forward_backward)
-        elif self.settings.cuda_graphs and self.accelerator.device.type == "cuda":
+        if self.settings.cuda_graphs and self.accelerator.device.type == "cuda" and not self.records_passes:
             self.accelerator.print(
                 f"{self.name}: there are no CUDA graphs with several processes or gradient checkpointing; one GPU "
                 "without it may be faster"
@@ -190,13 +188,19 @@ class Trainer:
 
     @contextlib.contextmanager
     def install_speedups(self) -> Iterator[None]:
-        """Install what trains faster within the block; the model is then as it was."""
+        """Install what makes passes faster; after the block the model is what it was before."""
         with contextlib.ExitStack() as installed:
             if self.accelerator.device.type == "cpu":
                 installed.enter_context(install_fast_dropout(self.model))
             if self.accelerator.mixed_precision == "bf16" and not self.accelerator.is_fsdp2:  # which rounds by itself
                 installed.enter_context(install_bf16_weights(self.encoder))
-            yield
+            self.run_pass = self.forward_backward
+            if self.records_passes:
+                self.run_pass = RecordedPasses(self.model.parameters(), self.forward_backward)
+            try:
+                yield
+            finally:
+                del self.run_pass  # frees the memory of recorded passes
 
     # ---- One step
 
@@ -236,7 +240,7 @@ class Trainer:
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped_model):
                 self.loss_sum += self.run_pass(task, batch, divisor)
 
-    def forward_backward(self, task: str, batch: Batch, divisor: Any) -> torch.Tensor:
+    def forward_backward(self, task: str, batch: Batch, divisor: float | torch.Tensor) -> torch.Tensor:
         """Add the gradients of one micro-batch; return its share of the step's mean loss.
 
         divisor: the loss terms of the whole step.
@@ -307,7 +311,7 @@ class Trainer:
     def load_state(self, resume: Resume) -> None:
         """Load what `save_state` saved, and skip the batches of the steps that are done."""
         facts, local, shared = resume.load(self.accelerator)
-        self.step = self.first_step = facts["step"]
+        self.step = facts["step"]
         self.tokens = self.first_tokens = facts["tokens"]
         self.scheduler.load_state_dict(facts["scheduler"])
         self.best.value, self.best.results = facts["best_value"], tuple(facts["best_results"])
