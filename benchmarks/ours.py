@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from transformers import PreTrainedModel, XLMRobertaConfig, XLMRobertaModel
+from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from clock import Clock
-from rows import VOCABULARY, RowsName
+from rows import VOCABULARY
 from stiltwalk.models.multitask import MultiTaskModel
-from stiltwalk.tasks.base_head import TaskHead
 from stiltwalk.tasks.pair import head as pair
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
@@ -47,19 +46,8 @@ SETTINGS = Settings(
 )
 
 
-class AllTokensTask(pair.Task):
-    """A pair task whose head counts as one that reads all tokens, as the heads of questions do."""
-
-    def make_head(self, encoder: PreTrainedModel, dropout: float) -> TaskHead:
-        """Return a classification head for which the last layer is computed for all tokens."""
-        head = super().make_head(encoder, dropout)
-        head.reads_first_token_only = False
-        return head
-
-
 OPTIONS = {"kind": "pair", "labels": ["0", "1"]}
 PAIR_TASK = pair.Task(OPTIONS)
-TASKS: dict[RowsName, pair.Task] = {"nli": PAIR_TASK, "qa": AllTokensTask(OPTIONS)}
 TWO_ROWS = pa.table({"label": PAIR_TASK.labels})  # validation rows that take no time
 
 
@@ -102,7 +90,7 @@ def measure_training(rows: TokenizedRows, request: Request) -> Measurement:
     warm_up = replace(settings, epochs=BATCH / len(rows))
     torch.manual_seed(0)
     encoder = XLMRobertaModel(encoder_config(request.width), add_pooling_layer=False)
-    task, validation, counted = TASKS[request.rows], rows.take(range(2)), CountedRows(rows.batch)
+    task, validation, counted = PAIR_TASK, rows.take(range(2)), CountedRows(rows.batch)
     with make_accelerator(settings) as accelerator:
         data = {"rows": TaskData(task, rows, TWO_ROWS, validation)}
         Trainer(accelerator, encoder, data, warm_up, 0, "warm-up").train()
@@ -116,7 +104,7 @@ def measure_prediction(rows: TokenizedRows, request: Request) -> Measurement:
     """Measure the prediction of `request.steps` batches of rows."""
     settings = replace(SETTINGS, mixed_precision=request.precision)
     encoder = XLMRobertaModel(encoder_config(request.width), add_pooling_layer=False)
-    task = TASKS[request.rows]
+    task = PAIR_TASK
     model = MultiTaskModel(encoder, {"rows": task.make_head(encoder, 0.1)})
     few, chosen = rows.take(range(4)), rows.take(range(request.steps * BATCH))
     with make_accelerator(settings) as accelerator:

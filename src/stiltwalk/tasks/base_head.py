@@ -31,8 +31,6 @@ class TaskHead(nn.Module):
     """The hidden state that the head reads: 0 is the embeddings', None the last."""
     shared_embeddings: Sequence[nn.Embedding] = ()
     """Embeddings of the encoder that the head reads as a whole."""
-    reads_first_token_only: bool = False
-    """Whether the head reads only the hidden state of `<s>`."""
 
     def forward(self, hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the logits.

@@ -11,7 +11,6 @@ from accelerate.utils import gather_object
 
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.perf.bf16_inference import inference_forward
-from stiltwalk.perf.first_token import first_token_only
 from stiltwalk.tasks.base_head import TrainedTask
 from stiltwalk.training.batching import TokenizedRows, token_batches
 from stiltwalk.training.flags import flag
@@ -75,7 +74,6 @@ def logits_of(
     batches += batches[-1:] * (-len(batches) % accelerator.num_processes)
     with (
         inference_forward(accelerator, model) as forward,
-        first_token_only(model.encoder, model.head(name)),
         out_of_memory_hint("prediction_tokens", settings),
     ):
         for indices in batches[accelerator.process_index :: accelerator.num_processes]:

@@ -22,7 +22,6 @@ from stiltwalk.perf.bf16_weights import install_bf16_weights
 from stiltwalk.perf.cuda_graphs import WIDTH, RecordedPasses
 from stiltwalk.perf.embedding_rows import UsedEmbeddingRows, used_embedding_rows
 from stiltwalk.perf.fast_dropout import install_fast_dropout
-from stiltwalk.perf.first_token import first_token_only
 from stiltwalk.training.batching import token_batches, training_batches
 from stiltwalk.training.best import Best, full_tensor
 from stiltwalk.training.evaluation import Flags, Scores, evaluate
@@ -245,10 +244,9 @@ class Trainer:
 
         divisor: the loss terms of the whole step.
         """
-        with first_token_only(self.encoder, self.model.head(task)):
-            logits = self.wrapped_model(task, batch["input_ids"], batch["attention_mask"], batch.get("mlm_mask"))
-            loss = self.data[task].task.loss(logits.float(), batch) / divisor
-            self.accelerator.backward(loss * self.accelerator.num_processes)  # DDP averages gradients over processes
+        logits = self.wrapped_model(task, batch["input_ids"], batch["attention_mask"], batch.get("mlm_mask"))
+        loss = self.data[task].task.loss(logits.float(), batch) / divisor
+        self.accelerator.backward(loss * self.accelerator.num_processes)  # DDP averages gradients over processes
         return loss.detach()
 
     # ---- Between steps

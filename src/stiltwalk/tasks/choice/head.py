@@ -16,8 +16,6 @@ from stiltwalk.training.batching import TokenizedRows
 class Head(TaskHead):
     """RoBERTa's pooler and one output: a score for each pair of prompt and choice."""
 
-    reads_first_token_only = True
-
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(width, width)

@@ -16,8 +16,6 @@ from stiltwalk.training.batching import TokenizedRows
 class Head(TaskHead):
     """RoBERTa's classification head: dropout, dense, tanh, dropout, linear."""
 
-    reads_first_token_only = True
-
     def __init__(self, width: int, labels: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(width, width)
