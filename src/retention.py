@@ -42,9 +42,8 @@ def main(key: str) -> None:
         encoder.to(accelerator.device)  # type: ignore[arg-type]
         scores = evaluate_probe_heads(accelerator, encoder, probe_heads, settings)
         if accelerator.is_main_process:
-            own = sorted(head.task for head in probe_heads if head.step == key)
-            flags = {head.task: head.options["flag"] for head in probe_heads if head.step == key}
-            report: dict[str, Any] = {"retention": scores, "flags": {task: flags[task] for task in own if flags[task]}}
+            flags = {head.task: head.flag for head in probe_heads if head.step == key and head.flag}
+            report: dict[str, Any] = {"retention": scores, "flags": flags}
             write_json(report, Path("metrics/probes/retention") / f"{key}.json")
         accelerator.print(f"{key}: {', '.join(f'{step} {tasks}' for step, tasks in scores.items())}")
 

@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from stiltwalk.models.checkpoint import load_encoder
-from stiltwalk.models.resume import Resume
+from stiltwalk.models.resume import TRAINING_CODE, Resume
 from stiltwalk.tasks.base_search import load_search
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.launch import launch
@@ -30,8 +30,6 @@ from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
 
-CODE = ("stiltwalk/training", "stiltwalk/perf", "stiltwalk/tasks")
-
 
 def main(target: str) -> None:
     final, block, options = read_params("plan.final", f"plan.targets.{target}.training", f"plan.targets.{target}.task")
@@ -39,7 +37,7 @@ def main(target: str) -> None:
     rows, tokens = Path("data/xtreme") / target, Path("data/tokens/xtreme") / target
     start = Path("models") / final / "encoder"
     tests = {path.stem.removeprefix("test-"): read_table(path) for path in sorted(rows.glob("test-*.parquet"))}
-    resume = Resume(target, [block, options], CODE, [start, rows, tokens])
+    resume = Resume(target, [block, options], TRAINING_CODE, [start, rows, tokens])
     with make_accelerator(settings) as accelerator:
         encoder = load_encoder(start, attention=settings.attention)
         encoder.to(accelerator.device)  # type: ignore[arg-type]

@@ -2,9 +2,9 @@
 
     python src/score.py
 
-metrics/summary.json has task, group and overall scores, and how well the chain retains its own tasks; `leak` names the
-intermediate tasks that train on a target's own training rows: their gain is not transfer. metrics/cells.json has
-everything that a comparison of orders reads. Git tracks both.
+metrics/summary.json has task, group and overall scores, and how well the last encoder retains the order's tasks. `leak`
+names the intermediate tasks that train on a target's own training rows: their gain is not transfer. metrics/cells.json
+has everything that a comparison of orders reads. Git tracks both.
 
 A directory is one dependency to DVC. Results that an earlier run left for other targets or steps are removed first, so
 that every clone has the same directories, and so that predictions/ never mixes two orders.
@@ -55,7 +55,7 @@ def main() -> None:
     groups = group_scores({target: scored.score for target, scored in scores.items()})
     flags = {f"{key} {task}": flag for key, step in steps.items() for task, flag in step["flags"].items()}
     flags |= {target: flag for target in leaks for flag in facts[target].get("flags", {}).values()}
-    extra = {"retention": chain_retention(steps), "flags": flags}
+    extra = {"retention": order_retention(steps), "flags": flags}
     write_json(
         {**groups, "tasks": tasks, **{name: part for name, part in extra.items() if part}}, Path("metrics/summary.json")
     )
@@ -112,8 +112,8 @@ def main_validation_score(scores: dict[str, float] | None) -> float | None:
     return next(iter(scores.values())) if scores else None
 
 
-def chain_retention(steps: dict[str, Any]) -> dict[str, float]:
-    """Return how well the chain retains its own tasks, as far as one experiment shows (scoring/retention.py)."""
+def order_retention(steps: dict[str, Any]) -> dict[str, float]:
+    """Return how well the last encoder retains the order's tasks, as far as one experiment shows."""
     keys, matrix = retention_matrix(steps)
     measures = retention_measures(matrix, [None] * len(keys)) if keys else {}
     return {name: value for name, value in measures.items() if value is not None}

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
-from stiltwalk.models.resume import Resume
+from stiltwalk.models.resume import TRAINING_CODE, Resume
 from stiltwalk.tasks.base_head import TrainedTask, load_task
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
@@ -33,7 +33,7 @@ from stiltwalk.training.launch import launch
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
-from stiltwalk.training.trainer import CODE, seed_for, train_with_retries
+from stiltwalk.training.trainer import seed_for, train_with_retries
 from stiltwalk.utils.files import atomic_dir, read_json, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
@@ -52,15 +52,13 @@ def main(first: str, second: str = "") -> None:
     data = {target: read_target(target, task) for target in targets}
     start = Path("models") / final / "encoder"
     inputs = [start, *(folder / target for folder in (ROWS, TOKENS) for target in targets)]
-    resume = Resume(first, [seed, seed_name, block, options], CODE, inputs)
+    resume = Resume(first, [seed, seed_name, block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / first, resume)
     with curves as live, make_accelerator(settings, live=live) as accelerator:
         load = partial(load_encoder, start, settings.dropout, settings.attention)
         seeds = partial(seed_for, seed, seed_name)
-        tuned, scores, problems = train_with_retries(
-            accelerator, load, {first: data[first]}, settings, seeds, first, resume
-        )
-        facts: dict[str, dict[str, Any]] = {first: scores | problems}
+        result = train_with_retries(accelerator, load, {first: data[first]}, settings, seeds, first, resume)
+        tuned, facts = result.model, {first: result.scores | result.problems}
         if second:
             scores, flags = evaluate(accelerator, tuned, {first: data[second]}, settings)
             facts[second] = {second: scores[first]} | ({"flags": {second: flags[first]}} if flags else {})

@@ -1,4 +1,4 @@
-"""Train one step of the chain: fine-tune the encoder of the previous step on one mixture of intermediate tasks.
+"""Train one step of an order: fine-tune the encoder of the previous step on one mixture of intermediate tasks.
 
     python src/train_step.py 2-squad
 
@@ -12,26 +12,30 @@ if __name__ == "__main__":
     prepare_stage()
 
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
 from stiltwalk.models.multitask import submodule_weights
 from stiltwalk.models.probe_heads import copy_probe_heads, save_probe_head
-from stiltwalk.models.resume import Resume
+from stiltwalk.models.resume import TRAINING_CODE, Resume
 from stiltwalk.tasks.base_head import load_task
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.curves import record_curves
+from stiltwalk.training.evaluation import Scores
 from stiltwalk.training.launch import launch
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
-from stiltwalk.training.trainer import CODE, seed_for, train_with_retries
+from stiltwalk.training.trainer import TrainingResult, seed_for, train_with_retries
 from stiltwalk.utils.files import atomic_dir, read_json, write_csv, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
@@ -41,56 +45,92 @@ ROWS, TOKENS = Path("data/intermediate"), Path("data/tokens/intermediate")
 
 def main(key: str) -> None:
     seed, step = read_params("seed", f"plan.steps.{key}")
-    mixture, start = step["mixture"], Path("models") / step["init"]
+    mixture, start = step["mixture"], Path("models") / step["start"]
     block, options = read_params(f"plan.mixtures.{mixture}.training", f"plan.mixtures.{mixture}.tasks")
     settings = Settings.read(block, f"plan.mixtures.{mixture}.training")
-    for task in options:
-        options[task]["labels"] = read_json(TOKENS / mixture / task / "labels.json")
-    data = {task: read_task(mixture, task, option) for task, option in options.items()}
-    resume = Resume(
-        key, [seed, step["prefix"], block, options], CODE, [start / "encoder", ROWS / mixture, TOKENS / mixture]
-    )
+    data = {task: read_task(mixture, task, task_options) for task, task_options in options.items()}
+    inputs = [start / "encoder", ROWS / mixture, TOKENS / mixture]
+    resume = Resume(key, [seed, step["prefix"], block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / key, resume)
     with curves as live, make_accelerator(settings, len(data), live) as accelerator:
-        load = partial(load_encoder, start / "encoder", settings.dropout, settings.attention)
-        first = next(iter(data.values()))
-        adapting: AbstractContextManager[Mapping[str, list[float]]]
-        if first.task.freezes_encoder:  # such a task is alone in its step; what it adds is inserted once, for one try
-            encoder, settings = load(), replace(settings, retries=0)
-            load = partial(lambda encoder: encoder, encoder)
-            adapting = first.task.adapting(accelerator, encoder, first, settings.prediction_tokens)
-        else:
-            adapting = nullcontext({})
-        with out_of_memory_hint("prediction_tokens", settings), adapting as cosines:
-            seeds = partial(seed_for, seed, step["prefix"])
-            model, scores, problems = train_with_retries(accelerator, load, data, settings, seeds, key, resume)
-        weights = accelerator.get_state_dict(model)  # under FSDP the main process gathers all of them
+        seeds = partial(seed_for, seed, step["prefix"])
+        result, cosines = train(accelerator, start / "encoder", data, settings, seeds, key, resume)
+        weights = accelerator.get_state_dict(result.model)  # under FSDP the main process gathers all of them
         if accelerator.is_main_process:
-            flags = problems.get("flags", {})
-            with atomic_dir(Path("models") / key) as folder:
-                own = submodule_weights(weights, "encoder")
-                save_checkpoint(model.encoder, own, start / "encoder", folder / "encoder", step["dtype"])
-                copy_probe_heads(start / "probe_heads", folder / "probe_heads")
-                for task, option in options.items():
-                    save_probe_head(
-                        folder / "probe_heads",
-                        key,
-                        task,
-                        option | {"flag": flags.get(task, "")},
-                        submodule_weights(weights, f"heads.{task}"),
-                        ROWS / mixture / task,
-                        TOKENS / mixture / task,
-                    )
-            write_report(scores | problems, cosines, Path("metrics/steps") / key)
+            save(key, step, result, weights, data)
+            write_report(result.scores | result.problems, cosines, Path("metrics/steps") / key)
             resume.remove()
-            print(f"{key}: validation " + ", ".join(f"{task} {score}" for task, score in (scores | flags).items()))
+            print(f"{key}: validation {describe_scores(result.scores, result.flags)}")
+
+
+def train(
+    accelerator: Accelerator,
+    start: Path,
+    data: dict[str, TaskData],
+    settings: Settings,
+    seeds: Callable[[int], int],
+    key: str,
+    resume: Resume,
+) -> tuple[TrainingResult, Mapping[str, list[float]]]:
+    """Train the encoder in the folder `start` on all tasks of the step.
+
+    Returns the result, and the cosines of a lexical injection (empty for other tasks).
+    """
+    load = partial(load_encoder, start, settings.dropout, settings.attention)
+    first = next(iter(data.values()))
+    with out_of_memory_hint("prediction_tokens", settings):
+        if not first.task.freezes_encoder:
+            return train_with_retries(accelerator, load, data, settings, seeds, key, resume), {}
+        # Such a task is alone in its step. `adapting` inserts its weights into one encoder, so it cannot be retried.
+        encoder, once = load(), replace(settings, retries=0)
+        set_seed(seeds(0))  # of the weights that `adapting` adds
+        with first.task.adapting(accelerator, encoder, first, settings.prediction_tokens) as cosines:
+            result = train_with_retries(accelerator, lambda: encoder, data, once, seeds, key, resume)
+        return result, cosines  # complete now that the block has ended
+
+
+def save(
+    key: str,
+    step: Mapping[str, str],
+    result: TrainingResult,
+    weights: Mapping[str, torch.Tensor],
+    data: Mapping[str, TaskData],
+) -> None:
+    """Write the checkpoint of the step: the trained encoder, and the probe heads of all steps so far.
+
+    step: its block in params.yaml. weights: of the whole model.
+    """
+    mixture, start = step["mixture"], Path("models") / step["start"]
+    with atomic_dir(Path("models") / key) as folder:
+        encoder_weights = submodule_weights(weights, "encoder")
+        save_checkpoint(result.model.encoder, encoder_weights, start / "encoder", folder / "encoder", step["dtype"])
+        copy_probe_heads(start / "probe_heads", folder / "probe_heads")
+        for name, task_data in data.items():
+            save_probe_head(
+                folder / "probe_heads",
+                step=key,
+                task=name,
+                options=task_data.task.options,
+                flag=result.flags.get(name, ""),
+                head_weights=submodule_weights(weights, f"heads.{name}"),
+                rows=ROWS / mixture / name,
+                tokens=TOKENS / mixture / name,
+            )
 
 
 def read_task(mixture: str, task: str, options: dict[str, Any]) -> TaskData:
-    """Read what one task of a mixture is trained and validated on."""
+    """Read what one task of a mixture is trained and validated on; its labels complete the options."""
     tokens = TOKENS / mixture / task
+    labels = read_json(tokens / "labels.json")
     train, validation = (TokenizedRows.read(tokens / f"{split}.arrow") for split in ("train", "validation"))
-    return TaskData(load_task(options), train, read_table(ROWS / mixture / task / "validation.parquet"), validation)
+    validation_table = read_table(ROWS / mixture / task / "validation.parquet")
+    return TaskData(load_task(options | {"labels": labels}), train, validation_table, validation)
+
+
+def describe_scores(scores: Scores, flags: Mapping[str, str]) -> str:
+    """Return the scores of every task, followed by its flag if it has one."""
+    notes = {task: f" ({flag})" for task, flag in flags.items()}
+    return ", ".join(f"{task} {score}{notes.get(task, '')}" for task, score in scores.items())
 
 
 def write_report(scores: Mapping[str, Any], cosines: Mapping[str, list[float]], report: Path) -> None:

@@ -21,7 +21,7 @@ def test_each_step_starts_from_the_one_before():
     steps = plan_steps(["mnli", "mnli+qqp", "squad+mnli", "mnli"], KINDS, "float32")
     assert {key: asdict(step) for key, step in steps.items()} == {
         "1-mnli": {
-            "init": "0-encoder",
+            "start": "0-encoder",
             "mixture": "mnli",
             "prefix": "mnli",
             "dtype": "float32",
@@ -29,7 +29,7 @@ def test_each_step_starts_from_the_one_before():
             "probe_code": PAIR,
         },
         "2-mnli+qqp": {
-            "init": "1-mnli",
+            "start": "1-mnli",
             "mixture": "mnli+qqp",
             "prefix": "mnli/mnli+qqp",
             "dtype": "float32",
@@ -37,7 +37,7 @@ def test_each_step_starts_from_the_one_before():
             "probe_code": PAIR,
         },
         "3-squad+mnli": {
-            "init": "2-mnli+qqp",
+            "start": "2-mnli+qqp",
             "mixture": "squad+mnli",
             "prefix": "mnli/mnli+qqp/squad+mnli",
             "dtype": "float32",
@@ -45,7 +45,7 @@ def test_each_step_starts_from_the_one_before():
             "probe_code": ALL_KINDS,
         },
         "4-mnli": {
-            "init": "3-squad+mnli",
+            "start": "3-squad+mnli",
             "mixture": "mnli",
             "prefix": "mnli/mnli+qqp/squad+mnli/mnli",
             "dtype": "float32",

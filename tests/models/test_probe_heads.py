@@ -49,7 +49,7 @@ def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, tabl
         later = tmp_path / f"after-{number}"
         copy_probe_heads(folder, later)
         for task in ("b", "a"):
-            save_probe_head(later, f"{number}-a+b", task, OPTIONS | {"flag": ""}, weights, rows, tokens)
+            save_probe_head(later, f"{number}-a+b", task, OPTIONS, f"{task} not learned", weights, rows, tokens)
         folder = later
     assert read_index(folder) == ["1-a+b", "2-a+b", "10-a+b"]
     heads = read_probe_heads(folder)
@@ -61,7 +61,7 @@ def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, tabl
         "validation.arrow",
     }
     head = heads[0]
-    assert head.options == OPTIONS | {"flag": ""} and head.rows.equals(table)
+    assert head.options == OPTIONS and head.flag == "a not learned" and head.rows.equals(table)
     assert head.weights.keys() == weights.keys()
     assert all(torch.equal(head.weights[name], weight) for name, weight in weights.items())
     assert head.tokens.batch.to_pydict()["labels"] == [1]

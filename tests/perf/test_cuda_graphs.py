@@ -51,7 +51,7 @@ def test_recorded_passes_train_like_passes_that_are_launched_kernel_by_kernel(
     """Two tasks in turn, with micro-batches of several shapes; a head decays only in the steps of its own task."""
     encoder = load_encoder(toy_folder, dropout=0.0, attention=attention)
     data = {"one": rows(64, subwords), "two": tags(64, subwords)}
-    monkeypatch.setattr(trainer, "WIDTH", 4)
+    monkeypatch.setattr(trainer, "PADDING_MULTIPLE", 4)
     monkeypatch.setattr(trainer, "RecordedPasses", ReplayedPasses)
     monkeypatch.setattr(trainer, "can_record_passes", lambda *_: True)
     changes = {"epochs": 4, "mixed_precision": precision, "micro_batch_tokens": 40, "weight_decay": 10.0}

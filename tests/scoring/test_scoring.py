@@ -255,10 +255,12 @@ def test_the_score_stage_writes_all_metrics_or_fails_with_one_line(tmp_path: Pat
             "retention": {"1-mnli": {"mnli": {"accuracy": 90.0}}},
             "flags": {"mnli": "collapsed to 'neutral'"},
         },
-        "probes/trajectory/1-mnli": [10.0],
     }
     for name, content in files.items():
         write_json(content, tmp_path / "metrics" / f"{name}.json")
+    trajectory = tmp_path / "metrics/probes/trajectory/1-mnli.csv"
+    trajectory.parent.mkdir()
+    trajectory.write_text("step,layer,score\n1-mnli,0,10.0\n")
     write_json({"order": ["mnli"], "plan": {"leaks": {"xnli": ["mnli"], "tatoeba": []}}}, tmp_path / "params.yaml")
     done = run_script("score.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -301,14 +303,16 @@ def test_the_score_stage_removes_results_of_earlier_runs(tmp_path: Path) -> None
         write_files(tmp_path / "data/labels" / target, de="0\n1\n")
         write_files(tmp_path / "predictions" / target, de="0\n1\n")
         write_json({"layer": 2}, tmp_path / f"metrics/targets/{target}.json")
-    for probe in ("retention/1-squad", "trajectory/1-mnli", "trajectory/1-squad"):
-        write_json([10.0], tmp_path / f"metrics/probes/{probe}.json")
+    write_json({"retention": {}, "flags": {}}, tmp_path / "metrics/probes/retention/1-squad.json")
+    (tmp_path / "metrics/probes/trajectory").mkdir()
+    for step in ("1-mnli", "1-squad"):
+        (tmp_path / f"metrics/probes/trajectory/{step}.csv").write_text(f"step,layer,score\n{step},0,10.0\n")
     write_json({"order": ["mnli"], "plan": {"leaks": {"tatoeba": []}}}, tmp_path / "params.yaml")
     done = run_script("score.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     remaining = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert not any("pawsx" in path or "squad" in path for path in remaining)
-    assert {"metrics/targets/tatoeba.json", "metrics/probes/trajectory/1-mnli.json"} <= remaining
+    assert {"metrics/targets/tatoeba.json", "metrics/probes/trajectory/1-mnli.csv"} <= remaining
     assert list(json.loads((tmp_path / "metrics/cells.json").read_text())["steps"]) == ["1-mnli"]
 
 

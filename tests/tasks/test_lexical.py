@@ -2,16 +2,23 @@
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 
-from conftest import make_table, tokenized
+import train_step
+from conftest import make_table, reset_accelerate, tokenized
+from stiltwalk.models.resume import RESUME_VARIABLE, Resume
 from stiltwalk.tasks.lexical.head import Task
+from stiltwalk.training.accelerator import make_accelerator
+from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
+from stiltwalk.training.trainer import seed_for
 from stiltwalk.utils.errors import InputError
+from toy import SETTINGS
 
 OPTIONS = {"kind": "lexical", "layer": 2, "rank": 4, "alpha": 8, "temperature": 0.05, "max_length": 8}
 MEASUREMENTS = {"seen-before", "unseen-before", "seen-after", "unseen-after"}
@@ -76,3 +83,17 @@ def test_predictions_are_cosines(data, tmp_path):
     assert task.majority_baseline(table) is None
     task.write_predictions(predictions, table, tmp_path / "test-de.tsv")
     assert (tmp_path / "test-de.tsv").read_text() == "0.600000\n0.600000\n"
+
+
+def test_equal_seeds_give_equal_weights_in_every_process(data, toy_folder, tmp_path, monkeypatch):
+    """The added weights are drawn before the training sets its seed."""
+    monkeypatch.setenv(RESUME_VARIABLE, str(tmp_path))
+    settings, seeds, weights = Settings(**SETTINGS), partial(seed_for, 1, "tli"), []
+    for seed_of_process in (1, 2):
+        torch.manual_seed(seed_of_process)
+        reset_accelerate()
+        with make_accelerator(settings) as accelerator:
+            resume = Resume("1-tli", [], [], [])
+            result, _ = train_step.train(accelerator, toy_folder, {"tli": data}, settings, seeds, "1-tli", resume)
+        weights.append(result.model.encoder.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

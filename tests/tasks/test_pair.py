@@ -20,7 +20,7 @@ def test_both_texts_share_a_sequence_and_the_longer_one_is_truncated(subwords):
 
 def test_a_label_that_the_record_lacks_is_refused(subwords):
     table = make_table("pair", [{"text_a": "the", "text_b": "cat", "label": "perhaps"}])
-    message = "the rows have the label 'perhaps', which is not in the task's record: yes, no"
+    message = "the rows have the label 'perhaps'; the task's record lists only: yes, no"
     with pytest.raises(InputError, match=message):
         tokenized("pair", table, True, OPTIONS | {"max_length": 8}, subwords)
 

@@ -99,3 +99,10 @@ def test_the_sequences_of_a_row_are_consecutive():
     assert batch["input_ids"].tolist() == [[8, 9, 10], [11, 1, 1], [5, 1, 1], [6, 7, 1]]
     assert batch["attention_mask"].sum(1).tolist() == [3, 1, 1, 2] and batch["labels"].tolist() == [0, 1]
     assert several.take([1]).tensors([0], pad_id=1)["input_ids"].tolist() == [[8, 9, 10], [11, 1, 1]]
+
+
+def test_labels_may_be_real_numbers():
+    rows = TokenizedRows(record_batch({"input_ids": [[5], [6]], "labels": [2.5, 0.25]}))
+    assert rows.tensors([0, 1], pad_id=1)["labels"].tolist() == [2.5, 0.25]
+    lists = TokenizedRows(record_batch({"input_ids": [[5], [6, 7]], "labels": [[], [0.5, 1.5]]}))
+    assert lists.batch["labels"].to_pylist() == [[], [0.5, 1.5]]

@@ -16,7 +16,7 @@ from stiltwalk.tasks.pair.head import Task as PairTask
 from stiltwalk.training.batching import training_batches
 from stiltwalk.training.best import Best
 from stiltwalk.training.curves import record_curves
-from stiltwalk.training.plan import plan_steps
+from stiltwalk.training.plan import schedule_tasks
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.trainer import NotFinite, Trainer, seed_for, train_with_retries
 from stiltwalk.utils.errors import InputError
@@ -71,7 +71,7 @@ def test_it_trains_like_a_plain_loop(encoder, subwords):
 
     set_seed(7)
     generator = np.random.default_rng(7)
-    steps = len(plan_steps({"nli": data}, settings, generator))
+    steps = len(schedule_tasks({"nli": data}, settings, generator))
     plain = copy.deepcopy(encoder)
     head = data.task.make_head(plain, 0.0)
     named = [*plain.named_parameters(), *head.named_parameters()]
@@ -118,7 +118,11 @@ def test_the_best_weights_come_with_their_score():
 
 def test_a_step_with_fewer_examples_than_processes_is_refused(encoder, subwords, monkeypatch):
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 3)
-    with pytest.raises(InputError, match="batch_size 2 is less than one example for each of the 3 processes"):
+    with pytest.raises(
+        InputError,
+        match=r"params.yaml: training\.batch_size is 2; it must be at least 3, one example for each process: "
+        r"-S training\.batch_size=3$",
+    ):
         fit(encoder, {"nli": nli(8, subwords)}, batch_size=2)
 
 
@@ -140,6 +144,21 @@ def test_learning_rate_and_gradient_norm_are_recorded_beside_the_loss(encoder, s
     schedule = [0, 1 / 2, *(1 - step / 18 for step in range(18))]  # two steps of warm-up
     assert curves["learning_rate"] == pytest.approx([0.003 * share for share in schedule], rel=1e-5)
     assert min(curves["gradient_norm"]) > 0.01
+
+
+def test_steps_that_fp16_overflow_skips_do_not_count_in_the_mean_gradient_norm(encoder, subwords, monkeypatch):
+    skipped = iter([True, False, False, True, *[True] * 4])
+    monkeypatch.setattr("accelerate.Accelerator.optimizer_step_was_skipped", property(lambda _: next(skipped)))
+    monkeypatch.setattr("accelerate.Accelerator.clip_grad_norm_", lambda *_: torch.tensor(2.0))
+    logged: list[dict[str, float]] = []
+    monkeypatch.setattr("accelerate.Accelerator.log", lambda _, values, step: logged.append(values))
+    settings = Settings.read(SETTINGS | {"evaluations": 1})
+    with toy_accelerator(settings) as accelerator:
+        trainer = Trainer(accelerator, encoder, {"nli": nli(32, subwords)}, settings, 7, "toy")
+        trainer.log_interval = 4
+        trainer.train()
+    norms = [values.get("train/gradient_norm") for values in logged if "train/loss" in values]
+    assert norms == [2.0, None]
 
 
 def test_a_lexical_step_changes_the_attention_of_one_layer_and_pulls_its_pairs_together(encoder, subwords):
@@ -194,7 +213,7 @@ def test_a_failed_training_is_repeated_with_the_next_seed(encoder, subwords, tmp
         resume = Resume("toy", "retries", (), [])
         with record_curves(tmp_path / "curves", resume) as live, toy_accelerator(settings, 1, live) as accelerator:
             load = lambda: copy.deepcopy(encoder)  # noqa: E731
-            return train_with_retries(accelerator, load, data, settings, outcomes.__getitem__, "toy", resume)[-1]
+            return train_with_retries(accelerator, load, data, settings, outcomes.__getitem__, "toy", resume).problems
 
     assert train(0, ["well"]) == {}
     problems = train(2, ["not finite", "flagged", "well"])
@@ -211,7 +230,11 @@ def test_a_failed_training_is_repeated_with_the_next_seed(encoder, subwords, tmp
 def test_a_loss_that_is_not_finite_ends_the_training(encoder, subwords, monkeypatch):
     loss = PairTask.loss
     monkeypatch.setattr(PairTask, "loss", lambda *arguments: loss(*arguments) * torch.nan)
-    with pytest.raises(NotFinite, match=r"toy: the loss is nan at step 1; try a lower training\.learning_rate"):
+    message = (
+        r"toy: the loss is nan at step 1; training\.learning_rate is 0\.003: try a lower one, such as "
+        r"-S training\.learning_rate=0\.0015$"
+    )
+    with pytest.raises(NotFinite, match=message):
         fit(encoder, {"nli": nli(16, subwords)})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from stiltwalk.config.orders import checkpoint_keys, step_keys
 from stiltwalk.data.own.files import FOLDER, own_digest, own_file_names
-from stiltwalk.miniworld.generate.source import TASKS as WORLD_TASKS
+from stiltwalk.miniworld.generate import source as world
 from stiltwalk.tasks.base_spec import load_spec
 from stiltwalk.utils.errors import InputError
 
@@ -23,23 +23,24 @@ SOURCES = {
     "hub": "src/stiltwalk/data/hub",
     "own": "src/stiltwalk/data/own",
 }
-ALL_SOURCES = "src/stiltwalk/data"
+HUB_AND_OWN = "src/stiltwalk/data"  # the only sources that one mixture can mix
 ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
-COMMON_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # of a record, what every source reads
-HUB_FACTS = ("notes", "drop_characters", "train", "validation", "test")
-MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens")  # change memory use, never a result
+RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # what every data stage reads of a record
+REAL_DATA_FACTS = ("notes", "drop_characters", "train", "validation", "test")  # and what only real data need
+MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens")  # change memory use, and results only by rounding
 PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_tokens")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the chain.
+    """One step of the order.
 
-    `prefix` names all steps up to this one. The step's random numbers are drawn from the prefix and the seed, so two
-    orders share randomness only in the steps that both begin with, and are exchangeable if order has no effect.
+    `start` is the checkpoint that the step starts from. `prefix` names all steps up to and including this one. Seed
+    and prefix together seed the step: two orders draw equal random numbers in their common first steps, and
+    independent ones after them.
     """
 
-    init: str
+    start: str
     mixture: str
     prefix: str
     dtype: str
@@ -73,7 +74,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a target is tuned. Random numbers are drawn from `seed_name`, the first target with the same tuning."""
+    """How a target is tuned.
+
+    `seed_name` seeds the tuning together with `seed`: the first target of conf/xtreme.yaml with the same tuning,
+    whether it is selected or not.
+    """
 
     seed_name: str
     head_code: str
@@ -98,7 +103,10 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Plan:
-    """The block `plan` of params.yaml."""
+    """The block `plan` of params.yaml.
+
+    `final` is the last checkpoint. `leaks` has a key for every target; src/score.py scores exactly these.
+    """
 
     final: str
     encoder_code: str
@@ -114,7 +122,10 @@ class Plan:
 
 
 def make_plan(config: Config) -> dict[str, Any]:
-    """Return the plan of a checked configuration, whose `tasks` and `xtreme` hold the full records."""
+    """Return the plan of a checked configuration, whose `tasks` and `xtreme` hold the full records.
+
+    Raises InputError if an order, a task or a target is not possible with the configured sources.
+    """
     order, targets = config["order"], config["targets"]
     tunings, pairs = plan_tunings(config)
     plan = Plan(
@@ -130,7 +141,7 @@ def make_plan(config: Config) -> dict[str, Any]:
         retrievals={
             target: Retrieval(f"{TASKS}/{config['xtreme'][target]['kind']}")
             for target in targets
-            if not is_trained(config["xtreme"][target])
+            if not is_tuned(config["xtreme"][target])
         },
         trajectory=checkpoint_keys(order) if "tatoeba" in targets else [],
         prediction={name: config["training"][name] for name in PREDICTION_SETTINGS},
@@ -152,7 +163,7 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
             )
         trained_so_far = [task for step in order[:number] for task in step.split("+")]
         steps[key] = Step(
-            init=checkpoint_keys(order)[number - 1],
+            start=checkpoint_keys(order)[number - 1],
             mixture=mixture,
             prefix="/".join(order[:number]),
             dtype=dtype,
@@ -165,8 +176,8 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
 def plan_mixture(mixture: str, config: Config) -> Mixture:
     """Return what the data, the tokens and the training of a mixture read.
 
-    A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but no checkpoint is
-    chosen by the validation rows of a task that keeps its last.
+    A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but keeps its last
+    checkpoint if one of its tasks does.
     """
     records = {task: config["tasks"][task] for task in mixture.split("+")}
     trainings = [record.get("training", {}) for record in records.values()]
@@ -176,7 +187,7 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
         check_source(task, record, config)
     kinds = [record["kind"] for record in records.values()]
     return Mixture(
-        source_code=SOURCES[sources.pop()] if len(sources) == 1 else ALL_SOURCES,
+        source_code=SOURCES[sources.pop()] if len(sources) == 1 else HUB_AND_OWN,
         rows_code=code_of_kinds(kinds, "rows.py"),
         tokenize_code=code_of_kinds(kinds, "tokenize.py"),
         data={task: data_facts(task, record, config) for task, record in records.items()},
@@ -188,9 +199,9 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
 def plan_target(target: str, config: Config) -> Target:
     """Return what the data, the tokens, the tuning and the predictions of a target read."""
     record = config["xtreme"][target]
-    check_own_files(target, record, config)
+    check_source(target, record, config)
     training = config["training"] | record.get("training", {})
-    if not is_trained(record):
+    if not is_tuned(record):
         training = {name: training[name] for name in PREDICTION_SETTINGS}
     return Target(
         source_code=SOURCES[source_of(record, config)],
@@ -203,14 +214,19 @@ def plan_target(target: str, config: Config) -> Target:
 
 
 def plan_tunings(config: Config) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
-    """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml."""
+    """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml.
+
+    Two targets share a tuning if it is the same to the memory settings. A third such target has a tuning of its own.
+    """
     seed_names = find_seed_names(config)
-    groups: dict[str, list[str]] = {}
-    for target in config["xtreme"]:
-        if target in config["targets"] and is_trained(config["xtreme"][target]):
-            groups.setdefault(seed_names[target], []).append(target)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for target, record in config["xtreme"].items():
+        if target in config["targets"] and is_tuned(record):
+            training = config["training"] | record.get("training", {})
+            group = (seed_names[target], *(str(training[name]) for name in MEMORY_SETTINGS))
+            groups.setdefault(group, []).append(target)
     singles, pairs = {}, {}
-    for seed_name, members in groups.items():
+    for (seed_name, *_), members in groups.items():
         for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
             code = code_of_kinds([config["xtreme"][first]["kind"]], "head.py")
             if others:
@@ -227,14 +243,14 @@ def find_seed_names(config: Config) -> dict[str, str]:
 
 
 def tuning_inputs(target: str, config: Config) -> Any:
-    """Return everything that the tuning of a target depends on, or its name where no other target may share it.
+    """Return everything that the tuning of a target depends on, or the target's name if no other may share its tuning.
 
-    The generated world makes new rows for every target. A target's own validation rows decide which checkpoint is kept
-    and whether a training is repeated.
+    It may not where the target has rows of its own, as in the generated world, or where its own validation rows decide
+    which checkpoint is kept or whether a training is repeated.
     """
     record = config["xtreme"][target]
     training = config["training"] | record.get("training", {})
-    shareable = source_of(record, config) == "hub" and is_trained(record)
+    shareable = source_of(record, config) == "hub" and is_tuned(record)
     if not shareable or training["keep"] != "last" or training["retries"]:
         return target
     sample = config["sample"] | record.get("sample", {})
@@ -249,7 +265,7 @@ def find_leaks(order: Sequence[str], targets: Sequence[str], records: Mapping[st
     return {target: [task for task in tasks if task in records[target].get("leaked_by", [])] for target in targets}
 
 
-def is_trained(record: Record) -> bool:
+def is_tuned(record: Record) -> bool:
     """Return whether a target is tuned, or only searched (retrieval and mining)."""
     return load_spec(record["kind"]).trained
 
@@ -260,10 +276,10 @@ def source_of(record: Record, config: Config) -> str:
 
 
 def check_source(task: str, record: Record, config: Config) -> None:
-    """Raise InputError if the generated world has no such task, or a file of the user's own is missing."""
-    if config["source"] == "world" and task not in WORLD_TASKS:
+    """Raise InputError if the generated world lacks a task or target, or one of the user's own files is missing."""
+    if config["source"] == "world" and task not in (*world.TASKS, *world.DISTRACTORS):
         raise InputError(
-            f"the generated world has no task '{task}'; add -S scale=small, which reads the hub and your own files, or "
+            f"the generated world has no '{task}'; add -S scale=small, which reads the hub and your own files, or "
             "write a generator in src/stiltwalk/miniworld/generate"
         )
     check_own_files(task, record, config)
@@ -286,14 +302,14 @@ def data_facts(name: str, record: Record, config: Config) -> dict[str, Any]:
 
     A user's own files are represented by a digest, so that experiments on other rows have other parameters.
     """
-    facts = {key: record[key] for key in COMMON_FACTS if key in record}
+    facts = {key: record[key] for key in RECORD_FACTS if key in record}
     facts |= {"source": source_of(record, config), "sample": config["sample"] | record.get("sample", {})}
     if facts["source"] == "world":
         facts.pop("languages", None)  # XTREME's; data/world.json has the world's own
         return facts
     if facts["source"] == "own":
         facts["digest"] = own_digest(name)
-    return facts | {key: record[key] for key in HUB_FACTS if key in record}
+    return facts | {key: record[key] for key in REAL_DATA_FACTS if key in record}
 
 
 def task_options(record: Record, config: Config) -> dict[str, Any]:

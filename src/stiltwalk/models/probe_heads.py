@@ -1,11 +1,11 @@
 """Probe heads: what is kept of every step beside its encoder, so that later encoders can be scored on its tasks again.
 
     probe_heads/index.json                                      the steps so far, in the order of training
-    probe_heads/<step>/<task>/task.json                         the task's options
+    probe_heads/<step>/<task>/task.json                         the task's options and its flag
                               head.safetensors                  the weights of its head
                               validation.{parquet,arrow}        its validation rows, and their token ids
 
-The folder is complete by itself: scoring an encoder needs none of the task's own data.
+Scoring an encoder needs no file outside this folder.
 """
 
 import shutil
@@ -24,7 +24,7 @@ from stiltwalk.utils.files import read_json, write_json
 from stiltwalk.utils.tables import read_table
 
 INDEX = "index.json"
-OPTIONS, WEIGHTS = "task.json", "head.safetensors"
+TASK, WEIGHTS = "task.json", "head.safetensors"
 ROWS, TOKENS = "validation.parquet", "validation.arrow"
 
 
@@ -37,10 +37,20 @@ class ProbeHead:
     folder: Path
 
     @cached_property
+    def _task(self) -> dict[str, Any]:
+        task: dict[str, Any] = read_json(self.folder / TASK)
+        return task
+
+    @property
     def options(self) -> dict[str, Any]:
-        """The task's options, as they were given to `save_probe_head`."""
-        options: dict[str, Any] = read_json(self.folder / OPTIONS)
+        """The task's options."""
+        options: dict[str, Any] = self._task["options"]
         return options
+
+    @property
+    def flag(self) -> str:
+        """What is wrong with the task's training, or an empty string."""
+        return str(self._task["flag"])
 
     @cached_property
     def weights(self) -> dict[str, torch.Tensor]:
@@ -59,7 +69,7 @@ class ProbeHead:
 
 
 def copy_probe_heads(source: Path, folder: Path) -> None:
-    """Copy what the step before has kept to a new folder, where `save_probe_head` adds to it."""
+    """Copy the previous step's probe heads to the new checkpoint, where `save_probe_head` adds to them."""
     shutil.copytree(source, folder)
 
 
@@ -68,17 +78,19 @@ def save_probe_head(
     step: str,
     task: str,
     options: dict[str, Any],
+    flag: str,
     head_weights: Mapping[str, torch.Tensor],
     rows: Path,
     tokens: Path,
 ) -> None:
     """Add a task of a step to the folder, and the step to its index.
 
+    flag: what is wrong with the task's training, or an empty string.
     rows, tokens: folders of the task's rows and of their token ids, which have a split `validation`.
     """
     place = folder / step / task
     place.mkdir(parents=True)
-    write_json(options, place / OPTIONS)
+    write_json({"options": options, "flag": flag}, place / TASK)
     weights = {name: weight.detach().cpu().contiguous() for name, weight in head_weights.items()}
     save_file(weights, place / WEIGHTS)
     shutil.copyfile(rows / ROWS, place / ROWS)

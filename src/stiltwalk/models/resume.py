@@ -32,6 +32,9 @@ INTERVAL_VARIABLE = "STILTWALK_SAVE_MINUTES"
 FACTS = "facts.json"
 SOURCE = Path(__file__).parents[2]  # src/
 SHARED_CODE = ("stiltwalk/utils", "stiltwalk/models")  # what everything that resumes depends on
+TRAINING_CODE = ("stiltwalk/training", "stiltwalk/perf", "stiltwalk/tasks")
+"""Folders under src/ whose code a training or a search runs, beside the shared ones; part of the digest of its saved
+state."""
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOPPED = 75  # exit status EX_TEMPFAIL of sysexits.h: a temporary failure, the same command may be run again
 MAX_AGE = 30 * 24 * 3600  # seconds after which a state that nothing resumed from is removed
@@ -60,7 +63,7 @@ class Resume:
         self.stop_requested = False
         self.curves_folder: Path | None = None
         """Where curves are recorded, if they are."""
-        self.failed_attempts: list[str] = []
+        self.given_up: list[str] = []
         """Why each attempt of the training before this one was given up."""
 
     @cached_property
@@ -101,15 +104,15 @@ class Resume:
             accelerator.set_trigger()
         return accelerator.check_trigger()
 
-    def attempts(self) -> list[str]:
+    def reasons(self) -> list[str]:
         """Return why each attempt before this one was given up, also those before the training was stopped."""
-        if self.is_saved and not self.failed_attempts:
-            self.failed_attempts = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))["attempts"]
-        return self.failed_attempts
+        if self.is_saved and not self.given_up:
+            self.given_up = json.loads((self.folder / FACTS).read_text(encoding="utf-8"))["attempts"]
+        return self.given_up
 
     def give_up(self, accelerator: Accelerator, why: str) -> None:
         """Forget the state and the curves of an attempt; the next one starts from the beginning."""
-        self.failed_attempts = [*self.failed_attempts, why]
+        self.given_up = [*self.given_up, why]
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -135,7 +138,7 @@ class Resume:
                 save_file(shared_tensors, folder / "shared.safetensors")
                 if self.curves_folder:
                     shutil.copytree(self.curves_folder, folder / "curves")
-                (folder / FACTS).write_text(json.dumps(facts | {"attempts": self.failed_attempts}), encoding="utf-8")
+                (folder / FACTS).write_text(json.dumps(facts | {"attempts": self.given_up}), encoding="utf-8")
                 for path in folder.rglob("*"):
                     if path.is_file():
                         _flush_to_disk(path)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-WIDTH = 16  # sequences are padded to a multiple of this, so that shapes recur
+PADDING_MULTIPLE = 16  # sequences are padded to a multiple of this, so that shapes recur
 MAX_GRAPHS = 64  # the kernels of all other shapes are launched one by one
 
 Batch = dict[str, torch.Tensor]

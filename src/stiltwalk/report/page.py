@@ -25,8 +25,8 @@ def write_report(study: Study, folder: Path) -> Summary:
     study: see `stiltwalk.report.study.build_study`; the parts that it adds to the statistics are optional, apart from
     title and experiments.
     """
-    chains = [entry["order"] for part in ("retention", "trajectory") for entry in study.get(part) or []]
-    labels = OrderLabels([*(entry["steps"] for entry in study["orders"]), *chains])
+    probed = [entry["order"] for part in ("retention", "trajectory") for entry in study.get(part) or []]
+    labels = OrderLabels([*(entry["steps"] for entry in study["orders"]), *probed])
     sections = make_sections(study, labels)
     for name in ("figures", "tables"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Continual-learning measures: how well a chain of tasks retains each of them."""
+"""Continual-learning measures: how well a sequence of tasks retains each of them."""
 
 from collections.abc import Mapping, Sequence
 from statistics import mean

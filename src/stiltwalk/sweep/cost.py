@@ -164,8 +164,8 @@ def trained_tokens(data: dict[str, Any], task: dict[str, Any], training: dict[st
 
 def row_tokens(task: dict[str, Any]) -> float:
     """Return the typical number of tokens in a row of a task."""
-    sequences = len(task["labels"]) if task["kind"] == "choice" else 1
-    return float(load_spec(task["kind"]).typical_fill * task["max_length"] * sequences)
+    spec = load_spec(task["kind"])
+    return float(spec.typical_fill * task["max_length"] * spec.sequences_per_row(task["labels"]))
 
 
 def split_rows(data: dict[str, Any], split: str) -> int:

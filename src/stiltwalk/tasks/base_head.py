@@ -28,7 +28,7 @@ class TaskHead(nn.Module):
     """A head on the encoder. Its attributes say what it reads of the encoder."""
 
     hidden_state: int | None = None
-    """The hidden state that the head reads: 0 is the embeddings', None the last."""
+    """Index of the hidden state that the head reads: 0 is the output of the embeddings, None the last layer's."""
     shared_embeddings: Sequence[nn.Embedding] = ()
     """Embeddings of the encoder that the head reads as a whole."""
 
@@ -44,7 +44,7 @@ class TaskHead(nn.Module):
 class TrainedTask(ABC, Generic[Prediction]):
     """A task of one kind: its head, its loss, and what becomes of its predictions.
 
-    A prediction is what the kind says about one row of the data.
+    A prediction is the answer for one row of the data, in the form of the kind: a label, a text, a list of tags.
     """
 
     suffix: ClassVar[str] = "tsv"
@@ -62,15 +62,16 @@ class TrainedTask(ABC, Generic[Prediction]):
 
     @abstractmethod
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return the loss, summed over the loss terms of the batch."""
+        """Return the loss, summed over the loss terms of the batch (rows, tokens or windows)."""
 
     @abstractmethod
     def decode(self, logits: list[np.ndarray], rows: TokenizedRows, table: pa.Table) -> list[Prediction]:
         """Return a prediction for every row of the table.
 
-        logits: one array per tokenized row: its tokens x outputs, without padding; its masked tokens x outputs, if it
-        has an `mlm_mask`; or, if the head gives one vector per sequence, those of the row's sequences one after the
-        other.
+        logits: one array per tokenized row:
+          - tokens x outputs, without padding, of a head that reads tokens;
+          - masked tokens x outputs, if the row has an `mlm_mask`;
+          - the outputs of the row's sequences, concatenated, of a head that reads sequences.
         """
 
     @abstractmethod
@@ -79,16 +80,20 @@ class TrainedTask(ABC, Generic[Prediction]):
 
     @abstractmethod
     def write_predictions(self, predictions: list[Prediction], table: pa.Table, path: Path) -> None:
-        """Write the predictions in the format of XTREME's submissions."""
+        """Write the predictions in the format of XTREME's submissions. Only targets need it."""
 
     def majority_baseline(self, table: pa.Table) -> list[Prediction] | None:
-        """Return the predictions of a model that has learned nothing, or None if the kind has no such baseline."""
+        """Return the predictions of a model that has learned nothing, such as the most frequent label for every row.
+
+        A training whose score is not clearly above that baseline's is flagged, and repeated if `training.retries` is
+        set (training/flags.py, which takes the score for a percentage of correct rows). None: nothing is ever flagged.
+        """
         return None
 
     def adapting(
         self, accelerator: Accelerator, encoder: PreTrainedModel, data: "TaskData", tokens: int
     ) -> AbstractContextManager[Mapping[str, list[float]]]:
-        """Return a context manager around a whole training, which may change what of the encoder is trained.
+        """Return a context manager around a whole training, which may freeze the encoder and add trainable weights.
 
         tokens: padded tokens in one batch of prediction.
 

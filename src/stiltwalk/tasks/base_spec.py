@@ -1,6 +1,7 @@
 """Facts about a kind of task that the configuration checks and cost estimates read.
 
-No stage imports these modules: a changed fact reruns nothing by itself.
+No stage imports these modules. Stages of several kinds run again after a change, because they depend on the whole
+folder of kinds; they write the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ class SearchOptions(KindOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class KindSpec:
-    """What is true of every task of a kind. Subclasses override the checks."""
+    """Facts about a kind of task, and what its tasks may be. Subclasses override the methods."""
 
     name: str
     options: type[KindOptions] = KindOptions
@@ -82,6 +83,10 @@ class KindSpec:
     def multilingual_splits(self) -> tuple[str, ...]:
         """The splits that a target has in every language. A tuned target has English rows to train on."""
         return ("test",) if self.trained else self.target_splits
+
+    def sequences_per_row(self, labels: Sequence[str]) -> int:
+        """Return how many sequences of tokens a row consists of."""
+        return 1
 
     def check_columns(self, columns: Mapping[str, str], labels: Sequence[str], place: str) -> None:
         """Raise InputError unless the columns of a data set on the hub are those of the kind.

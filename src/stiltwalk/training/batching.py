@@ -13,14 +13,14 @@ import torch
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.labels import IGNORED
 
-INPUTS = ("input_ids", "labels", "mlm_mask", "start", "end")  # the columns that batches consist of
+INPUTS = ("input_ids", "labels", "mlm_mask", "start", "end")  # the columns that batches, and so losses, can read
 PADDING = {"labels": IGNORED, "mlm_mask": 0}
 
 
 class Column:
-    """One integer per row, or a list of them, or a list of such lists; views of an Arrow array, which copy nothing.
+    """One number per row, or a list of them, or a list of such lists; views of an Arrow array, which copy nothing.
 
-    values: all integers. bounds: the places in `values` where lists begin and end. outer: where rows begin and end
+    values: all numbers. bounds: the places in `values` where lists begin and end. outer: where rows begin and end
     among the lists, if a row has several.
     """
 
@@ -32,6 +32,7 @@ class Column:
         self.values: np.ndarray = array.to_numpy()
         self.bounds: np.ndarray | None = offsets[-1] if offsets else None
         self.outer: np.ndarray | None = offsets[0] if len(offsets) == 2 else None
+        self.tensor_type = np.int64 if pa.types.is_integer(array.type) else np.float32
 
     def lists(self, rows: np.ndarray) -> list[np.ndarray]:
         """Return the lists of these rows, one after the other."""
@@ -139,7 +140,7 @@ class TokenizedRows:
             if column is None:
                 continue
             if column.bounds is None:
-                batch[name] = column.values[chosen].astype(np.int64)
+                batch[name] = column.values[chosen].astype(column.tensor_type)
                 continue
             lists = column.lists(chosen)
             lengths = np.fromiter(map(len, lists), np.int64)
@@ -147,7 +148,8 @@ class TokenizedRows:
             if multiple > 1:
                 width = min(math.ceil(width / multiple) * multiple, self.longest)
             mask = np.arange(width) < lengths[:, None]
-            batch[name] = np.full(mask.shape, pad_id if name == "input_ids" else PADDING[name], np.int64)
+            padding = pad_id if name == "input_ids" else PADDING[name]
+            batch[name] = np.full(mask.shape, padding, column.tensor_type)
             batch[name][mask] = np.concatenate(lists)
             if name == "input_ids":
                 batch["attention_mask"] = mask.astype(np.int64)

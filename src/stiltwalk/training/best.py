@@ -32,6 +32,14 @@ class Best:
                 name: local_shard(weight).detach().cpu().clone() for name, weight in model.state_dict().items()
             }
 
+    def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Return what `load` restores: facts, as JSON, and this process's part of the best weights."""
+        return {"value": self.value, "results": self.results}, self.weights
+
+    def load(self, facts: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+        """Load what `state` returned."""
+        self.value, self.results, self.weights = facts["value"], tuple(facts["results"]), weights
+
     def restore(self, model: nn.Module) -> tuple[Scores, Flags]:
         """Put the weights to keep into the model; return their scores and flags."""
         if self.keeps_best:

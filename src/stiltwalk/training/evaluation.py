@@ -31,11 +31,12 @@ def evaluate(
 ) -> tuple[Scores, Flags]:
     """Return the scores of every task on its validation rows, and the flags of the tasks that were not learned."""
     scores, flags = {}, {}
-    for name, one in data.items():
-        predictions = predict(accelerator, model, name, one.task, one.validation, one.validation_table, settings)
-        scores[name] = one.task.evaluate(predictions, one.validation_table)
+    for name, task_data in data.items():
+        task, table = task_data.task, task_data.validation_table
+        predictions = predict(accelerator, model, name, task, task_data.validation, table, settings)
+        scores[name] = task.evaluate(predictions, table)
         main_score = next(iter(scores[name].values()))
-        if problem := flag(one.task, predictions, one.validation_table, main_score):
+        if problem := flag(task, predictions, table, main_score):
             flags[name] = problem
     return scores, flags
 

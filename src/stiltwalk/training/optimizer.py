@@ -2,16 +2,15 @@
 
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_linear_schedule_with_warmup
 
 from stiltwalk.training.settings import Settings
 
 NO_DECAY = ("bias", "LayerNorm.weight")
 
-Schedule = torch.optim.lr_scheduler.LambdaLR
 
-
-def make_optimizer(model: nn.Module, settings: Settings, steps: int) -> tuple[torch.optim.Optimizer, Schedule]:
+def make_optimizer(model: nn.Module, settings: Settings, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """Return AdamW, without decay of biases and layer norms, and a schedule of linear warm-up and linear decay.
 
     steps: the number of optimizer steps; the schedule is advanced once after each.

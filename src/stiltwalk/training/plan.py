@@ -9,13 +9,13 @@ from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 
 
-def plan_steps(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
+def schedule_tasks(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
     """Return the task of every optimizer step, shuffled.
 
     There are as many steps as all epochs have batches. The sampler decides how many of them each task gets; a task
     that is trained alone gets all its rows.
     """
-    rows = {name: len(one.train) for name, one in data.items()}
+    rows = {name: len(task_data.train) for name, task_data in data.items()}
     if settings.sampler == "capped" and len(rows) > 1:
         rows = {name: min(count, settings.cap) for name, count in rows.items()}
     steps = {name: math.ceil(count * settings.epochs / settings.batch_size) for name, count in rows.items()}
@@ -28,8 +28,12 @@ def plan_steps(data: Mapping[str, TaskData], settings: Settings, generator: np.r
     return [names[i] for i in generator.permutation(len(names))]
 
 
-def describe_cost(name: str, plan: list[str], data: Mapping[str, TaskData], settings: Settings) -> str:
-    """Return one line that says how much a training will compute."""
-    tokens = sum(plan.count(task) * settings.batch_size * one.train.lengths.mean() for task, one in data.items())
-    rows = ", ".join(f"{task} {len(one.train):,} rows" for task, one in data.items())
-    return f"{name}: {len(plan):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"
+def describe_cost(training: str, schedule: list[str], data: Mapping[str, TaskData], settings: Settings) -> str:
+    """Return one line that says how much a training will compute.
+
+    training: its name. schedule: the task of every optimizer step.
+    """
+    tokens_per_step = {name: settings.batch_size * task_data.train.lengths.mean() for name, task_data in data.items()}
+    tokens = sum(schedule.count(name) * count for name, count in tokens_per_step.items())
+    rows = ", ".join(f"{name} {len(task_data.train):,} rows" for name, task_data in data.items())
+    return f"{training}: {len(schedule):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"

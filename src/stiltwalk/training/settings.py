@@ -99,7 +99,7 @@ class Settings(PredictionSettings):
     """On one GPU, record the passes of recurring batch shapes and replay them: short batches train several times as
     fast. Recorded passes keep memory for their activations. Not with gradient checkpointing."""
     evaluations: int
-    """How many times the English validation set is predicted during training, including once at the end."""
+    """At most this many times the English validation set is predicted during training, including once at the end."""
     keep: Keep
     """Weights to keep: those after the last step, or those of the best evaluation."""
     retries: int

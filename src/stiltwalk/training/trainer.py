@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,27 +13,25 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType, gather_object, set_seed
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import STOPPED, Resume
 from stiltwalk.perf.bf16_weights import install_bf16_weights
-from stiltwalk.perf.cuda_graphs import WIDTH, RecordedPasses
+from stiltwalk.perf.cuda_graphs import PADDING_MULTIPLE, RecordedPasses
 from stiltwalk.perf.embedding_rows import UsedEmbeddingRows, used_embedding_rows
 from stiltwalk.perf.fast_dropout import install_fast_dropout
 from stiltwalk.training.batching import token_batches, training_batches
 from stiltwalk.training.best import Best, full_tensor
 from stiltwalk.training.evaluation import Flags, Scores, evaluate
 from stiltwalk.training.memory import out_of_memory_hint
-from stiltwalk.training.optimizer import Schedule, make_optimizer
-from stiltwalk.training.plan import describe_cost, plan_steps
+from stiltwalk.training.optimizer import make_optimizer
+from stiltwalk.training.plan import describe_cost, schedule_tasks
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 from stiltwalk.utils.errors import InputError
-
-CODE = ("stiltwalk/training", "stiltwalk/perf", "stiltwalk/tasks")
-"""What a training runs of src/, for its `Resume`."""
 
 Batch = dict[str, torch.Tensor]
 
@@ -44,11 +42,20 @@ class NotFinite(InputError):
 
 @dataclass
 class TrainingResult:
-    """The model with the weights to keep, their validation scores, and the flags of tasks that were not learned."""
+    """The model with the weights to keep, their validation scores, and the problems of the training."""
 
     model: MultiTaskModel
     scores: Scores
     flags: Flags
+    """What is wrong, by task; only tasks that were not learned."""
+    reasons: list[str] = field(default_factory=list)
+    """Why each earlier attempt was given up."""
+
+    @property
+    def problems(self) -> dict[str, Any]:
+        """What to record of problems: `flags`, and as `attempts` the reasons; neither where it is empty."""
+        problems = {"flags": self.flags, "attempts": self.reasons}
+        return {key: value for key, value in problems.items() if value}
 
 
 class Trainer:
@@ -59,7 +66,7 @@ class Trainer:
     """
 
     optimizer: Any
-    scheduler: Schedule
+    lr_scheduler: LambdaLR
     wrapped_model: nn.Module
     """The model as Accelerate distributes it."""
     parameters: list[nn.Parameter]
@@ -78,54 +85,70 @@ class Trainer:
         name: str,
         resume: Resume | None = None,
     ):
-        """Plan the steps and create the heads.
+        """Schedule the tasks and create the heads.
 
         data: by the name of the task. seed: decides the heads, the order of rows, and dropout. name: of the training,
         for messages. resume: a saved state to resume from, and where to save new ones; None for neither.
         """
         if settings.batch_size < accelerator.num_processes:
             raise InputError(
-                f"params.yaml: training.batch_size {settings.batch_size} is less than one example for each of the "
-                f"{accelerator.num_processes} processes"
+                f"params.yaml: {settings.where}.batch_size is {settings.batch_size}; it must be at least "
+                f"{accelerator.num_processes}, one example for each process: "
+                f"-S {settings.override('batch_size')}={accelerator.num_processes}"
             )
         self.accelerator, self.encoder, self.data, self.settings = accelerator, encoder, data, settings
         self.seed, self.name, self.resume = seed, name, resume
 
         set_seed(seed)
         generator = np.random.default_rng(seed)
-        self.plan = plan_steps(data, settings, generator)
+        self.schedule = schedule_tasks(data, settings, generator)
+        """The name of the task of every step."""
         self.batches = {
-            task: training_batches(one.train.lengths, settings.batch_size, self.plan.count(task), generator)
-            for task, one in data.items()
+            task_name: training_batches(
+                task_data.train.lengths, settings.batch_size, self.schedule.count(task_name), generator
+            )
+            for task_name, task_data in data.items()
         }
         dropout = 0.1 if settings.dropout is None else settings.dropout
-        self.model = MultiTaskModel(encoder, {task: one.task.make_head(encoder, dropout) for task, one in data.items()})
+        heads = {task_name: task_data.task.make_head(encoder, dropout) for task_name, task_data in data.items()}
+        self.model = MultiTaskModel(encoder, heads)
         if settings.gradient_checkpointing:
             encoder.activation_checkpointing_enable()
 
         # Sequences are padded so that shapes recur, where passes are recorded. Passes with an `mlm_mask` never are.
         self.records_passes = settings.cuda_graphs and can_record_passes(accelerator, settings)
-        recordable = {task: self.records_passes and "mlm_mask" not in one.train.columns for task, one in data.items()}
-        self.multiples = {task: WIDTH if recordable[task] else 1 for task in data}
-        self.padded_lengths = {task: one.train.padded_lengths(self.multiples[task]) for task, one in data.items()}
+        self.multiples = {
+            task_name: PADDING_MULTIPLE if self.records_passes and "mlm_mask" not in task_data.train.columns else 1
+            for task_name, task_data in data.items()
+        }
+        self.padded_lengths = {
+            task_name: task_data.train.padded_lengths(self.multiples[task_name])
+            for task_name, task_data in data.items()
+        }
 
-        self.log_interval = math.ceil(len(self.plan) / 100)
-        self.evaluation_interval = math.ceil(len(self.plan) / settings.evaluations)
+        self.log_interval = math.ceil(len(self.schedule) / 100)
+        self.evaluation_interval = math.ceil(len(self.schedule) / settings.evaluations)
         self.best = Best(settings.keep)
         self.step = 0
         """Steps done."""
         self.tokens = self.first_tokens = 0
-        """Tokens trained on, now and when this process began to train."""
+        """Tokens trained on so far; `first_tokens` is their number when this process started."""
         self.learning_rate = 0.0
         self.loss_sum = torch.zeros((), device=accelerator.device)
-        """Sum of this process's losses since the last log; read then, so that no step waits for a GPU."""
+        """Sum of this process's losses since the last log.
+
+        It stays on the device until then, so that no step waits for a GPU.
+        """
         self.norm_sum = torch.zeros((), device=accelerator.device)
-        """Sum of the gradient norms since the last log."""
+        """Sum of the gradient norms since the last log, without those of skipped steps."""
+        self.norm_count = 0
+        """Number of the gradient norms in `norm_sum`."""
 
     def train(self) -> TrainingResult:
         """Run all steps, or those after the saved state.
 
-        Raises NotFinite if the loss is, and SystemExit(STOPPED) when a signal asked to stop and the state is saved.
+        Raises NotFinite if the loss is infinite or NaN, and SystemExit(STOPPED) when a signal asked to stop and the
+        state is saved.
         """
         with (
             self.limit_embedding() as self.embedding_rows,
@@ -135,9 +158,9 @@ class Trainer:
             self.prepare()
             with self.install_speedups():
                 start = time.perf_counter()
-                for task in self.bar:
-                    self.train_step(task)
-                    is_last = self.step == len(self.plan)
+                for task_name in self.bar:
+                    self.update(task_name)
+                    is_last = self.step == len(self.schedule)
                     if self.step % self.log_interval == 0 or is_last:
                         self.log()
                     if self.step % self.evaluation_interval == 0 or is_last:
@@ -155,31 +178,29 @@ class Trainer:
         """Train only the embedding rows that occur in the data; FSDP instead shards the whole embedding."""
         if self.accelerator.is_fsdp2:
             return contextlib.nullcontext()
-        heads = [self.model.head(task) for task in self.data]
-        return used_embedding_rows(
-            self.encoder, heads, [rows for one in self.data.values() for rows in (one.train, one.validation)]
-        )
+        heads = [self.model.head(task_name) for task_name in self.data]
+        rows = [rows for task_data in self.data.values() for rows in (task_data.train, task_data.validation)]
+        return used_embedding_rows(self.encoder, heads, rows)
 
     def prepare(self) -> None:
-        """Create the optimizer, move everything to its device, and load the saved state if there is one."""
-        self.optimizer, self.scheduler = make_optimizer(self.model, self.settings, len(self.plan))
+        """Create the optimizer, move everything to the accelerator's device, and load the saved state if any."""
+        self.optimizer, self.lr_scheduler = make_optimizer(self.model, self.settings, len(self.schedule))
         self.wrapped_model, self.optimizer = self.accelerator.prepare(self.model, self.optimizer)
         self.parameters = list(self.wrapped_model.parameters())
         set_seed(self.seed, device_specific=True)  # processes share their initial weights, but not their dropout
-        self.accelerator.print(describe_cost(self.name, self.plan, self.data, self.settings))
+        self.accelerator.print(describe_cost(self.name, self.schedule, self.data, self.settings))
         if self.settings.cuda_graphs and self.accelerator.device.type == "cuda" and not self.records_passes:
             self.accelerator.print(
-                f"{self.name}: there are no CUDA graphs with several processes or gradient checkpointing; one GPU "
-                "without it may be faster"
+                f"{self.name}: CUDA graphs are off: they need one process and gradient_checkpointing=false"
             )
         if self.resume and self.resume.is_saved:
             self.load_state(self.resume)
         self.bar = tqdm(
-            self.plan[self.step :],
+            self.schedule[self.step :],
             desc=self.name,
             unit="step",
             initial=self.step,
-            total=len(self.plan),
+            total=len(self.schedule),
             mininterval=1,
             disable=not self.accelerator.is_main_process,
         )
@@ -191,7 +212,8 @@ class Trainer:
         with contextlib.ExitStack() as installed:
             if self.accelerator.device.type == "cpu":
                 installed.enter_context(install_fast_dropout(self.model))
-            if self.accelerator.mixed_precision == "bf16" and not self.accelerator.is_fsdp2:  # which rounds by itself
+            # FSDP rounds weights itself.
+            if self.accelerator.mixed_precision == "bf16" and not self.accelerator.is_fsdp2:
                 installed.enter_context(install_bf16_weights(self.encoder))
             self.run_pass = self.forward_backward
             if self.records_passes:
@@ -203,68 +225,76 @@ class Trainer:
 
     # ---- One step
 
-    def train_step(self, task: str) -> None:
+    def update(self, task_name: str) -> None:
         """Update the weights by one batch of a task."""
-        rows = next(self.batches[task])
-        self.accumulate_gradients(task, rows)
+        rows = next(self.batches[task_name])
+        self.accumulate_gradients(task_name, rows)
         norm = self.accelerator.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self.learning_rate = float(self.scheduler.get_last_lr()[0])
-        if not self.accelerator.optimizer_step_was_skipped:  # as it is if fp16 overflows
+        self.learning_rate = float(self.lr_scheduler.get_last_lr()[0])
+        if not self.accelerator.optimizer_step_was_skipped:  # fp16 overflow skips the step
             self.norm_sum += full_tensor(norm)
+            self.norm_count += 1
             if self.embedding_rows:
                 self.embedding_rows.decay(self.learning_rate, self.settings.weight_decay)
-        self.scheduler.step()
+        self.lr_scheduler.step()
         self.step += 1
-        self.tokens += int(self.data[task].train.lengths[rows].sum())
+        self.tokens += int(self.data[task_name].train.lengths[rows].sum())
 
-    def accumulate_gradients(self, task: str, rows: np.ndarray) -> None:
+    def accumulate_gradients(self, task_name: str, rows: np.ndarray) -> None:
         """Add up the gradients of a batch, micro-batch by micro-batch."""
-        train, pad_id = self.data[task].train, self.encoder.config.pad_token_id
+        train, pad_id = self.data[task_name].train, self.encoder.config.pad_token_id
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
+        # A batch may have no label to learn from. Its loss is then 0 / 1, and not 0 / 0.
         loss_terms = max(1, int(train.weights[rows].sum()))
         micro_batches = token_batches(
-            self.padded_lengths[task][rows], self.settings.micro_batch_tokens, processes=processes
+            self.padded_lengths[task_name][rows], self.settings.micro_batch_tokens, processes=processes
         )
         for micro_batch in micro_batches:
             local_rows, divisor = rows[micro_batch[process::processes]], float(loss_terms)
             if not len(local_rows):
-                # FSDP gathers weights in every pass, so a process without rows has to take part. It passes a row of
-                # another process, which counts for nothing.
+                # Every process must take part in the passes where processes communicate: FSDP gathers weights in each,
+                # DDP exchanges gradients in the last. A process without rows passes a row of another process, whose
+                # loss is divided by infinity and so adds nothing.
                 local_rows, divisor = rows[micro_batch[:1]], math.inf
-            batch = train.tensors(local_rows, pad_id, self.accelerator.device, self.multiples[task])
+            batch = train.tensors(local_rows, pad_id, self.accelerator.device, self.multiples[task_name])
             # Processes exchange gradients once per step, in the last pass.
             is_last = micro_batch is micro_batches[-1]
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped_model):
-                self.loss_sum += self.run_pass(task, batch, divisor)
+                self.loss_sum += self.run_pass(task_name, batch, divisor)
 
-    def forward_backward(self, task: str, batch: Batch, divisor: float | torch.Tensor) -> torch.Tensor:
+    def forward_backward(self, task_name: str, batch: Batch, divisor: float | torch.Tensor) -> torch.Tensor:
         """Add the gradients of one micro-batch; return its share of the step's mean loss.
 
         divisor: the loss terms of the whole step.
         """
-        logits = self.wrapped_model(task, batch["input_ids"], batch["attention_mask"], batch.get("mlm_mask"))
-        loss = self.data[task].task.loss(logits.float(), batch) / divisor
+        logits = self.wrapped_model(task_name, batch["input_ids"], batch["attention_mask"], batch.get("mlm_mask"))
+        loss = self.data[task_name].task.loss(logits.float(), batch) / divisor
         self.accelerator.backward(loss * self.accelerator.num_processes)  # DDP averages gradients over processes
         return loss.detach()
 
     # ---- Between steps
 
     def log(self) -> None:
-        """Log mean loss and mean gradient norm since the last log, and the learning rate of the last step."""
+        """Log mean loss and mean gradient norm since the last log, and the learning rate of the last step.
+
+        Skipped steps have no gradient norm. If all were skipped, none is logged.
+        """
         steps = (self.step - 1) % self.log_interval + 1
         loss = self.accelerator.reduce(self.loss_sum).item() / steps
-        norm = self.norm_sum.item() / steps
+        if not math.isfinite(loss):
+            peak, where = self.settings.learning_rate, self.settings.where
+            raise NotFinite(
+                f"{self.name}: the loss is {loss} at step {self.step}; {where}.learning_rate is {peak:g}: "
+                f"try a lower one, such as -S {self.settings.override('learning_rate')}={peak / 2:g}"
+            )
+        values = {"train/loss": round(loss, 6), "train/learning_rate": float(f"{self.learning_rate:.6g}")}
+        if self.norm_count:
+            values["train/gradient_norm"] = round(self.norm_sum.item() / self.norm_count, 6)
         self.loss_sum.zero_()
         self.norm_sum.zero_()
-        if not math.isfinite(loss):
-            raise NotFinite(f"{self.name}: the loss is {loss} at step {self.step}; try a lower training.learning_rate")
-        values = {
-            "train/loss": round(loss, 6),
-            "train/learning_rate": float(f"{self.learning_rate:.6g}"),
-            "train/gradient_norm": round(norm, 6),
-        }
+        self.norm_count = 0
         self.accelerator.log(values, step=self.step)
         rate = (self.tokens - self.first_tokens) / (self.bar.format_dict["elapsed"] or 1)
         self.bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
@@ -274,7 +304,11 @@ class Trainer:
         scores, flags = evaluate(self.accelerator, self.model, self.data, self.settings)
         self.model.train()
         self.best.update(self.model, scores, flags)
-        values = {f"validation/{task}/{metric}": v for task, score in scores.items() for metric, v in score.items()}
+        values = {
+            f"validation/{task_name}/{metric}": value
+            for task_name, task_scores in scores.items()
+            for metric, value in task_scores.items()
+        }
         self.accelerator.log(values, step=self.step)
 
     def save_if_due(self, seconds: float) -> None:
@@ -287,7 +321,7 @@ class Trainer:
         if not self.resume:
             return
         is_long = seconds > self.resume.interval > 0
-        if self.resume.due(self.accelerator, self.step == len(self.plan) and is_long):
+        if self.resume.due(self.accelerator, self.step == len(self.schedule) and is_long):
             self.save_state(self.resume)
             if any(gather_object([self.resume.stop_requested])):
                 self.accelerator.print(f"{self.name}: stopped; the same command resumes after step {self.step:,}")
@@ -297,30 +331,27 @@ class Trainer:
 
     def save_state(self, resume: Resume) -> None:
         """Save everything that the remaining steps depend on."""
-        facts = {"step": self.step, "tokens": self.tokens, "scheduler": self.scheduler.state_dict()}
-        facts |= {"best_value": self.best.value, "best_results": self.best.results}
+        best, best_weights = self.best.state()
+        facts = {"step": self.step, "tokens": self.tokens, "norm_count": self.norm_count, "best": best}
+        facts |= {"scheduler": self.lr_scheduler.state_dict()}
         sums = {"loss_sum": self.loss_sum.cpu(), "norm_sum": self.norm_sum.cpu()}
-        best = {f"best.{name}": weight for name, weight in self.best.weights.items()}
-        if self.accelerator.is_fsdp2:  # each process has other parts of the weights
-            resume.save(self.accelerator, facts, sums | best, {})
+        if self.accelerator.is_fsdp2:  # each process has its own shard
+            resume.save(self.accelerator, facts, sums | best_weights, {})
         else:
-            resume.save(self.accelerator, facts, sums, best)
+            resume.save(self.accelerator, facts, sums, best_weights)
 
     def load_state(self, resume: Resume) -> None:
         """Load what `save_state` saved, and skip the batches of the steps that are done."""
         facts, local, shared = resume.load(self.accelerator)
-        self.step = facts["step"]
+        self.step, self.norm_count = facts["step"], facts["norm_count"]
         self.tokens = self.first_tokens = facts["tokens"]
-        self.scheduler.load_state_dict(facts["scheduler"])
-        self.best.value, self.best.results = facts["best_value"], tuple(facts["best_results"])
-        self.best.weights = {
-            name.removeprefix("best."): weight for name, weight in (local | shared).items() if name.startswith("best.")
-        }
-        self.loss_sum.copy_(local["loss_sum"])
-        self.norm_sum.copy_(local["norm_sum"])
-        for task in self.plan[: self.step]:
-            next(self.batches[task])
-        self.accelerator.print(f"{self.name}: resuming after step {self.step:,} of {len(self.plan):,}")
+        self.lr_scheduler.load_state_dict(facts["scheduler"])
+        self.loss_sum.copy_(local.pop("loss_sum"))
+        self.norm_sum.copy_(local.pop("norm_sum"))
+        self.best.load(facts["best"], local | shared)
+        for task_name in self.schedule[: self.step]:
+            next(self.batches[task_name])
+        self.accelerator.print(f"{self.name}: resuming after step {self.step:,} of {len(self.schedule):,}")
 
 
 def can_record_passes(accelerator: Accelerator, settings: Settings) -> bool:
@@ -340,27 +371,23 @@ def train_with_retries(
     seeds: Callable[[int], int],
     name: str,
     resume: Resume,
-) -> tuple[MultiTaskModel, Scores, dict[str, Any]]:
+) -> TrainingResult:
     """Train; if a task is flagged or the loss is not finite, train again with the next seed, settings.retries times.
 
-    load: returns the encoder to start from. seeds: returns the seed of an attempt, which are counted from 0.
-
-    Returns the model, its scores, and what to record of problems: `flags` by task, and `attempts`, why each earlier
-    attempt was given up. Without problems the record is empty.
+    load: returns the encoder to start from. seeds: returns the seed of attempt 0, 1, ...
     """
     while True:
-        attempts = resume.attempts()
+        reasons = resume.reasons()
         try:
-            result = Trainer(accelerator, load(), data, settings, seeds(len(attempts)), name, resume).train()
+            result = Trainer(accelerator, load(), data, settings, seeds(len(reasons)), name, resume).train()
         except NotFinite as error:
-            if len(attempts) >= settings.retries:
+            if len(reasons) >= settings.retries:
                 raise
             why = str(error)
         else:
             why = "; ".join(f"{task} {flag}" for task, flag in result.flags.items())
-            if not why or len(attempts) >= settings.retries:
-                problems = {"flags": result.flags, "attempts": attempts}
-                return result.model, result.scores, {key: value for key, value in problems.items() if value}
+            if not why or len(reasons) >= settings.retries:
+                return replace(result, reasons=reasons)
         accelerator.print(f"{name}: {why}; again with the next seed")
         accelerator.free_memory()
         resume.give_up(accelerator, why)

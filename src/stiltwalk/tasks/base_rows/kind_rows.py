@@ -25,8 +25,8 @@ from stiltwalk.utils.errors import InputError
 class ConvertedRows:
     """Rows of a data set on the hub, in the columns of a kind.
 
-    table: as many rows as the data set has, unfit ones included. A sample is drawn by row number, so the samples of a
-        parallel test set stay parallel across languages.
+    table: every row of the data set, including those that `unfit` marks. A sample is drawn by row number, so the
+        samples of a parallel test set stay parallel across languages.
     unfit: for each reason to drop rows, one boolean per row.
     counts: what the conversion changed, for the record of the rows' origin.
     """
@@ -40,9 +40,9 @@ class KindRows(ABC):
     """The rows of one kind of task.
 
     schema: its columns.
-    gold: the column that predictions are scored against, if there is one.
+    gold: the column that predictions are scored against, if there is one; tokenize.py turns it into `labels`.
     own_suffix, label_suffix: of a user's own files, and of XTREME's label files.
-    non_text_columns: columns of a data set on the hub that may have another type than text.
+    non_text_columns: columns of a data set on the hub that need not be text.
     nullable_columns: columns of a data set on the hub that may lack a value; a row without one is dropped.
     """
 

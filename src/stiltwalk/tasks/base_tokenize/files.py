@@ -11,7 +11,6 @@ from stiltwalk.utils.files import write_json
 from stiltwalk.utils.tables import read_table
 
 ROWS_PER_PART = 50_000  # rows whose token ids are Python integers at the same time
-LIST = pa.large_list(pa.int32())
 
 
 def tokenize_folder(rows: Path, out: Path, options: dict[str, Any], subwords: SubwordTokenizer) -> int:
@@ -36,7 +35,9 @@ def tokenize_folder(rows: Path, out: Path, options: dict[str, Any], subwords: Su
 
 
 def record_batch(features: Features, first_row: int = 0) -> pa.RecordBatch:
-    """Return columns of integers, of lists of integers, or (several sequences per row) of lists of such lists.
+    """Return columns of numbers, of lists of numbers, or (several sequences per row) of lists of such lists.
+
+    A column holds integers of 32 bits, or floats of 32 bits if its first value is one.
 
     Two columns are added where the features lack them: `row`, the row of the data that each tokenized row comes from,
     and `weight`, its number of loss terms (1).
@@ -65,6 +66,11 @@ def _tokenize_table(table: pa.Table, gold: bool, tokenizer: RowTokenizer) -> pa.
 def _type_of(values: list[Any]) -> pa.DataType:
     """Return the Arrow type of a column, judged by its first value that is not an empty list."""
     first = next((value for value in values if not isinstance(value, list) or value), 0)
-    if not isinstance(first, list):
-        return LIST if values and isinstance(values[0], list) else pa.int32()
-    return pa.large_list(LIST) if isinstance(first[0], list) else LIST
+    depth = 1 if values and isinstance(values[0], list) else 0
+    if depth and isinstance(first, list) and isinstance(first[0], list):
+        depth, first = 2, first[0]
+    number = first[0] if isinstance(first, list) and first else first
+    arrow_type = pa.float32() if isinstance(number, float) else pa.int32()
+    for _ in range(depth):
+        arrow_type = pa.large_list(arrow_type)
+    return arrow_type

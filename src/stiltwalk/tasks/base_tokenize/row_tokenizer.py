@@ -136,7 +136,9 @@ class RowTokenizer(ABC):
 
     @abstractmethod
     def tokenize(self, table: pa.Table, gold: bool) -> Features:
-        """Return the columns of the tokenized rows: `input_ids`, and what the kind's head reads.
+        """Return the columns of the tokenized rows: `input_ids`, and what the kind's loss and `decode` need.
+
+        The loss only gets columns named `labels`, `mlm_mask`, `start` and `end` (INPUTS in training/batching.py).
 
         gold: whether the table has the gold column, and labels are to be made from it.
 
@@ -146,7 +148,7 @@ class RowTokenizer(ABC):
         """
 
     def labels_of(self, training_rows: pa.Table) -> list[str]:
-        """Return the labels that occur in training rows. Called only if the task's record names none."""
+        """Return the labels that occur in training rows. It is called if the task's record names no labels."""
         return []
 
 

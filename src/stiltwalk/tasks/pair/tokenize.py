@@ -10,7 +10,7 @@ class Tokenizer(RowTokenizer):
     """Puts both texts into one sequence of `max_length` tokens at most; the longer text is truncated."""
 
     def tokenize(self, table: pa.Table, gold: bool) -> Features:
-        """Return `input_ids`, and with gold `labels`, the number of each pair's label.
+        """Return `input_ids`; if `gold`, also `labels` (label numbers).
 
         Raises InputError if a label is not among the task's labels.
         """
@@ -21,7 +21,7 @@ class Tokenizer(RowTokenizer):
             labels = table["label"].to_pylist()
             if unknown := set(labels) - numbers.keys():
                 raise InputError(
-                    f"the rows have the label {min(unknown)!r}, which is not in the task's record: {', '.join(numbers)}"
+                    f"the rows have the label {min(unknown)!r}; the task's record lists only: {', '.join(numbers)}"
                 )
             features["labels"] = [numbers[label] for label in labels]
         return features
