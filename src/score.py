@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
 import csv
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ LABELS, PREDICTIONS, TARGETS, PROBES = map(Path, ("data/labels", "predictions", 
 
 def main() -> None:
     order, leaks = read_params("order", "plan.leaks")
-    order = [step or "null" for step in order]
-    remove_earlier_results(leaks, checkpoint_keys(order))
-    scores = {target: score_task(target, LABELS / target, PREDICTIONS / target) for target in leaks}
-    facts = {target: read_json(TARGETS / f"{target}.json") for target in leaks}
+    order = [step or "null" for step in order]  # YAML reads the task `null` as its own null
+    targets = list(leaks)
+    remove_earlier_results(targets, checkpoint_keys(order))
+    scores = {target: score_task(target, LABELS / target, PREDICTIONS / target) for target in targets}
+    facts = {target: read_json(TARGETS / f"{target}.json") for target in targets}
     steps = read_probes(checkpoint_keys(order))
     write_reports(scores)
     cells = {
@@ -54,7 +55,7 @@ def main() -> None:
     }
     groups = group_scores({target: scored.score for target, scored in scores.items()})
     flags = {f"{key} {task}": flag for key, step in steps.items() for task, flag in step["flags"].items()}
-    flags |= {target: flag for target in leaks for flag in facts[target].get("flags", {}).values()}
+    flags |= {target: flag for target in targets for flag in facts[target].get("flags", {}).values()}
     extra = {"retention": order_retention(steps), "flags": flags}
     write_json(
         {**groups, "tasks": tasks, **{name: part for name, part in extra.items() if part}}, Path("metrics/summary.json")
@@ -64,14 +65,15 @@ def main() -> None:
         print(line)
 
 
-def remove_earlier_results(targets: Iterable[str], checkpoints: Iterable[str]) -> None:
+def remove_earlier_results(targets: Collection[str], checkpoints: Collection[str]) -> None:
     """Remove labels, predictions and probes of other targets and steps; DVC's cache keeps them."""
     for target in XTREME_TASKS.keys() - set(targets):
         shutil.rmtree(LABELS / target, ignore_errors=True)
         shutil.rmtree(PREDICTIONS / target, ignore_errors=True)
         (TARGETS / f"{target}.json").unlink(missing_ok=True)
     for path in PROBES.glob("*/*"):
-        if path.stem not in checkpoints:
+        is_stale = path.parent.name == "trajectory" and "tatoeba" not in targets  # trajectories need Tatoeba
+        if is_stale or path.stem not in checkpoints:
             path.unlink()
 
 

@@ -60,6 +60,7 @@ def main(first: str, second: str = "") -> None:
         result = train_with_retries(accelerator, load, {first: data[first]}, settings, seeds, first, resume)
         tuned, facts = result.model, {first: result.scores | result.problems}
         if second:
+            # The model has one head, named after the first target.
             scores, flags = evaluate(accelerator, tuned, {first: data[second]}, settings)
             facts[second] = {second: scores[first]} | ({"flags": {second: flags[first]}} if flags else {})
         begin = time.perf_counter()

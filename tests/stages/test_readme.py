@@ -38,6 +38,7 @@ UNTESTED = {
 # Commands that do nothing lasting outside of a clone, and are quick: they are run.
 QUICK = {
     *(
+        "dvc status",
         "dvc metrics diff",
         "dvc params diff",
         "dvc plots show",

@@ -97,7 +97,7 @@ def gs(place: Path) -> Iterator[Options]:
 
 @contextlib.contextmanager
 def serving(command: list[str], place: Path) -> Iterator[int]:
-    """A server that is message a free port as its last argument, until the block ends."""
+    """A server that gets a free port as its last argument, until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -208,7 +208,7 @@ def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
 
 
 def test_no_credential_reaches_a_commit(laboratory: Project):
-    """Neither what Git has, experiments included, nor the cache holds one, wherever the runs were message of it."""
+    """Neither what Git has, experiments included, nor the cache holds one, wherever the runs were given it."""
     set_remote(laboratory, {"url": "s3://laboratory/stiltwalk", "secret_access_key": SECRET})
     laboratory.run("git", "add", "-A")
     laboratory.run("git", "commit", "-qm", "all that is not ignored")

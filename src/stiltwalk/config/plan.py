@@ -76,8 +76,8 @@ class Target:
 class Tuning:
     """How a target is tuned.
 
-    `seed_name` seeds the tuning together with `seed`: the first target of conf/xtreme.yaml with the same tuning,
-    whether it is selected or not.
+    `seed_name` seeds the tuning, together with `seed`. It is the first target of conf/xtreme.yaml with the same tuning,
+    whether that target is selected or not.
     """
 
     seed_name: str
@@ -176,8 +176,8 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
 def plan_mixture(mixture: str, config: Config) -> Mixture:
     """Return what the data, the tokens and the training of a mixture read.
 
-    A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but keeps its last
-    checkpoint if one of its tasks does.
+    A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but keeps the
+    weights of its last optimizer step if one of its tasks does.
     """
     records = {task: config["tasks"][task] for task in mixture.split("+")}
     trainings = [record.get("training", {}) for record in records.values()]
@@ -216,7 +216,8 @@ def plan_target(target: str, config: Config) -> Target:
 def plan_tunings(config: Config) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
     """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml.
 
-    Two targets share a tuning if it is the same to the memory settings. A third such target has a tuning of its own.
+    Two targets share a tuning if everything that it depends on, and the memory settings, are equal. A third such target
+    has a tuning of its own.
     """
     seed_names = find_seed_names(config)
     groups: dict[tuple[str, ...], list[str]] = {}

@@ -95,10 +95,10 @@ class TrainedTask(ABC, Generic[Prediction]):
     ) -> AbstractContextManager[Mapping[str, list[float]]]:
         """Return a context manager around a whole training, which may freeze the encoder and add trainable weights.
 
-        tokens: padded tokens in one batch of prediction.
-
         It yields measurements of the kind itself: a name, and values by hidden state. They are complete only when the
         block has ended.
+
+        tokens: padded tokens in one batch of prediction.
         """
         return nullcontext({})
 

@@ -7,7 +7,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from stiltwalk.training.settings import Settings
 
-NO_DECAY = ("bias", "LayerNorm.weight")
+NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
 
 
 def make_optimizer(model: nn.Module, settings: Settings, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:

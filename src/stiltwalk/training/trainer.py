@@ -90,12 +90,7 @@ class Trainer:
         data: by the name of the task. seed: decides the heads, the order of rows, and dropout. name: of the training,
         for messages. resume: a saved state to resume from, and where to save new ones; None for neither.
         """
-        if settings.batch_size < accelerator.num_processes:
-            raise InputError(
-                f"params.yaml: {settings.where}.batch_size is {settings.batch_size}; it must be at least "
-                f"{accelerator.num_processes}, one example for each process: "
-                f"-S {settings.override('batch_size')}={accelerator.num_processes}"
-            )
+        check_batch_size(settings, accelerator.num_processes)
         self.accelerator, self.encoder, self.data, self.settings = accelerator, encoder, data, settings
         self.seed, self.name, self.resume = seed, name, resume
 
@@ -115,12 +110,8 @@ class Trainer:
         if settings.gradient_checkpointing:
             encoder.activation_checkpointing_enable()
 
-        # Sequences are padded so that shapes recur, where passes are recorded. Passes with an `mlm_mask` never are.
         self.records_passes = settings.cuda_graphs and can_record_passes(accelerator, settings)
-        self.multiples = {
-            task_name: PADDING_MULTIPLE if self.records_passes and "mlm_mask" not in task_data.train.columns else 1
-            for task_name, task_data in data.items()
-        }
+        self.multiples = {task_name: self.padding_multiple(task_data) for task_name, task_data in data.items()}
         self.padded_lengths = {
             task_name: task_data.train.padded_lengths(self.multiples[task_name])
             for task_name, task_data in data.items()
@@ -135,10 +126,7 @@ class Trainer:
         """Tokens trained on so far; `first_tokens` is their number when this process started."""
         self.learning_rate = 0.0
         self.loss_sum = torch.zeros((), device=accelerator.device)
-        """Sum of this process's losses since the last log.
-
-        It stays on the device until then, so that no step waits for a GPU.
-        """
+        """Sum of this process's losses since the last log. It stays on the device, so that no step waits for a GPU."""
         self.norm_sum = torch.zeros((), device=accelerator.device)
         """Sum of the gradient norms since the last log, without those of skipped steps."""
         self.norm_count = 0
@@ -173,6 +161,14 @@ class Trainer:
         return TrainingResult(self.model, scores, flags)
 
     # ---- Preparation
+
+    def padding_multiple(self, task_data: TaskData) -> int:
+        """Return the multiple that the sequences of a task are padded to.
+
+        Where passes are recorded, sequences are padded so that shapes recur. Passes with an `mlm_mask` are never
+        recorded.
+        """
+        return PADDING_MULTIPLE if self.records_passes and "mlm_mask" not in task_data.train.columns else 1
 
     def limit_embedding(self) -> contextlib.AbstractContextManager[UsedEmbeddingRows | None]:
         """Train only the embedding rows that occur in the data; FSDP instead shards the whole embedding."""
@@ -352,6 +348,15 @@ class Trainer:
         for task_name in self.schedule[: self.step]:
             next(self.batches[task_name])
         self.accelerator.print(f"{self.name}: resuming after step {self.step:,} of {len(self.schedule):,}")
+
+
+def check_batch_size(settings: Settings, processes: int) -> None:
+    """Raise InputError unless every process gets an example of a batch."""
+    if settings.batch_size < processes:
+        raise InputError(
+            f"params.yaml: {settings.where}.batch_size is {settings.batch_size}; it must be at least {processes}, one "
+            f"example for each process: -S {settings.override('batch_size')}={processes}"
+        )
 
 
 def can_record_passes(accelerator: Accelerator, settings: Settings) -> bool:
