@@ -63,11 +63,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Parse `3` as the seeds 1, 2, 3 and `4,5` as those two."""
+    """Parse `3` as the seeds 1, 2, 3, `4,5` as those two, and `4,` as the seed 4 alone."""
     try:
-        numbers = [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.removesuffix(",").split(",")]
     except ValueError:
-        raise InputError(f"--seeds is {text!r}; write how many (3), or which (4,5,6)") from None
+        raise InputError(f"--seeds is {text!r}; write how many (3), or which (4,5,6; 4, for seed 4 alone)") from None
     if "," not in text and numbers[0] < 1:
         raise InputError(f"--seeds is {text!r}; it must be 1 or more")
     return numbers if "," in text else list(range(1, numbers[0] + 1))
@@ -143,7 +143,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("action", choices=("plan", "run"))
     parser.add_argument("--tasks", required=True, help="intermediate tasks, separated by commas: mnli,squad,hellaswag")
     parser.add_argument("--design", default="all", help=f"which orders of them: {', '.join(DESIGNS)} (default: all)")
-    parser.add_argument("--seeds", default="3", help="how many (3), or which (4,5,6)")
+    parser.add_argument("--seeds", default="3", help="how many (3), or which (4,5,6; 4, for seed 4 alone)")
     names = ",".join(DEFAULT_CONTROLS)
     parser.add_argument("--controls", default=names, help=f"of {', '.join(CONTROLS)} (default: {names})")
     parser.add_argument("--jobs", type=int, default=1, help="experiments to run at the same time")

@@ -188,7 +188,8 @@ def test_a_plan_says_when_its_test_of_the_order_has_no_power():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("3", [1, 2, 3]), ("4,5", [4, 5]), ("x", "write how many"), ("0", "must be 1 or more")]
+    ("text", "expected"),
+    [("3", [1, 2, 3]), ("4,5", [4, 5]), ("4,", [4]), ("x", "write how many"), ("0", "must be 1 or more")],
 )
 def test_seeds_are_a_number_or_a_list(text, expected):
     if isinstance(expected, list):
