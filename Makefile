@@ -52,9 +52,9 @@ check: setup ## ruff and mypy
 .PHONY: audit
 audit: .audit/installed ## look for known vulnerabilities in the locked dependencies (pip-audit, in its own environment)
 	@.audit/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off -r requirements.lock \
-		-r <(echo $(TORCH)) > .audit/found 2> .audit/said \
+		-r <(echo $(TORCH)) > .audit/report 2> .audit/log \
 	&& echo "no known vulnerabilities in the locked dependencies" \
-	|| { cat .audit/found; [ -s .audit/found ] || echo "not audited: $$(grep -m 1 ^ERROR .audit/said)"; exit 1; }
+	|| { cat .audit/report; [ -s .audit/report ] || echo "not audited: $$(grep -m 1 ^ERROR .audit/log)"; exit 1; }
 
 .PHONY: format
 format: setup ## fix what ruff can fix
@@ -105,7 +105,7 @@ share: setup ## push data, checkpoints, the run cache and experiments (their com
 fetch: setup ## fetch what `make share` pushed
 	@dvc exp pull --all-commits $(GIT_REMOTE) && dvc pull --run-cache --allow-missing || $(TRANSFER_FAILED)
 
-# torch's builds come from different indexes: the lock leaves torch out and names what it needs besides the rest.
+# The lock omits torch, whose builds come from different indexes, and adds sympy, which only torch needs.
 .PHONY: lock
 lock: setup ## resolve pyproject.toml into requirements.lock
 	pip install --quiet uv

@@ -21,7 +21,8 @@ def main() -> None:
     order, targets, encoder = read_params("order", "plan.targets", "encoder")
     if order:
         raise InputError(
-            f"params.yaml: order is {order}; the published scores are of an untrained encoder: run `make anchors`"
+            f"params.yaml: order is {order}; the published scores are of the pretrained encoder without further "
+            "training; run `make anchors`"
         )
     published = read_yaml(PUBLISHED.read_text(encoding="utf-8"))["published"]
     name = encoder.get("path") or "of the generated world"
@@ -32,15 +33,15 @@ def main() -> None:
 
 
 def print_target(target: str, published_scores: dict[str, float]) -> None:
-    """Print a table with one row per language, and the means over our and over the shared languages."""
+    """Print a table with one row per language; the last row has the means over the languages that both have."""
     scores, layer = read_scores(target)
     print(f"\n{target}, hidden state {layer}{' (dev)' if target == 'bucc2018' else ''}")
     print(f"{'language':10}{'ours':>8}{'published':>11}")
     for language, score in scores.items():
         print(f"{language:10}{score:8.1f}{published_scores.get(language, float('nan')):11.1f}")
-    shared = [published_scores[language] for language in scores if language in published_scores]
-    published_mean = mean(shared) if shared else float("nan")
-    print(f"{'mean':10}{mean(scores.values()):8.1f}{published_mean:11.1f}")
+    if shared := [language for language in scores if language in published_scores]:
+        ours, published = (mean([table[language] for language in shared]) for table in (scores, published_scores))
+        print(f"{'mean':10}{ours:8.1f}{published:11.1f}")
 
 
 def read_scores(target: str) -> tuple[dict[str, float], int]:

@@ -76,7 +76,7 @@ def parse_seeds(text: str) -> list[int]:
 def print_orders(sweep: Sweep) -> None:
     """Print the orders, the tree of their steps, and what the design can estimate."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
-    for title, orders in (("orders", proper), ("controls, which orders are compared with", sweep.controls)):
+    for title, orders in (("orders", proper), ("controls", sweep.controls)):
         print(f"{title}: {len(orders)}")
         for order in orders[:LISTED]:
             print(f"  {' -> '.join(order) or 'none'}{EXPLANATIONS.get(order, '')}")
@@ -96,9 +96,9 @@ def print_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
         f"{sweep.steps} steps, because orders share common prefixes{finished}"
     )
     basis = (
-        f"{cost.measured} stages as measured here before, {cost.estimated} estimated from their tokens"
+        f"{cost.measured} stages measured on this machine, {cost.estimated} estimated from their number of tokens"
         if cost.estimated
-        else "all stages were measured here before"
+        else "all stages measured on this machine"
     )
     left = " left" if done else ""
     print(f"processor time: about {format_duration(cost.total)}{left} ({basis})")
@@ -113,8 +113,8 @@ def describe_design(orders: list[Order], seeds: int) -> Iterator[str]:
     sets = Counter(frozenset(order) for order in orders)
     if len(sets) > 1:
         yield (
-            f"these are orders of {len(sets)} sets of tasks, at most {max(sets.values())} of one set: src/compare.py "
-            "compares the orders of one set (--tasks) and lists the others beside them"
+            f"the orders permute {len(sets)} sets of tasks, at most {max(sets.values())} orders per set; "
+            "src/compare.py tests one set (--tasks), the others count as controls"
         )
     elif orders:
         estimable = assess_estimability([",".join(order) for order in orders], sorted(orders[0]))
@@ -130,7 +130,10 @@ def describe_design(orders: list[Order], seeds: int) -> Iterator[str]:
 
 def report_outcome(outcome: Outcome) -> None:
     """Print what the sweep did. Raises InputError if experiments failed or a step was trained twice."""
-    print(f"{outcome.finished} experiments finished ({outcome.done} had finished before); steps: {outcome.steps}")
+    print(
+        f"{outcome.finished_now} experiments finished ({outcome.finished_before} had finished before); "
+        f"steps: {outcome.describe_steps()}"
+    )
     if repeated := [f"{'-'.join(steps)} with seed {seed}" for (steps, seed), n in outcome.trained.items() if n > 1]:
         raise InputError(f"these steps were trained more than once, which the run cache should prevent: {repeated}")
     if outcome.failed:
@@ -145,7 +148,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--design", default="all", help=f"which orders of them: {', '.join(DESIGNS)} (default: all)")
     parser.add_argument("--seeds", default="3", help="how many (3), or which (4,5,6; 4, for seed 4 alone)")
     names = ",".join(DEFAULT_CONTROLS)
-    parser.add_argument("--controls", default=names, help=f"of {', '.join(CONTROLS)} (default: {names})")
+    parser.add_argument(
+        "--controls", default=names, help=f"which controls, out of {', '.join(CONTROLS)} (default: {names})"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="experiments to run at the same time")
     parser.add_argument("-S", "--set", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
     parser.add_argument("--name", default="", help="of the sweep; it begins the names of its experiments")

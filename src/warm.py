@@ -11,6 +11,8 @@ import sys
 from stiltwalk.utils.warm import call, warm_stages
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("error: no command; for example, run python src/warm.py dvc exp run")
     with warm_stages() as variables:
         status = call(sys.argv[1:], os.environ | variables)
     sys.exit(status)

@@ -55,7 +55,7 @@ def reset_accelerate() -> None:
     GradientState._reset_state()
 
 
-LONGEST = ("test_experiments", "test_sweep", "test_sharing", "test_trainer", "test_faults")
+LONGEST = ("test_experiments", "test_sweep", "test_processes", "test_sharing", "test_faults", "test_growth")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

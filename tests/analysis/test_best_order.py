@@ -1,8 +1,13 @@
 """The order that validation chooses, and its gains."""
 
+import math
+
+import numpy as np
 import pytest
 
 from simulate import KINDS, THREE, all_orders, simulate_all_orders
+from stiltwalk.analysis.best_order import choose_best_order
+from stiltwalk.analysis.cells import read_cells
 from stiltwalk.analysis.effects import order_effects
 
 
@@ -20,3 +25,11 @@ def test_the_best_order_is_chosen_on_validation():
         assert best["xnli"]["held_out_seed"][gain]["mean"] == best["xnli"][gain]["mean"]
     assert best["xnli"]["range"]["best"] == luckier.split(",") and best["xnli"]["range"]["difference"] > 4.5
     assert best["tatoeba"]["chosen_on"] == ["udpos", "xnli", "xquad"] and best["tatoeba"]["order"] == chosen.split(",")
+
+
+@pytest.mark.parametrize(("run_variance", "expected"), [(-1e-12, 0.0), (0.0, 0.0), (math.nan, math.nan)])
+def test_scores_without_residual_noise_have_no_range_by_chance(run_variance, expected):
+    """If the scores are exactly order plus seed, rounding can make the variance of a run negative."""
+    cells = read_cells(*simulate_all_orders(noise_sd=0.0), THREE, KINDS)
+    best = choose_best_order(cells, "xnli", run_variance, 99, np.random.default_rng(0))
+    assert best["range"]["by_chance"] == pytest.approx(expected, abs=0, nan_ok=True)

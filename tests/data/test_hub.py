@@ -1,6 +1,7 @@
 """Data sets and encoders from the hub over HTTP, including network faults."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -340,3 +341,15 @@ def test_the_encoder_is_the_checkpoint_without_its_language_model_head(toy_folde
     assert set(weights) == set(body) and all(torch.equal(weights[name], body[name]) for name in body)
     text = "the red cat sees Anna ."
     assert AutoTokenizer.from_pretrained(outs[0])(text) == tokenizer(text)
+
+
+def test_a_full_disk_is_not_retried():
+    attempts = []
+
+    def fill_the_disk() -> None:
+        attempts.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fetch._retry("a file", fill_the_disk)
+    assert len(attempts) == 1

@@ -23,7 +23,7 @@ def test_notes_say_where_rows_come_from_and_how_many_were_dropped():
 
 
 def test_tasks_with_the_same_notes_share_them():
-    world, local = {"train": {"rows_used": 5}}, {"train": {"file": "data/own/ccg/train.tsv", "rows_used": 5}}
+    world, local = {"train": {"rows_used": 5}}, {"train": {"path": "data/own/ccg/train.tsv", "rows_used": 5}}
     assert data_notes({"mnli": world, "ccg": local, "squad": world}) == [
         {
             "names": ["mnli", "squad"],

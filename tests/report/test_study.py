@@ -129,8 +129,14 @@ def test_without_two_tasks_to_permute_there_is_no_study():
 
 
 def test_a_task_that_no_experiment_has_is_an_error():
-    with pytest.raises(InputError, match=r"--tasks: no experiment has the task 'qqp'; choose from mnli, squad, xnli"):
+    with pytest.raises(InputError, match=r"--tasks: no experiment trains on 'qqp'; choose from mnli, squad$"):
         build_study([make_run("a", FORWARD, 60.0)], ["mnli", "qqp"])
+
+
+def test_targets_are_no_tasks_to_permute():
+    runs = [make_run("a", FORWARD, 60.0), make_run("b", ("mnli+squad", "mnli"), 50.0)]
+    with pytest.raises(InputError, match=r"no experiment trains on 'xnli'; choose from mnli, squad, mnli\+squad$"):
+        build_study(runs, ["xnli", "panx"])
 
 
 def test_experiments_of_different_code_are_counted_by_version(monkeypatch):

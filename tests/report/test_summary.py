@@ -61,7 +61,7 @@ def test_targets_answer_if_the_mean_over_targets_cannot_be_tested(study):
     summary = summarise_three(study)
     assert headline(summary) == (
         "We find a significant effect of order on xnli. "
-        "The mean over all 2 targets could not be tested because no seed has every target."
+        "The mean over all 2 targets could not be tested because too few runs have a score for every target."
     )
     expected = "order has a significant effect on xnli (p\u00a0=\u00a00.010); we find none on the others."
     assert f"After correction for 2 targets, {expected}" in paragraphs(summary)

@@ -169,7 +169,7 @@ def test_an_average_over_fewer_languages_gives_a_warning() -> None:
 
     languages = XTREME_TASKS["pawsx"].languages
     assert warning(*languages[:-2]) == (
-        "pawsx: the average does not compare with XTREME's over 7 languages: ko zh are missing"
+        "pawsx: the average is not comparable with XTREME's over 7 languages: ko zh are missing"
     )
     assert warning(*languages) == warning("en", "qaa") == ""
 
@@ -327,7 +327,8 @@ def test_evaluate_warns_about_everything_that_it_does_not_score(tmp_path: Path) 
     assert json.loads(done.stdout) == {"tatoeba": {"avg_accuracy": 50, "languages": {"fr": {"accuracy": 50}}}}
     assert done.stderr.splitlines() == [
         f"xnli: not scored, only {labels} has it",
-        "tatoeba: the average does not compare with XTREME's over 36 languages: ar he vi id jv and 30 more are missing",
+        "tatoeba: the average is not comparable with XTREME's over 36 languages: "
+        "ar he vi id jv and 30 more are missing",
         f"{predictions}/XNLI: not scored, there is no such task",
     ]
 

@@ -54,7 +54,9 @@ def test_controls_are_those_not_among_the_orders():
     orders = [("a", "b", "c"), ("c", "b", "a"), ("b", "c"), ("a",)]
     assert make_controls(orders, "abc") == [(), ("b",), ("c",), ("a+b+c",), ("c", "b"), ("null",)]
     assert make_controls(orders, "abc", ["reverse"]) == [("c", "b")]
-    with pytest.raises(InputError, match="unknown kind 'singel'; the kinds are baseline, single, joint, reverse, null"):
+    with pytest.raises(
+        InputError, match="unknown control 'singel'; the controls are baseline, single, joint, reverse, null"
+    ):
         make_controls(orders, "abc", [*CONTROLS, "singel"])
 
 

@@ -13,9 +13,11 @@ from stiltwalk.sweep.experiments import (
     Progress,
     code_version,
     git,
+    read_experiments,
     read_workspace,
     unfinished_sweep,
 )
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 
 
@@ -53,3 +55,9 @@ def test_an_unfinished_sweep_reports_its_progress(tmp_path: Path):
 def test_the_version_of_the_code_covers_stages_but_not_the_report():
     version = code_version("HEAD", ROOT)
     assert "dvc.yaml" in version and "src/stiltwalk/training" in version and "src/stiltwalk/report" not in version
+
+
+def test_a_failure_of_git_is_one_line(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(InputError, match=r"^`git for-each-ref .*` failed in .*: fatal: not a git repository [^\n]*$"):
+        read_experiments(tmp_path)

@@ -21,7 +21,7 @@ from laboratory import TINY, Project, clone
 from stiltwalk.sweep.cost import START_SECONDS, Speed, estimate_cost, schedule, wall_seconds
 from stiltwalk.sweep.experiments import completed_stages
 from stiltwalk.sweep.plan import Sweep
-from stiltwalk.sweep.runner import Runner
+from stiltwalk.sweep.runner import Runner, refuse_uncommitted_changes
 from stiltwalk.sweep.stages import Stage, stages_of, stages_to_share
 from stiltwalk.utils.durations import digest_of_work
 from stiltwalk.utils.errors import InputError
@@ -204,6 +204,38 @@ def test_order_and_seed_cannot_be_overridden():
         Sweep.make(["mnli", "squad"], "all", [1], (), ["seed=3"])
     with pytest.raises(InputError, match="distinct whole numbers"):
         Sweep.make(["mnli", "squad"], "all", [1, 1], ())
+
+
+def test_orders_with_the_same_experiment_name_are_refused():
+    with pytest.raises(InputError, match=r"\['a', 'b-c'\] and \['a-b', 'c'\] would have the same .* name 'a-b-c-s1'"):
+        Sweep.make(["a", "b-c", "a-b", "c"], "pairs", [1], ())
+    with pytest.raises(InputError, match=r"\[\] and \['none'\] would have the same experiment name 'none-s1'"):
+        Sweep.make(["none", "mnli"], "all", [1], ("baseline", "single"))
+
+
+def test_a_plan_says_that_only_one_set_of_tasks_is_tested():
+    sets: list[tuple[str, ...]] = [*permutations("abc"), *permutations("ab"), *permutations("ac")]
+    assert [*describe_design(sets, 3)] == [
+        "the orders permute 3 sets of tasks, at most 6 orders per set; src/compare.py tests one set (--tasks), the "
+        "others count as controls"
+    ]
+
+
+def test_a_speed_that_cannot_be_measured_is_reported_in_one_line(plan, monkeypatch, tmp_path):
+    killed = subprocess.CompletedProcess([], -9, stdout="", stderr="")
+    monkeypatch.setattr("stiltwalk.sweep.cost.subprocess.run", lambda *_, **__: killed)
+    with pytest.raises(InputError, match="cannot be measured: it printed no error and may have been killed"):
+        Speed(tmp_path).tokens_per_second(plan.params[("mnli",)])
+
+
+def test_uncommitted_files_are_counted(tmp_path):
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "src").mkdir()
+    for number, others in enumerate((r"", r" \(nor is 1 other file\)", r" \(nor are 2 other files\)")):
+        (tmp_path / f"src/{number}.py").touch()
+        subprocess.run(["git", "add", "-A"], cwd=tmp_path, check=True)
+        with pytest.raises(InputError, match=f"^src/0.py is not committed{others}; a sweep runs what Git has"):
+            refuse_uncommitted_changes(tmp_path)
 
 
 def command(*more: str) -> list[str]:

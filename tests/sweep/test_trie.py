@@ -20,8 +20,14 @@ encoder ●   (● an order of the plan)
 │   ├── a ● → c ●
 │   └── c → a ●
 └── a ● → c ●
-7 trainings for 6 orders of 11 steps"""
+6 orders have 11 steps; shared prefixes leave 7 trainings"""
     assert draw_tree(ORDERS) == expected
-    assert draw_tree(ORDERS, lines=3).splitlines()[3:] == ["… 2 more lines", "7 trainings for 6 orders of 11 steps"]
-    assert draw_tree(make_orders("all", "abc")).splitlines()[-1] == "15 trainings for 6 orders of 18 steps"
-    assert draw_tree([("a",)]).splitlines()[1:] == ["└── a ●", "1 training for 1 order of 1 step"]
+    assert draw_tree(ORDERS, lines=3).splitlines()[3:] == [
+        "… 2 more lines",
+        "6 orders have 11 steps; shared prefixes leave 7 trainings",
+    ]
+    assert (
+        draw_tree(make_orders("all", "abc")).splitlines()[-1]
+        == "6 orders have 18 steps; shared prefixes leave 15 trainings"
+    )
+    assert draw_tree([("a",)]).splitlines()[1:] == ["└── a ●", "1 order has 1 step; shared prefixes leave 1 training"]

@@ -171,3 +171,15 @@ def test_a_server_ends_when_its_command_is_killed_while_it_imports():
         command.kill()
     _, alive = psutil.wait_procs([server], timeout=30)
     assert not alive
+
+
+@pytest.mark.slow
+def test_a_warm_stage_has_the_threads_that_its_environment_asks_for(tmp_path, warm_stages):
+    prepare = "from stiltwalk.utils.process import prepare_stage\nprepare_stage()\n"
+    (tmp_path / "target.py").write_text(f"{prepare}import torch\nprint(torch.get_num_threads())")
+    for threads in ("1", "2"):
+        variables = environment(warm_stages) | {"OMP_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "target.py"], cwd=tmp_path, env=variables, capture_output=True, text=True
+        )
+        assert done.stdout == f"{threads}\n", done.stderr

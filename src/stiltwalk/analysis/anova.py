@@ -78,7 +78,7 @@ def language_components(table: pd.DataFrame | None) -> dict[str, float]:
     """Estimate the variances of language, order x language, seed x language and the rest.
 
     Rows are runs, columns languages. Languages are fixed, so interactions with them sum to zero over languages, and the
-    means over languages only hold order, seed and run (the restricted mixed model; Searle, Casella & McCulloch 1992,
+    means over languages contain only order, seed and run (the restricted mixed model; Searle, Casella & McCulloch 1992,
     ch. 4). All are variances of a single score: together with order, seed and run they add up to its variance. NaN with
     one language.
     """
@@ -96,7 +96,7 @@ def language_components(table: pd.DataFrame | None) -> dict[str, float]:
 def variance_shares(components: Mapping[str, float]) -> dict[str, float]:
     """Return each component's share of their sum, with negative estimates as zero.
 
-    Components that are NaN count as absent from the sum, but without all of order, seed and run every share is NaN.
+    NaN components are left out of the sum. If order, seed or run is NaN, every share is NaN.
     """
     known = {name: max(value, 0.0) for name, value in components.items() if not math.isnan(value)}
     total = sum(known.values()) if {"order", "seed", "run"} <= known.keys() else 0.0

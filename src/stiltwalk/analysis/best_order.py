@@ -81,11 +81,12 @@ def _range_of_orders(values: pd.Series, run_variance: float, draws: int, rng: np
     means = order_means(values.rename("score"))["score"].dropna().round(9)
     if len(means) < 2:
         return {"best": None, "worst": None, "difference": math.nan, "by_chance": math.nan, "optimistic": True}
+    noise = max(run_variance, 0.0)  # rounding may give -1e-12; `max` keeps a NaN that comes first
     expected_range = np.ptp(rng.standard_normal((draws, len(means))), axis=1).mean()  # in standard deviations
     return {
         "best": split_order(str(means.idxmax())),
         "worst": split_order(str(means.idxmin())),
         "difference": means.max() - means.min(),
-        "by_chance": expected_range * math.sqrt(run_variance * len(means) / len(values)),
+        "by_chance": expected_range * math.sqrt(noise * len(means) / len(values)),
         "optimistic": True,
     }

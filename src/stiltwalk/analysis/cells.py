@@ -105,6 +105,6 @@ def _check_table(table: pd.DataFrame, name: str) -> pd.DataFrame:
         raise InputError(f"{name} has NaN in its column 'order'; read its file with keep_default_na=False")
     table = table[columns].dropna()
     if (repeated := table.duplicated(columns[:-1])).any():
-        row = ", ".join(map(str, table.loc[repeated, columns[:-1]].min()))
+        row = ", ".join(map(str, table.loc[repeated, columns[:-1]].sort_values(columns[:-1]).iloc[0]))
         raise InputError(f"{name} has two scores for ({row}); remove one")
     return table

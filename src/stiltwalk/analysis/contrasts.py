@@ -57,17 +57,18 @@ class Estimability:
 def position_effects(cells: Cells, target: str) -> dict[str, Any]:
     """Estimate the effects of a task's position and of each ordered pair of neighbours on a target.
 
-    Least squares within each seed on the first and the last task, with all positions between them taken as one, in
-    sum-to-zero coding (first-order carry-over as in cross-over designs, Jones & Kenward 2014, ch. 4). An effect of
-    position is the deviation from the task's mean over positions.
+    Each seed is fitted by least squares on the first and the last task; all positions between count as one. The coding
+    is sum-to-zero (first-order carry-over as in cross-over designs, Jones & Kenward 2014, ch. 4). An effect of position
+    is the deviation from the task's mean over positions.
 
-    The first task follows no other and the last task precedes no other, so positions fix the sums of the pairs over
-    either task. In the joint model, a pair's effect is what it adds beyond both positions. If the orders cannot support
-    the joint model with a degree of freedom to spare (three tasks never can), positions and pairs are fitted
-    separately, and effects of one show up in the other. Effects that the orders do not determine are NaN.
+    The first task follows no other and the last task precedes no other, so positions determine the sum of each task's
+    pair effects, as predecessor and as successor. In the joint model, a pair's effect is what it adds beyond both
+    positions. If the orders cannot support the joint model with a degree of freedom to spare (three tasks never can),
+    positions and pairs are fitted separately, and effects of one show up in the other. Effects that the orders do not
+    determine are NaN.
 
-    The 95 % intervals are over seeds (summary measures, Senn et al. 2000). They hold whatever the runs of one seed have
-    in common, such as checkpoints that orders share; see `pool_over_seeds`.
+    The 95 % intervals are over seeds (summary measures, Senn et al. 2000). They stay valid if runs of one seed are
+    correlated, for example by shared checkpoints; see `pool_over_seeds`.
     """
     values, tasks = cells.order_scores(target), cells.tasks
     observed = [cells.orders.index(order) for order in sorted(set(values.index.get_level_values("order")))]
@@ -160,20 +161,20 @@ def recency_effects(cells: Cells, keys: BranchKeys) -> dict[str, Any]:
 def _target_recency(values: pd.Series, same_kind: list[str], keys: BranchKeys) -> tuple[dict[str, Any], pd.Series]:
     """Return the recency entry of one target and its difference by seed.
 
-    Only seeds in which every task that is ever last has a run as the last task are used.
+    A seed counts only if, for every task that is ever last, it has a run that ends with it.
     """
     last = [split_order(order)[-1] for order in values.index.get_level_values("order")]
     table = values.groupby([values.index.get_level_values("seed"), pd.Index(last)]).mean().unstack().dropna()
-    ends = [task for task in same_kind if task in table], [task for task in table if task not in same_kind]
-    difference = table[ends[0]].mean(axis=1) - table[ends[1]].mean(axis=1)
+    last_tasks = [task for task in same_kind if task in table], [task for task in table if task not in same_kind]
+    difference = table[last_tasks[0]].mean(axis=1) - table[last_tasks[1]].mean(axis=1)
     seeds, df = len(table), (len(table) - 1) * (table.shape[1] - 1)
     interaction = table.sub(table.mean(axis=1), axis=0)
     interaction -= interaction.mean(axis=0)
     variance = (interaction.to_numpy() ** 2).sum() / df if df > 0 else np.nan
-    error = (variance * sum(1 / max(len(end), 1) for end in ends) / max(seeds, 1)) ** 0.5
+    error = (variance * sum(1 / max(len(group), 1) for group in last_tasks) / max(seeds, 1)) ** 0.5
     covariate = np.isin(last, same_kind).astype(float)
-    has_both_ends = all(ends)
-    share, by_chance = _explained_share(values, covariate) if has_both_ends else (np.nan, np.nan)
+    has_both_kinds = all(last_tasks)
+    share, by_chance = _explained_share(values, covariate) if has_both_kinds else (np.nan, np.nan)
     entry = {
         "own_kind": same_kind,
         "difference": difference.mean(),
@@ -181,7 +182,7 @@ def _target_recency(values: pd.Series, same_kind: list[str], keys: BranchKeys) -
         **t_bounds(difference.mean(), error, df),
         "share": share,
         "share_by_chance": by_chance,
-        "p_remaining": p_value(permutation_statistics(values, keys, covariate)) if has_both_ends else np.nan,
+        "p_remaining": p_value(permutation_statistics(values, keys, covariate)) if has_both_kinds else np.nan,
     }
     return entry, difference
 

@@ -97,10 +97,10 @@ def kendalls_w(means: pd.DataFrame) -> dict[str, Any]:
 def _describe_design(cells: Cells) -> dict[str, Any]:
     """List orders, controls, seeds and targets, and which of their combinations have no score."""
     seeds = sorted(set(cells.scores.index.get_level_values("seed")))
-    complete = cells.scores[cells.targets].reindex(pd.MultiIndex.from_product([cells.names, seeds]))
+    grid = cells.scores[cells.targets].reindex(pd.MultiIndex.from_product([cells.names, seeds]))
     missing = [
         {"order": split_order(order), "seed": seed, "target": target}
-        for (order, seed), row in complete.iterrows()
+        for (order, seed), row in grid.iterrows()
         for target in cells.targets
         if math.isnan(row[target])
     ]
@@ -110,7 +110,7 @@ def _describe_design(cells: Cells) -> dict[str, Any]:
         "controls": [split_order(order) for order in cells.names if order not in cells.orders],
         "seeds": seeds,
         "targets": cells.targets,
-        "cells": {"present": complete.size - len(missing), "expected": complete.size},
+        "cells": {"present": grid.size - len(missing), "expected": grid.size},
         "missing": missing,
     }
 
@@ -156,8 +156,8 @@ def _measure_agreement(cells: Cells) -> dict[str, Any]:
     """Measure how far targets, and the languages of a target, rank the orders alike.
 
     Kendall's W, and tau of every two targets. Neither comes with a p: the tests assume judges with independent errors,
-    but targets tuned from one encoder, or languages predicted by one model, have correlated errors. What a seed did to
-    all of them counts as agreement too.
+    but targets tuned from one encoder, or languages predicted by one model, have correlated errors. An effect of a
+    seed on all targets also counts as agreement.
     """
     scores = {target: order_means(cells.order_scores(target))[target] for target in cells.targets}
     means = pd.DataFrame(scores).dropna()

@@ -45,11 +45,10 @@ def draw_branch_keys(index: pd.MultiIndex, draws: int, rng: np.random.Generator)
 def permute_runs(index: pd.MultiIndex, keys: BranchKeys) -> np.ndarray:
     """Permute the runs within their seeds, (draws, runs), and keep runs that share training together.
 
-    Orders with a common prefix share the checkpoints of its steps. Their runs of one seed are therefore not
-    exchangeable with all others; only whole branches of the same shape are, in the trie of orders. The permutations are
-    random automorphisms of each seed's trie (whole-block permutation, Winkler et al. 2015, in a tree). If no orders
-    share a prefix, these are all permutations. The same keys give every target the same permutations, as far as the
-    targets have the same runs.
+    Orders with a common prefix share the checkpoints of its steps. Within a seed, therefore, only whole branches of the
+    same shape may be exchanged in the trie of orders, not single runs. The permutations are random automorphisms of
+    each seed's trie (whole-block permutation, Winkler et al. 2015, in a tree). If no orders share a prefix, these are
+    all permutations. The same keys give every target the same permutations, as far as the targets have the same runs.
     """
     runs = _list_runs(index)
     ranks = _rank_branch_shapes(runs)

@@ -51,8 +51,8 @@ class SettingsGroup:
 def group_by_settings(experiments: Iterable[Experiment]) -> list[SettingsGroup]:
     """Group experiments that differ only in order and seed.
 
-    An experiment that uses nothing in which groups differ is a member of each of them. An example is the baseline, if
-    the groups differ in an intermediate task.
+    An experiment that uses none of the settings in which groups differ is a member of all of them. An example is the
+    baseline, if the groups differ in an intermediate task.
     """
     groups: list[SettingsGroup] = []
     with_determinants = [(experiment, list_determinants(experiment)) for experiment in experiments]

@@ -145,7 +145,7 @@ class Model(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _check_keys(cls, value: Any) -> Any:
-        """Refuse unknown keys before any value is checked: a misspelled key is also a missing one."""
+        """Check keys first; otherwise a misspelled key is reported as a missing one."""
         if not isinstance(value, dict):
             raise must_be(MAPPING_WORDS)
         for key in value:
@@ -195,7 +195,7 @@ def format_value(value: Any) -> str:
 def _describe(error: ErrorDetails, place: str) -> str:
     """Say in one line what is wrong.
 
-    pydantic marks an error about a key of a mapping, not its value, by a last part `[key]` of the location.
+    If a key is wrong and not its value, pydantic ends the location with `[key]`.
     """
     location = error["loc"]
     about_key = location[-1:] == ("[key]",)

@@ -181,7 +181,7 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
     """
     records = {task: config["tasks"][task] for task in mixture.split("+")}
     trainings = [record.get("training", {}) for record in records.values()]
-    keep_last = {"keep": "last"} if any(own.get("keep") == "last" for own in trainings) else {}
+    keep_last = {"keep": "last"} if any(training.get("keep") == "last" for training in trainings) else {}
     sources = {source_of(record, config) for record in records.values()}
     for task, record in records.items():
         check_source(task, record, config)
@@ -216,18 +216,16 @@ def plan_target(target: str, config: Config) -> Target:
 def plan_tunings(config: Config) -> tuple[dict[str, Tuning], dict[str, TuningPair]]:
     """Return the tunings that serve one target and those that serve two, in the order of conf/xtreme.yaml.
 
-    Two targets share a tuning if everything that it depends on, and the memory settings, are equal. A third such target
-    has a tuning of its own.
+    Two targets share a tuning if everything that it depends on is equal, apart from memory settings; those of the first
+    target apply. A third such target has a tuning of its own.
     """
     seed_names = find_seed_names(config)
-    groups: dict[tuple[str, ...], list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for target, record in config["xtreme"].items():
         if target in config["targets"] and is_tuned(record):
-            training = config["training"] | record.get("training", {})
-            group = (seed_names[target], *(str(training[name]) for name in MEMORY_SETTINGS))
-            groups.setdefault(group, []).append(target)
+            groups.setdefault(seed_names[target], []).append(target)
     singles, pairs = {}, {}
-    for (seed_name, *_), members in groups.items():
+    for seed_name, members in groups.items():
         for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
             code = code_of_kinds([config["xtreme"][first]["kind"]], "head.py")
             if others:
@@ -246,8 +244,8 @@ def find_seed_names(config: Config) -> dict[str, str]:
 def tuning_inputs(target: str, config: Config) -> Any:
     """Return everything that the tuning of a target depends on, or the target's name if no other may share its tuning.
 
-    It may not where the target has rows of its own, as in the generated world, or where its own validation rows decide
-    which checkpoint is kept or whether a training is repeated.
+    A target cannot share its tuning if it has rows of its own, as in the generated world, or if its validation rows
+    choose the checkpoint or trigger a retry.
     """
     record = config["xtreme"][target]
     training = config["training"] | record.get("training", {})

@@ -34,7 +34,7 @@ from stiltwalk.config.fields import (
 from stiltwalk.tasks.base_spec import TASK_SPLITS, KindSpec, kind_names, load_spec
 from stiltwalk.training.settings import Settings
 
-MAX_WORLD_ROWS = 10**6  # the generated world has no more rows that differ
+MAX_WORLD_ROWS = 10**6  # the generated world cannot generate more distinct rows
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -107,7 +107,7 @@ class HubSplit(Model):
     def check_languages(self, place: str, languages: Sequence[str]) -> None:
         """Raise InputError if several languages would get the same rows, or a language has no code.
 
-        place: the dotted key. languages: those that the split is read in unless it has its own.
+        place: the dotted key. languages: those that the split is read in, unless `each` names others.
         """
         languages = self.each or languages
         varies = any("{language}" in str(text) for text in (self.name, *self.where.values()))
@@ -174,7 +174,7 @@ def check_task(name: str, value: Any, defaults: Defaults) -> None:
     record = parse(Record, value, place)
     spec = _load_spec_among([kind for kind in kind_names() if load_spec(kind).is_task], record, place)
     entry = Entry(place, record, spec, TASK_SPLITS)
-    _check_origin(entry, f"a task of kind {spec.name}", spec.own_task_rows)
+    _check_origin(entry, f"task of kind {spec.name}", spec.own_task_rows)
     _check_record_keys(entry, [], ["shuffled"])
     words = f"false: the labels of a task of kind {spec.name} do not fit every row"
     require(spec.can_shuffle or not record.shuffled, f"{place}.shuffled", True, words)
@@ -189,7 +189,7 @@ def check_target(name: str, value: Any, tasks: Collection[str], defaults: Defaul
     record = parse(Record, value, place)
     spec = _load_spec_among([kind for kind in kind_names() if load_spec(kind).target_splits], record, place)
     entry = Entry(place, record, spec, spec.target_splits)
-    _check_origin(entry, f"a target of kind {spec.name}", spec.own_target_rows)
+    _check_origin(entry, f"target of kind {spec.name}", spec.own_target_rows)
     _check_record_keys(entry, ["languages", *(["parts"] if record.own else [])], ["leaked_by", "parts"])
     words = "a mapping of validation and test, such as {validation: dev, test: test}"
     require("parts" not in record.model_fields_set or len(record.parts) == 2, f"{place}.parts", record.parts, words)
@@ -213,9 +213,9 @@ def _check_origin(entry: Entry, subject: str, own_rows: bool) -> None:
     subject: what the message calls the record. own_rows: whether its rows can be the user's own.
     """
     own, place = entry.record.own, f"{entry.place}.own"
-    require(own_rows or not own, place, own, f"false: own rows of {subject} are not read")
+    require(own_rows or not own, place, own, f"false: a {subject} cannot read your own files")
     on_hub = bool(entry.spec.columns)
-    require(on_hub or own, place, own, f"true: the rows of {subject} are read from your own files only")
+    require(on_hub or own, place, own, f"true: a {subject} can only read your own files")
 
 
 def _check_record_keys(entry: Entry, required: Sequence[str], optional: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def resolve_valid(*, _root_: DictConfig) -> bool:
 def resolve_plan(*, _root_: DictConfig) -> DictConfig:
     """Check the configuration and derive the block `plan`. Ends the program with one line if something is wrong.
 
-    Hydra and DVC would print other exceptions with lines of their own.
+    Hydra and DVC add lines of their own to any other exception.
     """
     try:
         check_derived(_root_)

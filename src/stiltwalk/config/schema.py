@@ -101,7 +101,7 @@ class WorldEncoder(Model):
         widest = min(self.hidden_size - 1, self.facts)
         for name, most, reason in (
             ("tellings", languages, "the number of languages, including English"),
-            ("components", widest, "encoder.facts, and less than encoder.hidden_size"),
+            ("components", widest, "the smaller of encoder.facts and encoder.hidden_size - 1"),
             ("batch_size", self.documents, "encoder.documents"),
         ):
             require(getattr(self, name) <= most, f"encoder.{name}", getattr(self, name), f"at most {most}: {reason}")

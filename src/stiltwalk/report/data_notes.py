@@ -1,9 +1,10 @@
 """What a reader should know about the data, from the files that the data stages write to data/sources."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from stiltwalk.data.own.files import FOLDER
 
 ROW_COUNTS = {"rows_read": "Rows read", "rows_used": "Rows used", "reanchored": "Answers re-anchored"}
 
@@ -43,18 +44,23 @@ def describe_source(source: dict[str, Any]) -> list[str]:
 
 def iterate_parts(source: Any) -> Iterator[dict[str, Any]]:
     """Yield every record of rows read or used, however deeply it is nested."""
+    for record in iterate_records(source):
+        if "rows_read" in record or "rows_used" in record:
+            yield {key: value for key, value in record.items() if key != "parts"}
+
+
+def iterate_records(source: Any) -> Iterator[dict[str, Any]]:
+    """Yield every mapping, from the outermost to the innermost."""
     if isinstance(source, dict):
-        if "rows_read" in source or "rows_used" in source:
-            yield {key: value for key, value in source.items() if key != "parts"}
-        for value in source.values():
-            yield from iterate_parts(value)
-    elif isinstance(source, list):
+        yield source
+        source = list(source.values())
+    if isinstance(source, list):
         for value in source:
-            yield from iterate_parts(value)
+            yield from iterate_records(value)
 
 
 def local_origin(source: dict[str, Any]) -> str:
     """Where data come from that are not from a hub."""
-    if "data/own" in json.dumps(source):
-        return "local files in data/own"
+    if any(str(record.get("path")).startswith(f"{FOLDER}/") for record in iterate_records(source)):
+        return f"local files in {FOLDER}"
     return "the generated world; results on it do not generalise to human languages"

@@ -11,7 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as Drawing
 
 from stiltwalk.report.palette import COLOURS, INK, MUTED
 
@@ -52,7 +52,7 @@ class Figure:
     """Its file name without suffix, and its id in the page."""
     caption: str
     alt: str
-    canvas: Canvas
+    drawing: Drawing
 
     def write(self, folder: Path) -> str:
         """Write <name>.svg and <name>.png, and return the SVG element for the page.
@@ -62,11 +62,11 @@ class Figure:
         folder.mkdir(parents=True, exist_ok=True)
         buffer = io.StringIO()
         with figure_style():
-            box = self.canvas.get_tightbbox().padded(0.1)  # measured once, so that SVG and PNG have the same size
+            box = self.drawing.get_tightbbox().padded(0.1)  # measured once, so that SVG and PNG have the same size
             no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            self.canvas.savefig(buffer, format="svg", metadata=no_metadata, facecolor="none", bbox_inches=box)
+            self.drawing.savefig(buffer, format="svg", metadata=no_metadata, facecolor="none", bbox_inches=box)
             png = folder / f"{self.name}.png"
-            self.canvas.savefig(png, metadata={"Software": None}, facecolor="white", bbox_inches=box, dpi=200)
+            self.drawing.savefig(png, metadata={"Software": None}, facecolor="white", bbox_inches=box, dpi=200)
         (folder / f"{self.name}.svg").write_text(buffer.getvalue(), encoding="utf-8")
         return inline_svg(buffer.getvalue(), self.name, self.alt)
 
@@ -80,16 +80,16 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def new_canvas(width: float, height: float) -> Canvas:
+def new_drawing(width: float, height: float) -> Drawing:
     """An empty drawing; width and height in inches."""
-    return Canvas(figsize=(width, height))
+    return Drawing(figsize=(width, height))
 
 
-def add_panel(canvas: Canvas, left: float, top: float, width: float, height: float) -> Axes:
+def add_panel(drawing: Drawing, left: float, top: float, width: float, height: float) -> Axes:
     """Add axes at a position from the top left corner, in inches."""
-    canvas_width, canvas_height = canvas.get_size_inches()
-    bottom = 1 - (top + height) / canvas_height
-    return canvas.add_axes((left / canvas_width, bottom, width / canvas_width, height / canvas_height))
+    drawing_width, drawing_height = drawing.get_size_inches()
+    bottom = 1 - (top + height) / drawing_height
+    return drawing.add_axes((left / drawing_width, bottom, width / drawing_width, height / drawing_height))
 
 
 def inline_svg(svg: str, name: str, alt: str) -> str:
@@ -99,13 +99,21 @@ def inline_svg(svg: str, name: str, alt: str) -> str:
     """
     width = float(re.search(r'<svg[^>]* width="([\d.]+)pt"', svg)[1]) * 96 / 72  # type: ignore[index]
     box = re.search(r'viewBox="[^"]*"', svg)[0]  # type: ignore[index]
+    # matplotlib's style sheet would apply to the whole page.
     body = svg[svg.index("</style>") :].partition("</defs>")[2]
+    # Horizontal text is rotated by -0 degrees, which has no effect.
     body = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", body)
+    # Without a font of its own, text inherits that of the page.
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    # Nothing refers to the ids of groups.
     body = re.sub(r'<g id="(?:figure|axes|patch|line2d|text|xtick|ytick|matplotlib\.axis|legend)_?\d*">', "<g>", body)
+    # HTML has no namespace xlink.
     body = body.replace("xlink:href", "href")
+    # All figures number their ids alike, and ids are unique in a page.
     body = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", body)
+    # Variables adapt colours to the page's light or dark mode.
     body = re.sub(r"#[0-9a-f]{6}\b", _css_variable, body)
+    # Indentation and empty lines only make the page larger.
     body = re.sub(r"\s*\n\s*", "\n", body)
     label = escape(alt, quote=True)
     return f'<svg {box} style="--width:{width:.0f}px" role="img" aria-label="{label}">{body}'

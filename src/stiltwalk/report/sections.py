@@ -54,7 +54,7 @@ def make_sections(study: Study, labels: OrderLabels) -> list[Section]:
 
 def _all_sections(study: Study, labels: OrderLabels) -> Iterator[Section]:
     yield score_section(study, labels)
-    yield Section("tree", "Tree of orders", "", present(order_tree(study, labels)))
+    yield Section("tree", "Tree of orders", "", without_none(order_tree(study, labels)))
     if has_repeats(study):
         yield effect_section(study)
         yield variance_section(study)
@@ -64,7 +64,7 @@ def _all_sections(study: Study, labels: OrderLabels) -> Iterator[Section]:
     if study.get("trajectory"):
         figure = trajectory_figure(study, labels)
         fold = Fold("Scores at every hidden state", [retention.trajectory_table(study, labels)]) if figure else None
-        yield Section("trajectories", "Trajectories", "", present(figure, fold))
+        yield Section("trajectories", "Trajectories", "", without_none(figure, fold))
     if has_repeats(study):
         yield agreement_section(study)
     if len(study["design"]["orders"]) > 1:
@@ -73,8 +73,8 @@ def _all_sections(study: Study, labels: OrderLabels) -> Iterator[Section]:
         yield Section("runs", "Runs with flags", "", [scores.flagged_runs_table(study, labels)])
 
 
-def present(*blocks: Block | None) -> list[Block]:
-    """The blocks that are there."""
+def without_none(*blocks: Block | None) -> list[Block]:
+    """The blocks that are not None."""
     return [block for block in blocks if block is not None]
 
 
@@ -93,7 +93,7 @@ def effect_section(study: Study) -> Section:
     figure, carry_over = position_figure(study), effects.carry_over_table(study)
     numbers = Fold("Table of position effects", [effects.position_table(study)]) if figure else None
     files = [heat_map_figure("carry_over", carry_over.caption, effects.carry_over_maps(study))] if carry_over else []
-    blocks = present(figure, numbers, carry_over)
+    blocks = without_none(figure, numbers, carry_over)
     entries = [study["positions"][column] for column in score_columns(study)]
     estimates = [
         estimate
@@ -167,7 +167,7 @@ def agreement_section(study: Study) -> Section:
         too_few_orders=study["agreement"]["targets"]["orders"] < MIN_RANKED_ORDERS,
         recency_unknown=bool(study["recency"]["targets"]) and not recency.n_rows,
     )
-    blocks = present(agreement.tau_table(study), *(table for table in (concordance, recency) if table.n_rows))
+    blocks = without_none(agreement.tau_table(study), *(table for table in (concordance, recency) if table.n_rows))
     files = [heat_map_figure("tau", caption("tau_figure"), [taus], 1.0)] if taus else []
     return Section("agreement", "Agreement and recency", intro, blocks, files)
 
@@ -182,5 +182,5 @@ def best_order_section(study: Study, labels: OrderLabels) -> Section:
         "best",
         "Best order and power" if noise_known else "Best order",
         introduction("best_order", without_validation=without if table else []),
-        present(table, selection.power_table(study) if noise_known else None),
+        without_none(table, selection.power_table(study) if noise_known else None),
     )

@@ -47,7 +47,8 @@ def build_study(
     tasks: the permuted tasks; if empty, those of which most orders are permutations. n_other_settings: the number of
     experiments with other settings, which the report mentions. progress: of the sweep, if it is incomplete.
 
-    Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment has.
+    Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment trains
+    on.
     """
     selection = select_runs(experiments)
     runs = selection.runs
@@ -55,8 +56,9 @@ def build_study(
     if len(tasks) < 2:
         return None
     kinds = task_kinds(runs)
-    if unknown := [task for task in tasks if task not in kinds]:
-        raise InputError(f"--tasks: no experiment has the task {unknown[0]!r}; choose from {', '.join(kinds)}")
+    trained = list_trained(runs)
+    if unknown := [task for task in tasks if task not in trained]:
+        raise InputError(f"--tasks: no experiment trains on {unknown[0]!r}; choose from {', '.join(trained)}")
     scores, validation = score_tables(runs)
     study: dict[str, Any] = order_effects(scores, validation, tasks, kinds)
     study["design"]["targets"].sort(key=list(XTREME_TASKS).index)
@@ -89,6 +91,12 @@ def select_runs(experiments: Sequence[Experiment]) -> Selection:
     return Selection(runs, rare_seeds, replaced)
 
 
+def list_trained(runs: Iterable[Experiment]) -> list[str]:
+    """The intermediate tasks of all runs, then their joint steps."""
+    steps = dict.fromkeys(step for run in runs for step in run.order)
+    return list(dict.fromkeys([*(task for step in steps for task in step.split("+")), *steps]))
+
+
 def identify(run: Experiment) -> dict[str, Any]:
     """The name, order and seed of an experiment."""
     return {"name": run.name, "order": list(run.order), "seed": run.seed}
@@ -111,7 +119,7 @@ def collect_leaks(runs: Iterable[Experiment]) -> dict[str, list[str]]:
 
 
 def code_versions(runs: Iterable[Experiment]) -> list[dict[str, Any]]:
-    """The versions of the training and scoring code, each with its last commit and number of experiments.
+    """The versions of the training and scoring code, each with one of its commits and its number of experiments.
 
     Empty if all experiments have the same version.
     """

@@ -199,8 +199,8 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
 def decide(p: float | None, tests: list[TargetTest], cannot_be_significant: bool) -> Verdict:
     """Answer by one test, that of the mean over targets.
 
-    Asking each target as well would inflate the false-positive rate. Only if the mean cannot be tested do the targets
-    answer, corrected for their number.
+    Asking each target as well would inflate the false-positive rate. The targets, corrected for their number, answer
+    only if the mean cannot be tested.
     """
     if cannot_be_significant or (p is None and not any(test.significant for test in tests)):
         return Verdict.UNDECIDED

@@ -86,7 +86,7 @@ def describe_missing_languages(scores: TaskScores) -> str:
         return ""
     more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
     return (
-        f"{scores.task.name}: the average does not compare with XTREME's over {len(scores.task.languages)} languages: "
+        f"{scores.task.name}: the average is not comparable with XTREME's over {len(scores.task.languages)} languages: "
         f"{' '.join(missing[:5])}{more} are missing"
     )
 

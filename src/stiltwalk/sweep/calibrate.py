@@ -7,7 +7,6 @@ Prints one line of JSON: tokens per second, and the number of weights.
 """
 
 import json
-import os
 import sys
 import time
 from typing import Any
@@ -79,5 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ["TQDM_DISABLE"] = "1"
     main()

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stiltwalk.sweep.experiments import completed_stages
+from stiltwalk.sweep.experiments import completed_stages, last_line
 from stiltwalk.sweep.plan import Group, Sweep
 from stiltwalk.sweep.stages import Stage, shared_stages, stages_of, stages_to_share
 from stiltwalk.sweep.trie import Order
@@ -95,13 +95,13 @@ class Speed:
             done = subprocess.run(
                 [sys.executable, "-m", "stiltwalk.sweep.calibrate"],
                 cwd=self.root,
-                env=os.environ | {"PYTHONPATH": str(SOURCE)},
+                env=os.environ | {"PYTHONPATH": str(SOURCE), "TQDM_DISABLE": "1"},  # tqdm reads it when imported
                 input=spec,
                 capture_output=True,
                 text=True,
             )
             if done.returncode:
-                raise InputError(f"the training speed cannot be measured: {done.stderr.strip().splitlines()[-1]}")
+                raise InputError(f"the training speed cannot be measured: {last_line(done.stderr)}")
             self.calibrations[spec] = json.loads(done.stdout.splitlines()[-1])
             if (self.root / ".dvc").is_dir():
                 write_json(self.calibrations, self.root / CALIBRATIONS)

@@ -13,7 +13,7 @@ from stiltwalk.utils.text import count
 DESIGNS = ("all", "williams", "latin", "random:K", "prefixes", "pairs", "efficient:N")
 CONTROLS = ("baseline", "single", "joint", "reverse", "null")
 MAX_ORDERS = 5040  # all orders of seven tasks
-MAX_BUDGET = 1000  # trainings of `efficient:N`: seconds of search for nine tasks
+MAX_BUDGET = 1000  # the largest N of `efficient:N`; the search takes seconds for nine tasks
 
 
 def make_orders(design: str, tasks: Sequence[str], seed: int = 0) -> list[Order]:
@@ -77,7 +77,7 @@ def make_controls(
     }
     control_names, planned = list(control_names), set(orders)
     if unknown := [name for name in control_names if name not in controls]:
-        raise InputError(f"controls has the unknown kind {unknown[0]!r}; the kinds are {', '.join(CONTROLS)}")
+        raise InputError(f"controls has the unknown control {unknown[0]!r}; the controls are {', '.join(CONTROLS)}")
     distinct = dict.fromkeys(order for name in control_names for order in controls[name])
     return [order for order in distinct if order not in planned]
 

@@ -105,8 +105,8 @@ def search_efficient_orders(tasks: Order, budget: int, seed: int, square: Sequen
 
     The mean over contrasts alone would put the same tasks first, second, ... in every order: branching late is cheap,
     and nothing would be known about these tasks. Half of the budget (rounded up to whole orders) therefore trains rows
-    of a Williams square (`square`, task numbers), which are never removed. Each row puts every task in a different
-    position; from about 2 n^2 trainings on, all n rows are there.
+    of a Williams square (`square`, task numbers), which are never removed. No two of the first n rows have a
+    task in the same position; from about 2 n^2 trainings on, all n rows are there.
     """
     n = len(tasks)
     rng, model = np.random.default_rng(seed), EffectModel(n)

@@ -9,7 +9,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stiltwalk.config.orders import PRETRAINED
 from stiltwalk.sweep.trie import Order
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.params import read_yaml
 
 WORKSPACE = "workspace"  # the name of the run in the working tree
@@ -60,12 +62,34 @@ class Progress:
 
 
 def git(*arguments: str, root: Path = Path(), stdin: str | None = None) -> str:
-    """Run Git and return what it prints."""
-    return subprocess.run(["git", *arguments], cwd=root, input=stdin, capture_output=True, text=True, check=True).stdout
+    """Run Git and return what it prints. Raises InputError if it fails."""
+    return run_program("git", *arguments, root=root, stdin=stdin)
+
+
+def run_program(program: str | Path, *arguments: str, root: Path, stdin: str | None = None) -> str:
+    """Run a program in a folder and return what it prints.
+
+    Raises InputError with the last line of its stderr if it fails.
+    """
+    done = subprocess.run([program, *arguments], cwd=root, input=stdin, capture_output=True, text=True)
+    if done.returncode:
+        command = " ".join([Path(program).name, *arguments])
+        raise InputError(f"`{command}` failed in {root.resolve()}: {last_line(done.stderr)}")
+    return done.stdout
+
+
+def last_line(stderr: str) -> str:
+    """Return the last line that a failed program wrote; a killed one may have written none."""
+    lines = stderr.strip().splitlines()
+    return lines[-1] if lines else "it printed no error and may have been killed"
 
 
 def read_experiments(root: Path = Path()) -> list[Experiment]:
-    """Return all finished experiments of a repository, oldest first, except those of versions with other files."""
+    """Return all finished experiments of a repository, oldest first.
+
+    Left out are those of older versions, which lack result files or a plan, and those that ran only some of the stages,
+    whose scores are of another order or of other targets.
+    """
     references = []
     listing = git("for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root)
     for line in listing.splitlines():
@@ -79,9 +103,18 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
         texts = [next(blobs) for _ in RESULTS]
         if all(text is not None for text in texts):
             experiment = Experiment(name, commit, baseline, *_parse_results(texts))
-            if "plan" in experiment.params:
+            if "plan" in experiment.params and _scores_fit(experiment):
                 experiments.append(experiment)
     return experiments
+
+
+def _scores_fit(experiment: Experiment) -> bool:
+    """Return whether the scores are of the experiment's own targets and steps."""
+    plan, cells = experiment.params["plan"], experiment.cells
+    return (
+        cells["targets"].keys() == plan["targets"].keys()
+        and cells["steps"].keys() - {PRETRAINED} == plan["steps"].keys()
+    )
 
 
 def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> Progress | None:

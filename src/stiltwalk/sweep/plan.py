@@ -46,7 +46,7 @@ class Sweep:
         prefix: str = "",
         root: Path = Path(),
     ) -> "Sweep":
-        """Return the sweep of a design and its controls. Raises InputError if a name is unknown."""
+        """Return the sweep of a design and its controls. Raises InputError if a name is unknown or ambiguous."""
         orders = make_orders(design, tasks)
         controls = make_controls(orders, tasks, control_names)
         if not seeds or len(set(seeds)) != len(seeds):
@@ -54,7 +54,16 @@ class Sweep:
         for override in overrides:
             if override.split("=")[0].lstrip("+~") in ("order", "seed"):
                 raise InputError(f"-S {override!r}: the sweep itself sets order and seed; use --tasks and --seeds")
-        return cls(depth_first([*orders, *controls]), controls, list(seeds), list(overrides), prefix, root)
+        sweep = cls(depth_first([*orders, *controls]), controls, list(seeds), list(overrides), prefix, root)
+        orders_by_name: dict[str, Order] = {}
+        for order in sweep.orders:
+            other = orders_by_name.setdefault(name := sweep.name(order, seeds[0]), order)
+            if other != order:
+                raise InputError(
+                    f"the orders {list(other)} and {list(order)} would have the same experiment name '{name}'; "
+                    "rename a task in conf/"
+                )
+        return sweep
 
     def name(self, order: Order, seed: int) -> str:
         """Return the name of an experiment: `mnli-squad-s1`, or `none-s1` without any step."""

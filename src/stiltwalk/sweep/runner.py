@@ -29,7 +29,7 @@ from tqdm import tqdm
 from stiltwalk.config.orders import step_keys
 from stiltwalk.data.own.files import FOLDER
 from stiltwalk.sweep.cost import Cost, schedule
-from stiltwalk.sweep.experiments import LATEST_SWEEP, SWEEP_FOLDER, git, read_experiments
+from stiltwalk.sweep.experiments import LATEST_SWEEP, SWEEP_FOLDER, git, read_experiments, run_program
 from stiltwalk.sweep.plan import Group, Sweep
 from stiltwalk.sweep.stages import Stage, stages_to_share
 from stiltwalk.sweep.trie import Order
@@ -37,9 +37,10 @@ from stiltwalk.utils.durations import FILE, VARIABLE
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.locations import RESUME_FOLDER, RESUME_VARIABLE
+from stiltwalk.utils.text import count
 from stiltwalk.utils.warm import warm_stages
 
-SOURCE = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
+COMMITTED_PATHS = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
 REUSED = re.compile(r"Stage '([^']+)' (?:didn't change, skipping|is cached - skipping run, checking out outputs)")
@@ -50,9 +51,9 @@ BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 class Outcome:
     """What became of a sweep."""
 
-    done: int = 0
+    finished_before: int = 0
     """Experiments that had finished before."""
-    finished: int = 0
+    finished_now: int = 0
     failed: list[str] = field(default_factory=list)
     """Name and last line of each failed experiment."""
     trained: Counter[tuple[Order, int]] = field(default_factory=Counter)
@@ -60,8 +61,8 @@ class Outcome:
     reused: int = 0
     """Steps that were taken from another order or an earlier run."""
 
-    @property
-    def steps(self) -> str:
+    def describe_steps(self) -> str:
+        """Return how many steps were trained and how many were reused."""
         return f"trained {self.trained.total()}, reused {self.reused}"
 
 
@@ -147,13 +148,13 @@ class Runner:
     def run(self) -> Outcome:
         """Run everything that is not done yet: first the encoder and data that orders share, then the experiments."""
         before = finished_experiments(self.sweep)
-        self.outcome.done = len(before)
+        self.outcome.finished_before = len(before)
         groups = [(seed, [one for one in orders if (one, seed) not in before]) for seed, orders in self.sweep.groups]
         groups = schedule([group for group in groups if group[1]], self.cost)
         if not groups:
             return self.outcome
         self.total = sum(len(orders) for _, orders in groups)
-        self._announce()
+        self._record_sweep()
         for number in range(self.jobs):
             self.clones.put(self._clone(number))
         self.bar = tqdm(total=self.seconds, desc=f"0 of {self.total} experiments", bar_format=BAR, mininterval=1)
@@ -169,8 +170,8 @@ class Runner:
                 raise
         return self.outcome
 
-    def _announce(self) -> None:
-        """Write down which experiments belong to the sweep: a report on an unfinished one says so."""
+    def _record_sweep(self) -> None:
+        """Record the sweep's experiments, so that a report can say that it is incomplete."""
         names = [self.sweep.name(order, seed) for seed, orders in self.sweep.groups for order in orders]
         commit = git("rev-parse", "HEAD", root=self.sweep.root).strip()
         write_json({"commit": commit, "names": names}, self.folder / LATEST_SWEEP)
@@ -179,7 +180,7 @@ class Runner:
         clone = self.folder / str(number)
         root = self.sweep.root.resolve()
         git("clone", "--quiet", "--no-hardlinks", str(root), str(clone))
-        # dvc.lock may name versions of the data that nobody has here, on which DVC fails when it reuses newer ones.
+        # dvc.lock may name data that the shared cache lacks; DVC then fails even if newer data could be reused.
         (clone / "dvc.lock").unlink(missing_ok=True)
         for key in ("user.name", "user.email"):
             value = subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True).stdout.strip()
@@ -234,7 +235,7 @@ class Runner:
         with self.lock:
             if run.status == 0:
                 self._fetch(name, clone)
-                self.outcome.finished += 1
+                self.outcome.finished_now += 1
             else:
                 path = log.relative_to(self.sweep.root.resolve())
                 self.outcome.failed.append(f"{name}: {run.last_line} (whole log: {path})")
@@ -299,11 +300,11 @@ class Runner:
         git("fetch", "--quiet", str(clone), f"+{reference}:{reference}", root=self.sweep.root)
 
     def _show_progress(self, order: Order, seed: int) -> None:
-        ended = self.outcome.finished + len(self.outcome.failed)
+        ended = self.outcome.finished_now + len(self.outcome.failed)
         self._advance(self.cost.experiments[order, seed] if ended < self.total else self.seconds)
         self.bar.set_description_str(f"{ended} of {self.total} experiments", refresh=False)
         failed = f", failed {len(self.outcome.failed)}" if self.outcome.failed else ""
-        self.bar.set_postfix_str(f"{self.outcome.steps}{failed}")
+        self.bar.set_postfix_str(f"{self.outcome.describe_steps()}{failed}")
 
     def _advance(self, seconds: float) -> None:
         """Move the bar, never beyond its end: tqdm would then hide it."""
@@ -337,12 +338,13 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 def _dvc(root: Path, *arguments: str) -> str:
     dvc = Path(sys.executable).parent / "dvc"
-    return subprocess.run([dvc, *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
+    return run_program(dvc, *arguments, root=root)
 
 
 def refuse_uncommitted_changes(root: Path) -> None:
     """Raise InputError if code or configuration has uncommitted changes: experiments belong to a commit."""
-    changed = git("status", "--porcelain", "--", *SOURCE, root=root).splitlines()
+    changed = git("status", "--porcelain", "--", *COMMITTED_PATHS, root=root).splitlines()
     if changed:
-        others = f" (nor are {len(changed) - 1} other files)" if changed[1:] else ""
+        n_others = len(changed) - 1
+        others = f" (nor {'is' if n_others == 1 else 'are'} {count(n_others, 'other file')})" if n_others else ""
         raise InputError(f"{changed[0][3:]} is not committed{others}; a sweep runs what Git has: commit first")

@@ -70,7 +70,10 @@ def stages_of(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
 
 
 def stages_to_share(sweep: Sweep, done: Set[tuple[Order, int]]) -> Iterator[tuple[Order, list[Stage]]]:
-    """Yield orders, the longest first, with the encoder and data stages that no earlier or finished order has."""
+    """Yield orders, the longest first, with their encoder and data stages.
+
+    Stages that an order before it or a finished one has are left out.
+    """
     known = {stage.key for order, _ in done for stage in shared_stages(sweep.params[order])}
     for order in sorted(sweep.orders, key=len, reverse=True):
         new = [stage for stage in shared_stages(sweep.params[order]) if stage.key not in known]

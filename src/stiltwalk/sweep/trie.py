@@ -29,7 +29,8 @@ def count_trainings(orders: Iterable[Order]) -> int:
 def depth_first(orders: Iterable[Order]) -> list[Order]:
     """Sort the distinct orders depth first: orders with a common prefix are adjacent, a prefix precedes its extensions.
 
-    Siblings stay as first seen. Run in this sequence, an order only needs checkpoints on the path of the order before.
+    Siblings stay as first seen. Run in this sequence, an order needs only checkpoints on the path of the order before
+    it.
     """
     distinct = dict.fromkeys(orders)
     return [path for path in [(), *prefixes(distinct)] if path in distinct]
@@ -71,8 +72,9 @@ def draw_tree(orders: Iterable[Order], lines: int = 60) -> str:
     tree = [f"{root}   (● an order of the plan)", *_draw_children(_build_trie(marked), (), marked, "")]
     if len(tree) > lines:
         tree[lines:] = [f"… {count(len(tree) - lines, 'more line')}"]
-    trainings, steps = count_trainings(marked), sum(map(len, marked))
-    summary = f"{count(trainings, 'training')} for {count(len(marked), 'order')} of {count(steps, 'step')}"
+    steps, trainings = count(sum(map(len, marked)), "step"), count(count_trainings(marked), "training")
+    have = "has" if len(marked) == 1 else "have"
+    summary = f"{count(len(marked), 'order')} {have} {steps}; shared prefixes leave {trainings}"
     return "\n".join([*tree, summary])
 
 

@@ -25,16 +25,16 @@ def prepare_stage() -> None:
     if address := os.environ.get(WARM_ADDRESS):
         hand_over(address)
     set_thread_waiting()
-    gc.disable()  # until `collect_garbage`: during imports, garbage collection takes more than a second
+    gc.disable()  # until `enable_garbage_collection`: during imports, garbage collection takes more than a second
 
 
 def set_thread_waiting() -> None:
-    """Set how OpenMP threads wait, unless the environment says so already."""
+    """Set how OpenMP threads wait, unless the environment sets it already."""
     for variable, value in THREAD_WAITING.items():
         os.environ.setdefault(variable, value)
 
 
-def collect_garbage() -> None:
+def enable_garbage_collection() -> None:
     """Turn garbage collection on, for everything but the modules that are imported by now."""
     gc.freeze()
     gc.enable()

@@ -17,7 +17,7 @@ from typing import Any
 from stiltwalk.utils.durations import record_duration
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.params import read_all_params
-from stiltwalk.utils.process import collect_garbage
+from stiltwalk.utils.process import enable_garbage_collection
 
 LOCKS = Path(".dvc/tmp/running")
 PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
@@ -36,7 +36,7 @@ def run(main: Callable[..., None], *arguments: Any) -> None:
 
     So do a full disk, a read-only place and too little memory: earlier outputs are still whole.
     """
-    collect_garbage()
+    enable_garbage_collection()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a log shows each line at once
     try:
@@ -68,8 +68,8 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
         sys.exit(f"error: usage: python {sys.argv[0]} {names}; `dvc exp run` calls every stage as dvc.yaml says")
     is_main_process = int(os.environ.get("RANK", 0)) == 0
     end_with_parent()
-    start = time.monotonic()
     with exclusive(Path(sys.argv[0]).stem, *arguments) if is_main_process else contextlib.nullcontext():
+        start = time.monotonic()
         run(main, *arguments)
     if is_main_process:
         record_duration(read_all_params(), Path(sys.argv[0]).name, arguments, time.monotonic() - start)

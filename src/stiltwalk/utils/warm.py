@@ -74,7 +74,7 @@ def call(command: list[str], environment: Mapping[str, str]) -> int:
 def import_libraries() -> None:
     """Import what stages take long to import; none of it starts a thread or touches a GPU."""
     set_thread_waiting()
-    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # leaves CUDA uninitialised, so that stages can be forked
     gc.disable()
     import accelerate.tracking  # noqa: F401
     import dvclive  # noqa: F401
@@ -175,6 +175,9 @@ def run_script(request: Request) -> int:
     sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
     for name in [name for name in sys.modules if name.partition(".")[0] == "stiltwalk"]:
         del sys.modules[name]  # the stage imports them from its own checkout
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if "torch" in sys.modules and threads.isdigit():  # torch read the server's variable when it was imported
+        sys.modules["torch"].set_num_threads(int(threads))
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")

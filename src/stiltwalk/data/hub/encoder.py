@@ -34,7 +34,7 @@ def build(out: Path, params: dict[str, Any], resume: Resume) -> dict[str, Any]:
     except InputError as error:
         raise InputError(f"encoder: {error}") from None
     # Without this the checkpoint would contain the path of the local cache.
-    encoder.config._name_or_path = tokenizer.name_or_path = repo.path
+    encoder.config.name_or_path = tokenizer.name_or_path = repo.path
     save_encoder(encoder, tokenizer, out)
     return {
         "source": "hub",

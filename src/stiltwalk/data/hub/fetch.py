@@ -5,6 +5,7 @@ data set, whatever revision was requested. huggingface_hub does not repeat a dow
 Files lie in the shared cache (`HF_HOME`), where HF_HUB_OFFLINE=1 finds them again.
 """
 
+import errno
 import functools
 import hashlib
 import re
@@ -48,6 +49,8 @@ HUB_ERRORS = (
     CachedRepoTreeNotFoundError,
     RuntimeError,  # raised by the hub's Xet storage
 )
+LOCAL_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
+"""Faults of this machine's disk, for which another attempt is no remedy."""
 RETRYABLE_CLIENT_ERRORS = {408, 425, 429}
 """HTTP status codes below 500 that ask the client to try again."""
 
@@ -162,6 +165,8 @@ def _retry(what: str, call: Callable[[], T]) -> T:
         try:
             return call()
         except HUB_ERRORS as error:
+            if getattr(error, "errno", None) in LOCAL_FAULTS:
+                raise
             if reason := _permanent_failure(error):
                 raise InputError(f"{what}: {reason}") from None
             cause = _describe(error)

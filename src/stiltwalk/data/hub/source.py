@@ -22,7 +22,7 @@ from stiltwalk.tasks.base_rows.hub_columns import HubColumns
 from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, load_rows
 from stiltwalk.utils.errors import InputError
 
-_warned_places: set[tuple[str, str, str]] = set()
+_warned_places: set[str] = set()
 
 
 def target_languages(record: dict[str, Any]) -> list[str]:
@@ -120,8 +120,8 @@ def _read_place(
     place = f"{repo.path} ({name}), {facts['split']}{f' where {where}' if where else ''}"
     published = facts.get("published")
     published = published.get(language) if isinstance(published, dict) else published
-    if published not in (None, raw.split_size) and (key := (repo.path, name, facts["split"])) not in _warned_places:
-        _warned_places.add(key)
+    if published not in (None, raw.split_size) and place not in _warned_places:
+        _warned_places.add(place)
         print(f"warning: {place} has {raw.split_size:,} rows; its authors publish {published:,}", file=sys.stderr)
     kind_rows = load_rows(record["kind"])
     labels = record.get("labels") or []

@@ -20,8 +20,8 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     """Read a split; returns a table with all columns of the record's kind, and its origin.
 
     `sample.<split>` rows are drawn by row number with the seed `sample.seed`.
-    Raises InputError, naming file and line, where a line does not have the kind's layout or an unknown label, and where
-    the files are not those whose digest the record has.
+    Raises InputError, naming file and line, where a line has a wrong layout or an unknown label, and where the
+    files are not those whose digest the record has.
     """
     _check_digest(task, record)
     kind_rows = load_rows(record["kind"])

@@ -1,4 +1,7 @@
-"""CCG supertagging: the categories of CCGbank (Hockenmaier and Steedman 2007), with English's slashes everywhere."""
+"""CCG supertagging with the categories of CCGbank (Hockenmaier and Steedman 2007).
+
+Slashes have English's directions in every language.
+"""
 
 from dataclasses import replace
 

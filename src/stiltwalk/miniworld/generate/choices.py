@@ -39,7 +39,7 @@ class MultipleChoice:
     """A prompt with candidate answers."""
 
     content: Any
-    """What assigns the row to a split."""
+    """Decides the split of the row."""
     prompt: list[Plan]
     answers: list[Plan] | list[Phrase]
     """The candidates, the correct one first."""
@@ -105,7 +105,7 @@ def draw_plausible_answers(rng: np.random.Generator) -> MultipleChoice:
 
 
 def _draw_candidates(rng: np.random.Generator) -> list[Fact]:
-    """Draw four facts, each similar to another one, such that none is another one with fewer details.
+    """Draw four facts, each similar to another one, such that none is another one with details left out.
 
     Most negated facts are rejected, because only the same fact entails them. The adverb "fast" is rejected because some
     languages cannot distinguish it from the adjective.

@@ -57,7 +57,7 @@ def choose(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def with_parts(fact: Fact, **parts: Any) -> Fact:
-    """Return the fact with some of its parts replaced. Unlike `dataclasses.replace` it takes computed names."""
+    """Return the fact with some of its parts replaced. The parts are untyped, so that their names may be computed."""
     return replace(fact, **parts)
 
 

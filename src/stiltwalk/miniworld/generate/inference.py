@@ -28,7 +28,7 @@ LABELS = ("entailment", "neutral", "contradiction")
 
 @dataclass(frozen=True)
 class Edit:
-    """A changed fact, and the part that carries the change ("" if leaving out any part preserves the label)."""
+    """A changed fact, and the part that carries the change ("" if any part may be left out)."""
 
     fact: Fact
     part: str = ""

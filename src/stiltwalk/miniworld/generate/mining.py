@@ -58,7 +58,7 @@ def draw_corpora(
 ) -> ComparableCorpora:
     """Draw sentences in two languages (source and target), of which `pairs` have a translation in the other language.
 
-    distractors: the number of sentences without a translation per pair, in each language. Many of them state a fact
+    distractors: the number of untranslated sentences for each pair, in each language. Many of them state a fact
         similar to one of a pair.
     The order of the sentences and their ids are random, so that they reveal nothing about the pairs.
     """

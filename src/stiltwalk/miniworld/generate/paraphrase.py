@@ -28,7 +28,7 @@ def meaning(plan: Plan) -> tuple[Token, ...]:
 def draw_statements(rng: np.random.Generator, same: bool) -> tuple[Fact, Fact]:
     """Draw two statements in a random order, one of which leaves out a detail of the other.
 
-    If they are not the same, they also differ in one part; in a third of these pairs, subject and object are swapped
+    If they are not the same, they also differ in one part; in some of these pairs, subject and object are swapped
     and the words are the same. A detail is always left out, so that its absence does not reveal the label.
     """
     while True:

@@ -25,7 +25,7 @@ class Passage:
 def draw_passage(rng: np.random.Generator, facts: int = 3) -> Passage:
     """Draw a passage with a number of facts, exactly one of which answers the question.
 
-    The other facts share some of its words.
+    The other facts share some words with that fact.
     """
     while True:
         answer = draw_fact(rng, transitive=0.8, modifiers=0.5)

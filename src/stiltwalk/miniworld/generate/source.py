@@ -54,7 +54,7 @@ MULTILINGUAL_TASKS: dict[str, Callable[[Sample, list[Language]], Iterator[Row]]]
     "tli": word_rows,
 }
 TASKS = (*MONOLINGUAL_TASKS, *MULTILINGUAL_TASKS)
-DISTRACTORS = {"bucc2018": 4, "bucc_goldpairs": 0}  # sentences without a translation per pair, in each language
+DISTRACTORS = {"bucc2018": 4, "bucc_goldpairs": 0}  # untranslated sentences for each pair, in each language
 
 
 def target_languages(record: dict[str, Any]) -> list[str]:

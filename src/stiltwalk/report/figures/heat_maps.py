@@ -7,7 +7,7 @@ from math import ceil, nan
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_canvas
+from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_drawing
 from stiltwalk.report.formatting import format_signed
 from stiltwalk.report.heatmap import HeatMap, colour_limit
 from stiltwalk.report.palette import DIFFERENCE_COLOURS, LIGHT, PAPER, SHADES_PER_SIDE, difference_colour
@@ -43,17 +43,17 @@ def heat_map_figure(name: str, caption: str, maps: Sequence[HeatMap], limit: flo
     n_rows = ceil(len(maps) / per_row)
     shades = ListedColormap([LIGHT[colour] for colour in DIFFERENCE_COLOURS])
     with figure_style():
-        canvas = new_canvas(per_row * width + 1.0, n_rows * height + 0.5)
+        drawing = new_drawing(per_row * width + 1.0, n_rows * height + 0.5)
         for index, heat_map in enumerate(maps):
             row, column = divmod(index, per_row)
             panel_width, panel_height = layout.cell_width * len(heat_map.columns), ROW_HEIGHT * len(heat_map.rows)
             left, top = layout.left + column * width, layout.head + row * height
-            panel = add_panel(canvas, left, top, panel_width, panel_height)
+            panel = add_panel(drawing, left, top, panel_width, panel_height)
             draw_heat_map(panel, heat_map, limit, shades, layout)
             x, y = -layout.left / panel_width, 1 + (layout.head - 0.2) / panel_height
             panel.text(x, y, heat_map.title, transform=panel.transAxes, weight="bold")
-        draw_scale(add_panel(canvas, layout.left, n_rows * height + 0.12, 1.4, 0.12), limit, shades)
-    return Figure(name, caption, caption, canvas)
+        draw_scale(add_panel(drawing, layout.left, n_rows * height + 0.12, 1.4, 0.12), limit, shades)
+    return Figure(name, caption, caption, drawing)
 
 
 def choose_layout(maps: Sequence[HeatMap]) -> Layout:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as Drawing
 
-from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_canvas
+from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_drawing
 from stiltwalk.report.formatting import format_half_width, format_number
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.palette import INK, LINE, MUTED, PAPER, score_colour
@@ -41,7 +41,7 @@ class Tree:
         return "s" if path in self.controls else "o"
 
     def colour(self, path: Order) -> str:
-        """The colour of a path's score; that of the paper without one."""
+        """The colour of a path's score; the paper's colour if there is no score."""
         mean = mean_below(path, self.means, self.controls)
         return PAPER if mean is None else score_colour(mean, min(self.means.values()), max(self.means.values()))
 
@@ -55,7 +55,7 @@ def order_tree(study: Study, labels: OrderLabels) -> Figure | None:
     if len(ranked) < 2:
         return None
     with figure_style():
-        canvas = draw_tree(tree, f"test score, {target or 'mean over targets'}")
+        drawing = draw_tree(tree, f"test score, {target or 'mean over targets'}")
     alt = alt_text(
         "order_tree",
         target=target,
@@ -66,7 +66,7 @@ def order_tree(study: Study, labels: OrderLabels) -> Figure | None:
         worst=labels.order(ranked[0]),
         lowest=tree.means[ranked[0]],
     )
-    return Figure("trie", caption("order_tree", target=target, n_seeds=n_seeds(study)), alt, canvas)
+    return Figure("trie", caption("order_tree", target=target, n_seeds=n_seeds(study)), alt, drawing)
 
 
 def make_tree(study: Study, column: str, labels: OrderLabels) -> Tree:
@@ -100,21 +100,21 @@ def mean_below(path: Order, means: Mapping[Order, float], controls: Collection[O
     return sum(below) / len(below) if below else None
 
 
-def draw_tree(tree: Tree, score_label: str) -> Canvas:
+def draw_tree(tree: Tree, score_label: str) -> Drawing:
     """Draw the tree on the left and the scores on the right."""
     x = node_positions(tree)
     ends = [x[len(path)] + 0.12 + CHARACTER_WIDTH * len(label) for path, label in tree.labels.items()]
     width, height = max(ends) + 0.15, ROW_HEIGHT * len(tree.scores)
-    canvas = new_canvas(width + SCORES_WIDTH + 1.0, height + 0.5)
-    branches = add_panel(canvas, 0, 0.2, width, height)
-    scores = add_panel(canvas, width, 0.2, SCORES_WIDTH, height)
+    drawing = new_drawing(width + SCORES_WIDTH + 1.0, height + 0.5)
+    branches = add_panel(drawing, 0, 0.2, width, height)
+    scores = add_panel(drawing, width, 0.2, SCORES_WIDTH, height)
     branches.set(xlim=(0, width), ylim=(len(tree.scores) - 0.5, -0.5))
     branches.axis("off")
     for path in tree.paths:
         draw_node(branches, tree, path, x, width)
     draw_scores(scores, tree)
     scores.set_xlabel(score_label)
-    return canvas
+    return drawing
 
 
 def node_positions(tree: Tree) -> list[float]:

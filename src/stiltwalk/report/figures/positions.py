@@ -5,9 +5,9 @@ from math import ceil
 from typing import Any, TypeAlias
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as Drawing
 
-from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_canvas
+from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_drawing
 from stiltwalk.report.formatting import excludes_zero, format_signed
 from stiltwalk.report.palette import ACCENT, MUTED, PAPER
 from stiltwalk.report.views import Study, score_columns
@@ -30,7 +30,7 @@ def position_figure(study: Study) -> Figure | None:
     if not effects:
         return None
     with figure_style():
-        canvas = draw_forest(effects)
+        drawing = draw_forest(effects)
     significant = [
         f"{task} {place} on {column} ({format_signed(effect['effect'])})"
         for column, of_column in effects.items()
@@ -43,7 +43,7 @@ def position_figure(study: Study) -> Figure | None:
         n_significant=len(significant),
         examples=significant[:EXAMPLES],
     )
-    return Figure("positions", caption("position_figure"), alt, canvas)
+    return Figure("positions", caption("position_figure"), alt, drawing)
 
 
 def effects_with_interval(study: Study) -> Effects:
@@ -60,7 +60,7 @@ def effects_with_interval(study: Study) -> Effects:
     return {column: of_column for column, of_column in effects.items() if of_column}
 
 
-def draw_forest(effects: Effects) -> Canvas:
+def draw_forest(effects: Effects) -> Drawing:
     """Draw a panel for each target, with common axes."""
     positions = list(dict.fromkeys(position for of_column in effects.values() for position in of_column))
     tasks = list(dict.fromkeys(task for task, _ in positions))
@@ -74,11 +74,11 @@ def draw_forest(effects: Effects) -> Canvas:
     left, height = CHARACTER_WIDTH * max(map(len, labels)) + 0.15, max(heights.values()) + 0.25
     per_row = min(len(effects), MAX_PANELS_PER_ROW)
     n_rows = ceil(len(effects) / per_row)
-    canvas = new_canvas(left + per_row * (PANEL_WIDTH + GAP), n_rows * (height + 0.65) + 0.1)
+    drawing = new_drawing(left + per_row * (PANEL_WIDTH + GAP), n_rows * (height + 0.65) + 0.1)
     for index, (column, of_column) in enumerate(effects.items()):
         row, place_in_row = divmod(index, per_row)
         panel = add_panel(
-            canvas, left + place_in_row * (PANEL_WIDTH + GAP), 0.25 + row * (height + 0.65), PANEL_WIDTH, height
+            drawing, left + place_in_row * (PANEL_WIDTH + GAP), 0.25 + row * (height + 0.65), PANEL_WIDTH, height
         )
         panel.set(xlim=(-limit, limit), ylim=(height - 0.12, -0.13))
         panel.set_title(column, loc="left", weight="bold", pad=4)
@@ -90,7 +90,7 @@ def draw_forest(effects: Effects) -> Canvas:
             draw_effect(panel, heights[position], effect, MARKERS[position[1]])
         if row == n_rows - 1 or index + per_row >= len(effects):
             panel.set_xlabel("points", size=7, labelpad=2)
-    return canvas
+    return drawing
 
 
 def draw_effect(panel: Axes, y: float, effect: Mapping[str, Any], marker: str) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import ceil, nan
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as Drawing
 
-from stiltwalk.report.figure import Figure, add_panel, figure_style, new_canvas
+from stiltwalk.report.figure import Figure, add_panel, figure_style, new_drawing
 from stiltwalk.report.formatting import format_number
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.palette import ACCENT, LINE, MUTED, PAPER
@@ -40,7 +40,7 @@ def trajectory_figure(study: Study, labels: OrderLabels) -> Figure | None:
         make_trajectory(entry["order"], entry["checkpoints"], entry["layers"], labels) for entry in longer or entries
     ]
     with figure_style():
-        canvas = draw_trajectories(trajectories)
+        drawing = draw_trajectories(trajectories)
     text = caption(
         "trajectory_figure",
         n_seeds=n_seeds(study),
@@ -51,7 +51,7 @@ def trajectory_figure(study: Study, labels: OrderLabels) -> Figure | None:
         orders=[describe_trajectory(trajectory) for trajectory in trajectories[:MAX_DESCRIBED]],
         n_more=max(0, len(trajectories) - MAX_DESCRIBED),
     )
-    return Figure("trajectories", text, alt, canvas)
+    return Figure("trajectories", text, alt, drawing)
 
 
 def make_trajectory(
@@ -74,16 +74,16 @@ def describe_trajectory(trajectory: Trajectory) -> str:
     return f"{trajectory.order} from {format_number(reached[0])} to {format_number(reached[-1])}"
 
 
-def draw_trajectories(trajectories: Sequence[Trajectory]) -> Canvas:
+def draw_trajectories(trajectories: Sequence[Trajectory]) -> Drawing:
     """Draw a panel for each order, with a common axis of accuracies."""
     per_row = min(MAX_PANELS_PER_ROW, len(trajectories))
     n_rows = ceil(len(trajectories) / per_row)
-    canvas = new_canvas(0.4 + per_row * (PANEL_WIDTH + GAP), n_rows * (PANEL_HEIGHT + 0.75) + 0.3)
+    drawing = new_drawing(0.4 + per_row * (PANEL_WIDTH + GAP), n_rows * (PANEL_HEIGHT + 0.75) + 0.3)
     panels: list[Axes] = []
     for index, trajectory in enumerate(trajectories):
         row, place_in_row = divmod(index, per_row)
         left, top = 0.4 + place_in_row * (PANEL_WIDTH + GAP), 0.5 + row * (PANEL_HEIGHT + 0.75)
-        panel = add_panel(canvas, left, top, PANEL_WIDTH, PANEL_HEIGHT)
+        panel = add_panel(drawing, left, top, PANEL_WIDTH, PANEL_HEIGHT)
         if panels:
             panel.sharey(panels[0])
         panels.append(panel)
@@ -92,7 +92,7 @@ def draw_trajectories(trajectories: Sequence[Trajectory]) -> Canvas:
     panels[0].legend(loc="lower left", bbox_to_anchor=(-0.02, 1.18), ncols=2)
     low, high = panels[0].get_ylim()
     panels[0].set_ylim(low, high + 0.12 * (high - low))  # room for the numbers above the points
-    return canvas
+    return drawing
 
 
 def draw_trajectory(panel: Axes, trajectory: Trajectory) -> None:

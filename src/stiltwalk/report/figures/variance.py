@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_canvas
+from stiltwalk.report.figure import CHARACTER_WIDTH, Figure, add_panel, figure_style, new_drawing
 from stiltwalk.report.formatting import format_p_cell, format_percent
 from stiltwalk.report.palette import LIGHT, MUTED, PAPER
 from stiltwalk.report.views import Study, score_columns
@@ -49,15 +49,15 @@ def variance_figure(study: Study) -> Figure | None:
         return None
     left, height = CHARACTER_WIDTH * max(map(len, columns)) + 0.15, ROW_HEIGHT * len(columns)
     with figure_style():
-        canvas = new_canvas(left + len(panels) * (PANEL_WIDTH + GAP), height + 1.0)
+        drawing = new_drawing(left + len(panels) * (PANEL_WIDTH + GAP), height + 1.0)
         for index, (title, bars) in enumerate(panels.items()):
-            panel = add_panel(canvas, left + index * (PANEL_WIDTH + GAP), 0.55, PANEL_WIDTH, height)
+            panel = add_panel(drawing, left + index * (PANEL_WIDTH + GAP), 0.55, PANEL_WIDTH, height)
             p_values = [p_label(entries[column]) for column in columns]
             draw_bars(panel, title, bars, p_values if index == 0 else None)
     between_orders = {column: entries[column]["shares_of_mean"].get("order") for column in columns}
     shares = [f"{column} {format_percent(share)}" for column, share in between_orders.items() if share is not None]
     text = caption("variance_figure", shows_languages=len(panels) > 1)
-    return Figure("variance", text, alt_text("variance_figure", shares=shares), canvas)
+    return Figure("variance", text, alt_text("variance_figure", shares=shares), drawing)
 
 
 def shares_within_languages(shares: Shares) -> Shares:

@@ -55,7 +55,7 @@ def concordance_table(study: Study) -> Table:
 
 
 def recency_table(study: Study) -> Table:
-    """The effect of ending with a task of the target's own kind, where that is not the only difference of orders."""
+    """The effect of ending with a task of the target's own kind, for targets whose orders differ in more than that."""
     by_target = study["recency"]["targets"]
     entries = {target: by_target[target] for target in study["design"]["targets"] if target in by_target}
     shown = {

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stiltwalk.analysis.retention import MEASURES
 from stiltwalk.report.formatting import MISSING, format_number, format_signed
 from stiltwalk.report.heatmap import HeatMap, Matrix, heat_map_table, subtract
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.table import Cell, Row, Table
 from stiltwalk.report.views import Study, n_seeds, order_key
 from stiltwalk.report.wording import caption
-
-MEASURES = ("average_accuracy", "backward_transfer", "forgetting", "forward_transfer")
 
 
 def retention_maps(study: Study, labels: OrderLabels) -> list[HeatMap]:

@@ -88,7 +88,7 @@ class KindRows(ABC):
         """Yield the rows of a user's own file.
 
         labels: the labels that the task's record lists, with their numbers; empty if it lists none.
-        Raises InputError, naming file and place, where the file does not have the kind's layout or an unknown label.
+        Raises InputError, naming file and place, where the file has a wrong layout or an unknown label.
         """
         return (self.parse_line(place, line, labels) for place, line in read_lines(path) if line)
 
