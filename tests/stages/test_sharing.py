@@ -193,7 +193,8 @@ def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
                 process.kill()
             output = transfer.stderr.read()
     assert transfer.returncode and "Traceback" not in output
-    assert "error: the transfer with the DVC remote lab and the Git remote origin failed (see above); " in output
+    failure = "error: the transfer with the DVC remote lab and the Git remote origin failed (see above); "
+    assert f"{failure}run the same command again when" in output
 
     places[0].joinpath("storage").rename(places[1] / "storage")
     with ssh(places[1]) as options:

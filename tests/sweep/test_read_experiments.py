@@ -38,6 +38,22 @@ def test_scores_of_an_earlier_run_do_not_belong_to_new_parameters(tree: Path, ch
     assert read_workspace(tree) is None
 
 
+def test_an_experiment_of_a_few_stages_has_no_scores(tree: Path):
+    """`dvc exp run -S seed=7 <stage>` commits new parameters beside the scores and the lock of the run before."""
+    git("init", "-q", "-b", "main", root=tree)
+    for name, change in (("whole", ""), ("partial", "seed=7"), ("without-lock", "")):
+        if change:
+            compose(tree / "params.yaml", change)
+        if name == "without-lock":
+            (tree / "params.yaml").write_text(git("show", "HEAD:params.yaml", root=ROOT), encoding="utf-8")
+            (tree / "dvc.lock").unlink()
+        git("add", "-A", root=tree)
+        git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", name, root=tree)
+        commit = git("rev-parse", "HEAD", root=tree).strip()
+        git("update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", commit, root=tree)
+    assert [one.name for one in read_experiments(tree)] == ["whole"]
+
+
 def test_without_a_run_there_are_no_scores(tree: Path):
     (tree / "dvc.lock").unlink()
     assert read_workspace(tree) is None

@@ -9,7 +9,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stiltwalk.config.orders import PRETRAINED
 from stiltwalk.sweep.trie import Order
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.params import read_yaml
@@ -88,7 +87,7 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
     """Return all finished experiments of a repository, oldest first.
 
     Left out are those of older versions, which lack result files or a plan, and those that ran only some of the stages,
-    whose scores are of another order or of other targets.
+    whose scores were made with other parameters.
     """
     references = []
     listing = git("for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root)
@@ -98,23 +97,15 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
         if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
             references.append((parts[4], commit, parts[2] + parts[3]))
     experiments = []
-    blobs = _read_blobs((f"{commit}:{name}" for _, commit, _ in references for name in RESULTS), root)
+    files = (*RESULTS, LOCK)
+    blobs = _read_blobs((f"{commit}:{name}" for _, commit, _ in references for name in files), root)
     for name, commit, baseline in references:
-        texts = [next(blobs) for _ in RESULTS]
-        if all(text is not None for text in texts):
+        *texts, lock = (next(blobs) for _ in files)
+        if lock is not None and all(text is not None for text in texts):
             experiment = Experiment(name, commit, baseline, *_parse_results(texts))
-            if "plan" in experiment.params and _scores_fit(experiment):
+            if _scores_are_current(experiment.params, _parse_lock(lock)):
                 experiments.append(experiment)
     return experiments
-
-
-def _scores_fit(experiment: Experiment) -> bool:
-    """Return whether the scores are of the experiment's own targets and steps."""
-    plan, cells = experiment.params["plan"], experiment.cells
-    return (
-        cells["targets"].keys() == plan["targets"].keys()
-        and cells["steps"].keys() - {PRETRAINED} == plan["steps"].keys()
-    )
 
 
 def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> Progress | None:
@@ -139,7 +130,7 @@ def read_workspace(root: Path = Path()) -> Experiment | None:
         return None
     results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
     experiment = Experiment(WORKSPACE, "", "", *results)
-    return experiment if _scores_are_current(experiment.params, _read_lock(root)) else None
+    return experiment if _scores_are_current(experiment.params, _parse_lock((root / LOCK).read_text("utf-8"))) else None
 
 
 def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
@@ -150,15 +141,15 @@ def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path(
     candidates = list(candidates)
     return {
         name
-        for name, stage in (_read_lock(root) if (root / LOCK).is_file() else {}).items()
+        for name, stage in (_parse_lock((root / LOCK).read_text("utf-8")) if (root / LOCK).is_file() else {}).items()
         if all((root / out["path"]).exists() for out in stage["outs"])
         and any(_ran_with(params, stage) for params in candidates)
     }
 
 
-def _read_lock(root: Path) -> dict[str, Any]:
+def _parse_lock(text: str) -> dict[str, Any]:
     """Return the stages of dvc.lock. DVC writes YAML 1.2, in which `no` is a text."""
-    stages: dict[str, Any] = YAML(typ="safe").load(root / LOCK)["stages"]
+    stages: dict[str, Any] = YAML(typ="safe").load(text)["stages"]
     return stages
 
 
