@@ -25,7 +25,7 @@ from machine import describe_machine
 from methods import GPU_TRAINING, LIMITS, PRECISIONS, PREDICTION, TRAINING, Method
 from pipeline import measure_experiment
 from rows import SOURCES, RowsName, make_rows, read_rows
-from stiltwalk.tasks.base_tokenize.files import write_batch
+from stiltwalk.tasks.base_data.token_files import write_batch
 from stiltwalk.utils.files import write_json
 from summary import (
     Measurements,

@@ -57,9 +57,9 @@ def time_fastest(function: Callable[[], Any], enough: float = 0.3) -> Span:
 
 
 def write_rows(count: int, path: Path) -> None:
-    """Write rows as src/tokenize_rows.py does, an eighth as long as MNLI's, without lists of Python integers."""
+    """Write rows as src/data.py does, an eighth as long as MNLI's, without lists of Python integers."""
     from rows import draw_lengths
-    from stiltwalk.tasks.base_tokenize.files import write_batch
+    from stiltwalk.tasks.base_data.token_files import write_batch
 
     rng = np.random.default_rng(0)
     lengths = np.maximum(3, draw_lengths("nli", count, rng) / 8).round().astype(np.int64)

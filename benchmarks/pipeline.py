@@ -12,16 +12,19 @@ from pathlib import Path
 
 from workers import ROOT
 
-SECONDS = re.compile(r"(?:trained|predicted \d+ languages from \S+) in ([\d.]+) s")
+COMPUTE_SECONDS = re.compile(r"(?:trained|predicted [^:]+) in ([\d.]+) s")
 """What stages print about their computation; `pretrained in` counts too."""
-DATA_STAGES = ("data", "tokenize", "xtreme", "tokenize_xtreme")
+DATA_SECONDS = re.compile(r"drew [\d,]+ documents in ([\d.]+) s")
+"""What the encoder's stage prints about the text that it generates."""
+DATA_STAGES = ("data", "xtreme")
 
 
 @dataclass(frozen=True)
 class ExperimentTime:
     """Seconds of an experiment, and the number of stages that ran.
 
-    compute: training and prediction. data: making and tokenising rows. wall: the whole experiment.
+    compute: training and prediction. data: making and tokenising rows, and the text that the encoder is pretrained on.
+    wall: the whole experiment.
     """
 
     compute: float
@@ -65,7 +68,8 @@ def divide_time(lines: Iterable[tuple[float, str]], wall: float) -> ExperimentTi
     compute = data = 0.0
     stage, last_line, stages = "", 0.0, 0
     for moment, line in lines:
-        compute += sum(float(seconds) for seconds in SECONDS.findall(line))
+        compute += sum(map(float, COMPUTE_SECONDS.findall(line)))
+        data += sum(map(float, DATA_SECONDS.findall(line)))
         if match := re.match(r"Running stage '([^'@]+)", line):
             stage, stages = match[1], stages + 1
         elif line.startswith("> "):

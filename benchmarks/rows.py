@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
-from stiltwalk.tasks.base_tokenize.files import record_batch
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer, Truncation
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer, Truncation
+from stiltwalk.tasks.base_data.token_files import record_batch
 from stiltwalk.training.batching import TokenizedRows
 
 RowsName = Literal["nli", "qa"]

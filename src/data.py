@@ -1,4 +1,4 @@
-"""The rows of a mixture's intermediate tasks, from the hub, the user's own files or the generated world.
+"""The rows and tokens of a mixture's tasks, from the hub, the user's own files or the generated world.
 
 python src/data.py mnli+squad
 """
@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.tasks.base_rows.kind_rows import load_rows, shuffle_gold
-from stiltwalk.tasks.base_rows.sources import load_source
+from stiltwalk.tasks.base_data.kind_rows import load_rows, shuffle_gold
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.sources import load_source
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.locations import read_world
 from stiltwalk.utils.params import read_params
@@ -21,7 +23,8 @@ from stiltwalk.utils.stage import run_stage
 
 
 def main(mixture: str) -> None:
-    records, world = read_params(f"plan.mixtures.{mixture}.data"), read_world()
+    records, options = read_params(f"plan.mixtures.{mixture}.data", f"plan.mixtures.{mixture}.tasks")
+    world, subwords = read_world(), SubwordTokenizer(Path("models/0-encoder/encoder"))
     origins: dict[str, dict[str, Any]] = {task: {} for task in records}
     with atomic_dir(Path("data/intermediate") / mixture) as folder:
         for task, record in records.items():
@@ -33,6 +36,8 @@ def main(mixture: str) -> None:
                     table = shuffle_gold(table, rows, record["sample"]["seed"])
                 rows.write(table, folder / task / f"{split}.parquet")
                 print(f"{task} {split}: {len(table):,} rows")
+            count = tokenize_folder(folder / task, options[task], subwords)
+            print(f"{task}: {count:,} tokens")
     write_json(origins, Path("data/sources/intermediate") / f"{mixture}.json")
 
 

@@ -11,6 +11,7 @@ if __name__ == "__main__":
     prepare_stage()
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,14 @@ def main(key: str) -> None:
     encoder = load_encoder(checkpoint / "encoder", attention=settings.attention)
     with make_accelerator(settings) as accelerator, out_of_memory_hint("prediction_tokens", settings):
         encoder.to(accelerator.device)  # type: ignore[arg-type]
+        begin = time.perf_counter()
         scores = evaluate_probe_heads(accelerator, encoder, probe_heads, settings)
+        seconds = time.perf_counter() - begin
         if accelerator.is_main_process:
             flags = {head.task: head.flag for head in probe_heads if head.step == key and head.flag}
             report: dict[str, Any] = {"retention": scores, "flags": flags}
             write_json(report, Path("metrics/probes/retention") / f"{key}.json")
+        accelerator.print(f"{key}: predicted with {len(probe_heads)} heads in {seconds:.1f} s")
         accelerator.print(f"{key}: {', '.join(f'{step} {tasks}' for step, tasks in scores.items())}")
 
 

@@ -34,10 +34,9 @@ from stiltwalk.utils.tables import read_table
 def main(target: str) -> None:
     final, block, options = read_params("plan.final", f"plan.targets.{target}.training", f"plan.targets.{target}.task")
     settings, task = PredictionSettings.read(block, f"plan.targets.{target}.training"), load_search(options)
-    rows, tokens = Path("data/xtreme") / target, Path("data/tokens/xtreme") / target
-    start = Path("models") / final / "encoder"
-    tests = {path.stem.removeprefix("test-"): read_table(path) for path in sorted(rows.glob("test-*.parquet"))}
-    resume = Resume(target, [block, options], TRAINING_CODE, [start, rows, tokens])
+    data, start = Path("data/xtreme") / target, Path("models") / final / "encoder"
+    tests = {path.stem.removeprefix("test-"): read_table(path) for path in sorted(data.glob("test-*.parquet"))}
+    resume = Resume(target, [block, options], TRAINING_CODE, [start, data])
     with make_accelerator(settings) as accelerator:
         encoder = load_encoder(start, attention=settings.attention)
         encoder.to(accelerator.device)  # type: ignore[arg-type]
@@ -48,7 +47,7 @@ def main(target: str) -> None:
         with out_of_memory_hint("prediction_tokens", settings):
             bar = tqdm(mine, f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
             for language in bar:
-                search = partial(task.search, accelerator, encoder, tests[language], rows, tokens, language)
+                search = partial(task.search, accelerator, encoder, tests[language], data, language)
                 answers[language], more = resume.compute_once(language, partial(search, settings.prediction_tokens))
                 facts |= {language: more} if more else {}
         for others, more in gather_object([(answers, facts)]):

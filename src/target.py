@@ -38,7 +38,7 @@ from stiltwalk.utils.files import atomic_dir, read_json, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
 
-ROWS, TOKENS = Path("data/xtreme"), Path("data/tokens/xtreme")
+DATA = Path("data/xtreme")
 Predictions = dict[str, tuple[list[Any], pa.Table]]  # by test: predictions, and the rows that they are for
 
 
@@ -48,10 +48,10 @@ def main(first: str, second: str = "") -> None:
     tuning = read_params(f"plan.tuning_pairs.{first}+{second}") if second else read_params(f"plan.tunings.{first}")
     block, options = read_params(f"plan.targets.{first}.training", f"plan.targets.{first}.task")
     settings, seed_name = Settings.read(block, f"plan.targets.{first}.training"), tuning["seed_name"]
-    task = load_task(options | {"labels": read_json(TOKENS / first / "labels.json")})
+    task = load_task(options | {"labels": read_json(DATA / first / "labels.json")})
     data = {target: read_target(target, task) for target in targets}
     start = Path("models") / final / "encoder"
-    inputs = [start, *(folder / target for folder in (ROWS, TOKENS) for target in targets)]
+    inputs = [start, *(DATA / target for target in targets)]
     resume = Resume(first, [seed, seed_name, block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / first, resume)
     with curves as live, make_accelerator(settings, live=live) as accelerator:
@@ -80,11 +80,11 @@ def predict_tests(
 ) -> dict[str, Predictions]:
     """Predict every test of every target; the model has one head, named after the first target."""
     predictions: dict[str, Predictions] = {target: {} for target in targets}
-    tests = [(target, path) for target in targets for path in sorted((ROWS / target).glob("test-*.parquet"))]
+    tests = [(target, path) for target in targets for path in sorted((DATA / target).glob("test-*.parquet"))]
     bar = tqdm(tests, f"{targets[0]} predictions", unit="language", disable=not accelerator.is_main_process)
     with out_of_memory_hint("prediction_tokens", settings):
         for target, path in bar:
-            rows, tokens = read_table(path), TokenizedRows.read(TOKENS / target / f"{path.stem}.arrow")
+            rows, tokens = read_table(path), TokenizedRows.read(path.with_suffix(".arrow"))
             answers = predict(accelerator, tuned, targets[0], task, tokens, rows, settings)
             predictions[target][path.stem] = answers, rows
     return predictions
@@ -99,8 +99,8 @@ def write_predictions(predictions: Predictions, task: TrainedTask[Any], target: 
 
 def read_target(target: str, task: TrainedTask[Any]) -> TaskData:
     """Read what a target is tuned and validated on."""
-    train, validation = (TokenizedRows.read(TOKENS / target / f"{split}.arrow") for split in ("train", "validation"))
-    return TaskData(task, train, read_table(ROWS / target / "validation.parquet"), validation)
+    train, validation = (TokenizedRows.read(DATA / target / f"{split}.arrow") for split in ("train", "validation"))
+    return TaskData(task, train, read_table(DATA / target / "validation.parquet"), validation)
 
 
 if __name__ == "__main__":

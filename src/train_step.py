@@ -40,7 +40,7 @@ from stiltwalk.utils.files import atomic_dir, read_json, write_csv, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
 
-ROWS, TOKENS = Path("data/intermediate"), Path("data/tokens/intermediate")
+DATA = Path("data/intermediate")
 
 
 def main(key: str) -> None:
@@ -49,7 +49,7 @@ def main(key: str) -> None:
     block, options = read_params(f"plan.mixtures.{mixture}.training", f"plan.mixtures.{mixture}.tasks")
     settings = Settings.read(block, f"plan.mixtures.{mixture}.training")
     data = {task: read_task(mixture, task, task_options) for task, task_options in options.items()}
-    inputs = [start / "encoder", ROWS / mixture, TOKENS / mixture]
+    inputs = [start / "encoder", DATA / mixture]
     resume = Resume(key, [seed, step["prefix"], block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / key, resume)
     with curves as live, make_accelerator(settings, len(data), live) as accelerator:
@@ -113,17 +113,16 @@ def save(
                 options=task_data.task.options,
                 flag=result.flags.get(name, ""),
                 head_weights=submodule_weights(weights, f"heads.{name}"),
-                rows=ROWS / mixture / name,
-                tokens=TOKENS / mixture / name,
+                data=DATA / mixture / name,
             )
 
 
 def read_task(mixture: str, task: str, options: dict[str, Any]) -> TaskData:
     """Read what one task of a mixture is trained and validated on; its labels complete the options."""
-    tokens = TOKENS / mixture / task
-    labels = read_json(tokens / "labels.json")
-    train, validation = (TokenizedRows.read(tokens / f"{split}.arrow") for split in ("train", "validation"))
-    validation_table = read_table(ROWS / mixture / task / "validation.parquet")
+    folder = DATA / mixture / task
+    labels = read_json(folder / "labels.json")
+    train, validation = (TokenizedRows.read(folder / f"{split}.arrow") for split in ("train", "validation"))
+    validation_table = read_table(folder / "validation.parquet")
     return TaskData(load_task(options | {"labels": labels}), train, validation_table, validation)
 
 

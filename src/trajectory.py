@@ -9,6 +9,7 @@ if __name__ == "__main__":
     prepare_stage()
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from stiltwalk.training.settings import PredictionSettings
 from stiltwalk.utils.files import write_csv
 from stiltwalk.utils.params import read_params
 
-LABELS, TOKENS = Path("data/labels/tatoeba"), Path("data/tokens/xtreme/tatoeba")
+LABELS, DATA = Path("data/labels/tatoeba"), Path("data/xtreme/tatoeba")
 
 
 def main(key: str) -> None:
@@ -33,15 +34,18 @@ def main(key: str) -> None:
     layers, accuracies = range(encoder.config.num_hidden_layers + 1), []
     with make_accelerator(settings) as accelerator, out_of_memory_hint("prediction_tokens", settings):
         encoder.to(accelerator.device)  # type: ignore[arg-type]
+        begin = time.perf_counter()
         for path in sorted(LABELS.glob("test-*.tsv")):
             gold = np.array([int(line) for line in path.read_text(encoding="utf-8").split()])
-            pairs = TokenizedRows.read(TOKENS / f"{path.stem}.arrow")
+            pairs = TokenizedRows.read(DATA / f"{path.stem}.arrow")
             answers = task.nearest(accelerator, encoder, pairs, settings.prediction_tokens, layers)
             accuracies.append([float(np.mean(np.array(answer) == gold)) for answer in answers])
+        seconds = time.perf_counter() - begin
         scores = [round(100 * score, 4) for score in np.mean(accuracies, axis=0).tolist()]
         if accelerator.is_main_process:
             points = [[key, layer, score] for layer, score in enumerate(scores)]
             write_csv(["step", "layer", "score"], points, Path("metrics/probes/trajectory") / f"{key}.csv")
+        accelerator.print(f"{key}: predicted {len(accuracies)} languages in {seconds:.1f} s")
         accelerator.print(f"{key}: tatoeba by hidden state {' '.join(f'{score:.1f}' for score in scores)}")
 
 

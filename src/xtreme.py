@@ -14,8 +14,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_rows.sources import Source, load_source
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.sources import Source, load_source
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.locations import read_world
 from stiltwalk.utils.params import read_params
@@ -23,15 +25,19 @@ from stiltwalk.utils.stage import run_stage
 
 
 def main(target: str) -> None:
-    record = read_params(f"plan.targets.{target}.data") | {"world": read_world()}
+    record, options = read_params(f"plan.targets.{target}.data", f"plan.targets.{target}.task")
+    record |= {"world": read_world()}
+    subwords = SubwordTokenizer(Path("models/0-encoder/encoder"))
     source, is_mining = load_source(record["source"]), record["kind"] == "mining"
     write = write_corpora if is_mining else write_rows
     with atomic_dir(Path("data/xtreme") / target) as folder, atomic_dir(Path("data/labels") / target) as labels:
         origins = write(target, record, source, folder, labels)
+        count = tokenize_folder(folder, options, subwords)
     notes = {"notes": record["notes"]} if record.get("notes") else {}
     write_json(origins | notes, Path("data/sources/xtreme") / f"{target}.json")
     languages = source.target_languages(record)
     print(f"{target}: {'corpora' if is_mining else 'tests'} in {len(languages)} languages: {' '.join(languages)}")
+    print(f"{target}: {count:,} tokens")
 
 
 def write_rows(target: str, record: dict[str, Any], source: Source, folder: Path, labels: Path) -> dict[str, Any]:

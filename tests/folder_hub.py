@@ -10,7 +10,7 @@ import yaml
 from datasets import Dataset, Features
 
 from stiltwalk.data.hub import fetch, raw_rows, source
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 
 NLI = ["entailment", "neutral", "contradiction"]
 

@@ -12,8 +12,8 @@ from dvclive import Live
 from transformers import PreTrainedModel
 
 from conftest import make_table, reset_accelerate, tokenized
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_head import load_task
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.evaluation import Scores
 from stiltwalk.training.settings import PredictionSettings, Settings

@@ -233,7 +233,7 @@ def test_every_kind_has_the_modules_that_its_spec_says():
     assert set(kind_names()) == {"pair", "tagging", "qa", "choice", "mlm", "lexical", "retrieval", "mining"}
     for kind in kind_names():
         spec, code = load_spec(kind), ROOT / "src/stiltwalk/tasks" / kind
-        assert spec.name == kind and (code / "rows.py").is_file() and (code / "tokenize.py").is_file()
+        assert spec.name == kind and (code / "data/rows.py").is_file() and (code / "data/tokenize.py").is_file()
         assert (code / "head.py").is_file() == spec.trained and (code / "search.py").is_file() != spec.trained
         if spec.trained:
             head = importlib.import_module(f"stiltwalk.tasks.{kind}.head")

@@ -8,8 +8,8 @@ from datasets import ClassLabel, Features, List, Value
 
 from folder_hub import NLI, FolderHub, record_of, text_pairs, use_folder_hub
 from stiltwalk.data.hub import source
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.mlm.rows import MAX_CHARACTERS
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.mlm.data.rows import MAX_CHARACTERS
 from stiltwalk.utils.errors import InputError
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from conftest import tokenized
 from fuzzing import broken, case_counts, fuzz, refused
 from stiltwalk.data.own import source
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.hub_columns import HubColumns
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 
 # A user's own files
 

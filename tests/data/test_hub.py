@@ -18,7 +18,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer, XLMRobertaForMaskedLM
 
 from stiltwalk.data.hub import fetch
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ import json, sys
 from pathlib import Path
 import yaml
 from stiltwalk.utils.errors import InputError
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.data.hub import fetch, source
 
 fetch.PAUSE = 0.05

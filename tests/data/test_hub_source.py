@@ -9,7 +9,7 @@ import pytest
 from folder_hub import NLI, FolderHub, record_of, text_pairs, use_folder_hub
 from stiltwalk.data.hub import source
 from stiltwalk.data.hub.layout import split_files
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows
 from stiltwalk.utils.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stiltwalk.tasks.base_rows.sources import MODULES, load_source
+from stiltwalk.tasks.base_data.sources import MODULES, load_source
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,8 +19,8 @@ def test_every_source_reads_rows_and_pairs(name: str):
 
 IMPORTED = """
 import sys
-from stiltwalk.tasks.base_rows.sources import MODULES, load_source
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.sources import MODULES, load_source
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 
 load_source(sys.argv[1])
 load_rows("pair")
@@ -36,4 +36,4 @@ def test_only_the_chosen_source_and_kind_are_imported(name: str):
     command = [sys.executable, "-c", IMPORTED, name]
     done = subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "src"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [name, str(name == "hub"), "stiltwalk.tasks.pair.rows"]
+    assert done.stdout.splitlines() == [name, str(name == "hub"), "stiltwalk.tasks.pair.data.rows"]

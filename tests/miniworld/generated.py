@@ -12,7 +12,7 @@ import yaml
 from stiltwalk.miniworld.generate import lexicon
 from stiltwalk.miniworld.generate.facts import Fact
 from stiltwalk.miniworld.generate.source import read, read_pairs
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 
 TASKS_BY_KIND = {
     "pair": ["mnli", "anli_plus", "mnli_translated", "null", "qqp", "xnli", "pawsx"],

@@ -8,7 +8,7 @@ import pytest
 
 from miniworld.generated import KINDS, LANGUAGES, WORLD, names_of, read_corpora, read_rows
 from stiltwalk.miniworld.generate.source import MULTILINGUAL_TASKS, TASKS, read, read_pairs
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
 
 

@@ -5,7 +5,7 @@ import copy
 import torch
 
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 
 
 def test_a_checkpoint_in_bfloat16_is_half_as_large_and_loads_in_float32(encoder, toy_folder, tmp_path):

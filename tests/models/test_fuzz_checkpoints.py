@@ -17,7 +17,7 @@ from transformers import XLMRobertaModel
 from conftest import edit
 from fuzzing import case_counts, fuzz, refused
 from stiltwalk.models.checkpoint import check_vocabulary, load_encoder, load_tokenizer
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 
 CONFIGS: list[dict[str, Any]] = [
     {"model_type": model}

@@ -13,8 +13,8 @@ from stiltwalk.models.probe_heads import (
     read_probe_heads,
     save_probe_head,
 )
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.utils.files import write_json
 
 OPTIONS = {"kind": "pair", "labels": ["yes", "no"], "max_length": 12}
@@ -27,11 +27,12 @@ def table():
 
 @pytest.fixture
 def data(tmp_path, subwords, table):
-    """Folders of a task's rows and of their token ids."""
-    (tmp_path / "rows").mkdir()
-    load_rows("pair").write(table, tmp_path / "rows/validation.parquet")
-    tokenize_folder(tmp_path / "rows", tmp_path / "tokens", OPTIONS, subwords)
-    return tmp_path / "rows", tmp_path / "tokens"
+    """The folder of a task's rows and their token ids."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    load_rows("pair").write(table, folder / "validation.parquet")
+    tokenize_folder(folder, OPTIONS, subwords)
+    return folder
 
 
 def test_the_pretrained_encoder_has_no_probe_heads(tmp_path):
@@ -41,7 +42,6 @@ def test_the_pretrained_encoder_has_no_probe_heads(tmp_path):
 
 
 def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, table):
-    rows, tokens = data
     folder = tmp_path / "probe_heads"
     write_json([], folder / INDEX)
     weights = {"out.weight": torch.arange(6.0).reshape(2, 3).T, "out.bias": torch.ones(3, requires_grad=True)}
@@ -49,7 +49,7 @@ def test_a_step_adds_its_heads_to_those_of_the_steps_before(tmp_path, data, tabl
         later = tmp_path / f"after-{number}"
         copy_probe_heads(folder, later)
         for task in ("b", "a"):
-            save_probe_head(later, f"{number}-a+b", task, OPTIONS, f"{task} not learned", weights, rows, tokens)
+            save_probe_head(later, f"{number}-a+b", task, OPTIONS, f"{task} not learned", weights, data)
         folder = later
     assert read_index(folder) == ["1-a+b", "2-a+b", "10-a+b"]
     heads = read_probe_heads(folder)

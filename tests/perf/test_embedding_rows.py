@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stiltwalk.perf.embedding_rows import used_embedding_rows
-from stiltwalk.tasks.base_tokenize.files import record_batch
+from stiltwalk.tasks.base_data.token_files import record_batch
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.trainer import Trainer

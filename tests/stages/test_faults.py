@@ -114,7 +114,7 @@ def test_running_out_of_memory_names_the_setting_that_halves_it(project: Project
     before = hashes(project)
     large = ["sample.train=4000", "training.batch_size=4000", "training.micro_batch_tokens=4000000"]
     for sets, ended in ((large, 1), ([], 0)):
-        project.experiment(*AGAIN, *sets, stage="tokenize@mnli")
+        project.experiment(*AGAIN, *sets, stage="data@mnli")
         done = subprocess.run(
             [sys.executable, "-c", code, "src/train_step.py", "1-mnli"],
             cwd=project.folder,

@@ -15,9 +15,9 @@ import yaml
 import target
 from conftest import reset_accelerate
 from laboratory import ROOT, compose
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.files import tokenize_folder
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 
 NOUNS = ("cat", "dog", "house")
 LENGTHS = {"max_length": 32, "doc_stride": 8, "max_query_length": 8, "max_answer_length": 4, "n_best": 5}
@@ -50,7 +50,7 @@ def project(tmp_path: Path, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -
         load_rows("qa").write(questions(12, seed), rows / "validation.parquet")
         for language in ("en", "de"):
             load_rows("qa").write(questions(9, seed + len(language)), rows / f"test-{language}.parquet", gold=False)
-        tokenize_folder(rows, tmp_path / "data/tokens/xtreme" / name, OPTIONS, SubwordTokenizer(toy_folder))
+        tokenize_folder(rows, OPTIONS, SubwordTokenizer(toy_folder))
     yield tmp_path
     reset_accelerate()
 

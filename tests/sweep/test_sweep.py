@@ -100,8 +100,8 @@ def test_every_stage_of_a_sweep_is_counted_once(plan):
     assert counts["intermediate"] == counts["retention"] == 12
     assert counts["target"] == counts["retrieval"] == 14
     assert counts["trajectory"] == 12 + 1  # the pretrained encoder once for all seeds
-    assert counts["xtreme"] == counts["tokenize_xtreme"] == 2
-    assert counts["data"] == counts["tokenize"] == 4
+    assert counts["xtreme"] == 2
+    assert counts["data"] == 4
 
 
 def test_a_stage_is_expected_to_take_as_long_as_it_took_before(plan, tmp_path, monkeypatch):
@@ -149,11 +149,9 @@ def test_the_cost_of_an_unfinished_sweep_is_what_is_left(plan, monkeypatch):
 def test_encoder_and_data_are_made_once_before_all_experiments(plan):
     names = [stage.dvc_name for _, stages in stages_to_share(plan, set()) for stage in stages]
     assert len(names) == len(set(names))
-    assert {"encoder", "data@mnli", "tokenize@squad", "data@mnli+squad", "data@null", "tokenize_xtreme@tatoeba"} < set(
-        names
-    )
+    assert {"encoder", "data@mnli", "data@squad", "data@mnli+squad", "data@null", "xtreme@tatoeba"} < set(names)
     left = {stage.dvc_name for _, stages in stages_to_share(plan, {(("mnli", "squad"), 2)}) for stage in stages}
-    assert left == {"data@mnli+squad", "tokenize@mnli+squad", "data@null", "tokenize@null"}
+    assert left == {"data@mnli+squad", "data@null"}
 
 
 def test_current_outputs_in_the_working_tree_are_not_made_again(plan, tmp_path):

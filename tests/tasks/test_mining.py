@@ -5,8 +5,8 @@ import pytest
 from accelerate import Accelerator
 
 from conftest import make_table, tokenized
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.tasks.mining.search import Task
 from stiltwalk.utils.errors import InputError
 
@@ -50,8 +50,8 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, subwords, tmp_path):
     (tmp_path / "validation-qaa.tsv").write_text("".join(f"{s}\t{t}\n" for s, t in sorted(gold)))
     test = table.slice(0, 7)  # other corpora than dev's, so the search runs again
     write(test, tmp_path / "test-qaa.parquet")
-    tokenize_folder(tmp_path, tmp_path / "tokens", OPTIONS, subwords)
-    answers, facts = task.search(accelerator, encoder, test, tmp_path, tmp_path / "tokens", "qaa", 64)
+    tokenize_folder(tmp_path, OPTIONS, subwords)
+    answers, facts = task.search(accelerator, encoder, test, tmp_path, "qaa", 64)
     expected = [
         (candidate.source, candidate.target)
         for candidate in task.mine(accelerator, encoder, test, rows.take(range(7)), 64)
@@ -63,7 +63,7 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, subwords, tmp_path):
     assert (tmp_path / "test-qaa.tsv").read_text() == "".join(f"{s}\t{t}\n" for s, t in expected)
 
     (tmp_path / "validation-qaa.tsv").write_text("source-3\ttarget-0\n")
-    answers, facts = task.search(accelerator, encoder, test, tmp_path, tmp_path / "tokens", "qaa", 64)
+    answers, facts = task.search(accelerator, encoder, test, tmp_path, "qaa", 64)
     assert answers == [] and facts["threshold"] is None and facts["dev_f1"] == 0.0
 
 

@@ -5,8 +5,8 @@ import pytest
 from accelerate import Accelerator
 
 from conftest import make_table, tokenized
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.files import tokenize_folder
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.tasks.retrieval.search import Task
 from stiltwalk.utils.errors import InputError
 
@@ -25,8 +25,8 @@ def table():
 def test_equal_sentences_are_nearest(encoder, subwords, table, tmp_path, pooling):
     task = Task(OPTIONS | {"pooling": pooling})
     load_rows("retrieval").write(table, tmp_path / "test-de.parquet")
-    tokenize_folder(tmp_path, tmp_path / "tokens", OPTIONS, subwords)
-    matches, facts = task.search(Accelerator(), encoder, table, tmp_path, tmp_path / "tokens", "de", 64)
+    tokenize_folder(tmp_path, OPTIONS, subwords)
+    matches, facts = task.search(Accelerator(), encoder, table, tmp_path, "de", 64)
     assert (matches, facts) == ([2, 0, 3, 1], {}) and task.hidden_state(encoder) == 1
     task.write_predictions(matches, table, tmp_path / "test-de.tsv")
     assert (tmp_path / "test-de.tsv").read_text() == "2\n0\n3\n1\n"

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stiltwalk.tasks.base_rows.kind_rows import load_rows, shuffle_gold
+from stiltwalk.tasks.base_data.kind_rows import load_rows, shuffle_gold
 from stiltwalk.utils.errors import InputError
 
 NLI_ROWS = [{"text_a": f"a{i}", "text_b": "b", "label": label} for i, label in enumerate(["x", "y", "x", "z"])]

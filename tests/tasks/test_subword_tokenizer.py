@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from conftest import random_sentences
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.utils.errors import InputError
 
 

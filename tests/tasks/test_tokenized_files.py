@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from conftest import make_table, random_sentences
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
-from stiltwalk.tasks.base_tokenize.files import record_batch, tokenize_folder
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.token_files import record_batch, tokenize_folder
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.errors import InputError
 
@@ -36,10 +36,10 @@ def mlm_folder(tmp_path):
     return folder
 
 
-def test_files_are_mapped_into_memory_not_read(subwords, tmp_path, pair_folder):
-    count = tokenize_folder(pair_folder, tmp_path / "out", PAIR, subwords)
+def test_files_are_mapped_into_memory_not_read(subwords, pair_folder):
+    count = tokenize_folder(pair_folder, PAIR, subwords)
     before = pa.total_allocated_bytes()
-    train, test = (TokenizedRows.read(tmp_path / "out" / f"{name}.arrow") for name in ("train", "test-de"))
+    train, test = (TokenizedRows.read(pair_folder / f"{name}.arrow") for name in ("train", "test-de"))
     assert pa.total_allocated_bytes() - before < 10_000
     assert int(train.lengths.sum() + test.lengths.sum()) == count
     assert train.columns["labels"].values[:3].tolist() == [0, 1, 1] and "labels" not in test.columns
@@ -47,21 +47,20 @@ def test_files_are_mapped_into_memory_not_read(subwords, tmp_path, pair_folder):
 
 
 @pytest.mark.parametrize("options", [PAIR, MLM])
-def test_files_do_not_depend_on_the_size_of_the_parts(
-    subwords, tmp_path, pair_folder, mlm_folder, monkeypatch, options
-):
+def test_files_do_not_depend_on_the_size_of_the_parts(subwords, pair_folder, mlm_folder, monkeypatch, options):
     folder = {"pair": pair_folder, "mlm": mlm_folder}[options["kind"]]
-    tokenize_folder(folder, tmp_path / "whole", options, subwords)
-    monkeypatch.setattr("stiltwalk.tasks.base_tokenize.files.ROWS_PER_PART", 7)
-    tokenize_folder(folder, tmp_path / "parts", options, subwords)
-    assert (tmp_path / "parts/train.arrow").read_bytes() == (tmp_path / "whole/train.arrow").read_bytes()
+    tokenize_folder(folder, options, subwords)
+    whole = (folder / "train.arrow").read_bytes()
+    monkeypatch.setattr("stiltwalk.tasks.base_data.token_files.ROWS_PER_PART", 7)
+    tokenize_folder(folder, options, subwords)
+    assert (folder / "train.arrow").read_bytes() == whole
 
 
-def test_a_broken_file_is_named(subwords, tmp_path, pair_folder):
-    tokenize_folder(pair_folder, tmp_path / "out", PAIR, subwords)
-    (tmp_path / "out" / "train.arrow").write_bytes(b"ARROW1")
+def test_a_broken_file_is_named(subwords, pair_folder):
+    tokenize_folder(pair_folder, PAIR, subwords)
+    (pair_folder / "train.arrow").write_bytes(b"ARROW1")
     with pytest.raises(InputError, match=r"train\.arrow cannot be read"):
-        TokenizedRows.read(tmp_path / "out" / "train.arrow")
+        TokenizedRows.read(pair_folder / "train.arrow")
 
 
 @pytest.mark.parametrize(("labels", "expected"), [([], ["A", "D", "N"]), (["N", "D"], ["N", "D"])])
@@ -71,9 +70,9 @@ def test_labels_of_a_tagging_task_without_a_list_are_those_of_its_training_rows(
     rows = load_rows("tagging")
     rows.write(train, tmp_path / "train.parquet")
     rows.write(validation, tmp_path / "validation.parquet")
-    tokenize_folder(tmp_path, tmp_path / "out", {"kind": "tagging", "labels": labels, "max_length": 8}, subwords)
-    assert json.loads((tmp_path / "out/labels.json").read_text()) == expected
-    (numbers,) = TokenizedRows.read(tmp_path / "out/validation.arrow").lists("labels")
+    tokenize_folder(tmp_path, {"kind": "tagging", "labels": labels, "max_length": 8}, subwords)
+    assert json.loads((tmp_path / "labels.json").read_text()) == expected
+    (numbers,) = TokenizedRows.read(tmp_path / "validation.arrow").lists("labels")
     assert numbers.tolist() == [-100, expected.index("D"), -100, -100]  # X is not among the labels
 
 

@@ -18,7 +18,7 @@ from conftest import reset_accelerate
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
 from stiltwalk.models.multitask import submodule_weights
 from stiltwalk.models.resume import Resume
-from stiltwalk.tasks.base_tokenize.row_tokenizer import SubwordTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.evaluation import logits_of
 from stiltwalk.training.settings import Settings

@@ -53,8 +53,7 @@ class Mixture:
     """What one step trains on: where its rows come from, how they are tokenised, and its hyper-parameters."""
 
     source_code: str
-    rows_code: str
-    tokenize_code: str
+    data_code: str
     data: dict[str, Any]
     tasks: dict[str, Any]
     training: dict[str, Any]
@@ -65,8 +64,7 @@ class Target:
     """One XTREME task: its data, its options and its hyper-parameters."""
 
     source_code: str
-    rows_code: str
-    tokenize_code: str
+    data_code: str
     data: dict[str, Any]
     task: dict[str, Any]
     training: dict[str, Any]
@@ -174,7 +172,7 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
 
 
 def plan_mixture(mixture: str, config: Config) -> Mixture:
-    """Return what the data, the tokens and the training of a mixture read.
+    """Return what the data and the training of a mixture read.
 
     A task's own hyper-parameters apply where it is trained alone. A joint step takes the scale's, but keeps the
     weights of its last optimizer step if one of its tasks does.
@@ -188,8 +186,7 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
     kinds = [record["kind"] for record in records.values()]
     return Mixture(
         source_code=SOURCES[sources.pop()] if len(sources) == 1 else HUB_AND_OWN,
-        rows_code=code_of_kinds(kinds, "rows.py"),
-        tokenize_code=code_of_kinds(kinds, "tokenize.py"),
+        data_code=code_of_kinds(kinds, "data"),
         data={task: data_facts(task, record, config) for task, record in records.items()},
         tasks={task: task_options(record, config) for task, record in records.items()},
         training=config["training"] | (trainings[0] if len(trainings) == 1 else keep_last),
@@ -197,7 +194,7 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
 
 
 def plan_target(target: str, config: Config) -> Target:
-    """Return what the data, the tokens, the tuning and the predictions of a target read."""
+    """Return what the data, the tuning and the predictions of a target read."""
     record = config["xtreme"][target]
     check_source(target, record, config)
     training = config["training"] | record.get("training", {})
@@ -205,8 +202,7 @@ def plan_target(target: str, config: Config) -> Target:
         training = {name: training[name] for name in PREDICTION_SETTINGS}
     return Target(
         source_code=SOURCES[source_of(record, config)],
-        rows_code=code_of_kinds([record["kind"]], "rows.py"),
-        tokenize_code=code_of_kinds([record["kind"]], "tokenize.py"),
+        data_code=code_of_kinds([record["kind"]], "data"),
         data=data_facts(target, record, config),
         task=task_options(record, config),
         training=training,
@@ -317,7 +313,7 @@ def task_options(record: Record, config: Config) -> dict[str, Any]:
     return {"kind": record["kind"], "labels": record.get("labels", []), **options}
 
 
-def code_of_kinds(kinds: Iterable[str], file: str) -> str:
-    """Return the path that a stage depends on for these kinds: one file, or all kinds where a step mixes several."""
+def code_of_kinds(kinds: Iterable[str], part: str) -> str:
+    """Return the path that a stage depends on: a part of the one kind, or all kinds where a step mixes several."""
     distinct = set(kinds)
-    return f"{TASKS}/{distinct.pop()}/{file}" if len(distinct) == 1 else TASKS
+    return f"{TASKS}/{distinct.pop()}/{part}" if len(distinct) == 1 else TASKS

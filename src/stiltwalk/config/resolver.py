@@ -1,4 +1,4 @@
-"""Hydra's way into the configuration: the resolvers `validate` and `plan` of conf/config.yaml.
+"""Hydra's way into the configuration: the resolver `derive` of conf/config.yaml.
 
 Hydra imports this module through src/hydra_plugins when `dvc exp run` composes params.yaml (`plugins_path` in
 .dvc/config). A bad configuration ends the command in one line, before any stage runs.
@@ -20,26 +20,20 @@ from stiltwalk.config.records import read_records
 from stiltwalk.config.schema import check_fields
 from stiltwalk.utils.errors import InputError
 
-DERIVED = {"valid": "${validate:}", "plan": "${plan:}"}  # as conf/config.yaml has them
+DERIVED = {name: f"${{derive:{name}}}" for name in ("valid", "plan")}  # as conf/config.yaml has them
 SYNONYMS = {"bucc": "bucc2018"}
 
 
-def resolve_valid(*, _root_: DictConfig) -> bool:
-    """Refuse a `plan` that is set by hand: its resolver would not be called, and nothing would be checked."""
-    try:
-        check_derived(_root_)
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from None
-    return True
+def derive(name: str, *, _root_: DictConfig) -> DictConfig | bool:
+    """Check the configuration, and return its value `plan` or `valid`.
 
-
-def resolve_plan(*, _root_: DictConfig) -> DictConfig:
-    """Check the configuration and derive the block `plan`. Ends the program with one line if something is wrong.
-
-    Hydra and DVC add lines of their own to any other exception.
+    `valid` is True. It is there because nothing derives, and so nothing checks, a `plan` that is set by hand.
+    Ends the program with one line if something is wrong: Hydra and DVC add lines of their own to other exceptions.
     """
     try:
         check_derived(_root_)
+        if name == "valid":
+            return True
         check_credentials()
         return OmegaConf.create(make_plan(read_config(_root_)))
     except InputError as error:
@@ -140,6 +134,5 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Register the resolvers with OmegaConf."""
-    OmegaConf.register_new_resolver("validate", resolve_valid, replace=True)
-    OmegaConf.register_new_resolver("plan", resolve_plan, replace=True)
+    """Register the resolver with OmegaConf."""
+    OmegaConf.register_new_resolver("derive", derive, replace=True)

@@ -80,21 +80,20 @@ def save_probe_head(
     options: dict[str, Any],
     flag: str,
     head_weights: Mapping[str, torch.Tensor],
-    rows: Path,
-    tokens: Path,
+    data: Path,
 ) -> None:
     """Add a task of a step to the folder, and the step to its index.
 
     flag: what is wrong with the task's training, or an empty string.
-    rows, tokens: folders of the task's rows and of their token ids, which have a split `validation`.
+    data: the folder of the task's rows and their token ids, which have a split `validation`.
     """
     place = folder / step / task
     place.mkdir(parents=True)
     write_json({"options": options, "flag": flag}, place / TASK)
     weights = {name: weight.detach().cpu().contiguous() for name, weight in head_weights.items()}
     save_file(weights, place / WEIGHTS)
-    shutil.copyfile(rows / ROWS, place / ROWS)
-    shutil.copyfile(tokens / TOKENS, place / TOKENS)
+    for name in (ROWS, TOKENS):
+        shutil.copyfile(data / name, place / name)
     steps = read_index(folder)
     if step not in steps:
         write_json([*steps, step], folder / INDEX)

@@ -16,8 +16,8 @@ from stiltwalk.utils.params import read_yaml
 WORKSPACE = "workspace"  # the name of the run in the working tree
 # What makes a score: the code of the stages and their libraries. The rest of src/ plans, compares and draws.
 SCRIPTS = (
-    *("world", "encoder", "data", "tokenize_rows", "train_step", "retention", "trajectory"),
-    *("xtreme", "tokenize_xtreme", "target", "retrieval", "score"),
+    *("world", "encoder", "data", "train_step", "retention", "trajectory"),
+    *("xtreme", "target", "retrieval", "score"),
 )
 PACKAGES = ("config/orders.py", "data", "miniworld", "models", "perf", "scoring", "tasks", "training", "utils")
 CODE = (

@@ -8,11 +8,7 @@ from stiltwalk.config.orders import step_keys
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.trie import Order
 
-SCRIPTS = {
-    "tokenize": "tokenize_rows.py",
-    "intermediate": "train_step.py",
-    "target_pair": "target.py",
-}
+SCRIPTS = {"intermediate": "train_step.py", "target_pair": "target.py"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ def shared_stages(params: dict[str, Any]) -> list[Stage]:
     """Return the encoder and data stages of an experiment, which serve every seed."""
     plan = params["plan"]
     names = [("world", ""), ("encoder", "")]
-    names += [(group, mixture) for mixture in plan["mixtures"] for group in ("data", "tokenize")]
-    names += [(group, target) for target in plan["targets"] for group in ("xtreme", "tokenize_xtreme")]
+    names += [("data", mixture) for mixture in plan["mixtures"]]
+    names += [("xtreme", target) for target in plan["targets"]]
     return [Stage(group, name, (group, name)) for group, name in names]
 
 

@@ -1,1 +1,1 @@
-"""Kinds of tasks: one folder each, behind the base classes base_rows, base_tokenize, base_head, base_search."""
+"""Kinds of tasks: one folder each, behind the base classes base_spec, base_data, base_head, base_search."""

@@ -37,14 +37,13 @@ class RetrievalTask(ABC, Generic[Match]):
         accelerator: Accelerator,
         encoder: PreTrainedModel,
         table: pa.Table,
-        rows: Path,
-        tokens_folder: Path,
+        data: Path,
         language: str,
         max_tokens: int,
     ) -> tuple[list[Match], dict[str, Any]]:
         """Return the matches of one language, and facts for the target's record.
 
-        table: the rows to search. rows, tokens_folder: folders with the target's rows and their token ids.
+        table: the rows to search. data: the folder of the target's rows and their token ids.
         max_tokens: padded tokens in one batch of prediction.
         """
 

@@ -48,7 +48,7 @@ class TokenizedRows:
     Columns: `input_ids`, a list of token ids per row, or a list of such lists if a row holds several sequences (the
     choices of a question; every row then has the same number); `row`, the row of the data that each one comes from;
     `weight`, the number of its loss terms (0 if it has no label to learn from); and what the kind of task adds
-    (src/stiltwalk/tasks/<kind>/tokenize.py).
+    (src/stiltwalk/tasks/<kind>/data/tokenize.py).
     """
 
     def __init__(self, batch: pa.RecordBatch):
@@ -57,7 +57,7 @@ class TokenizedRows:
 
     @classmethod
     def read(cls, path: Path) -> "TokenizedRows":
-        """Map a file of tokenized rows (`tasks/base_tokenize/files.py`) into memory."""
+        """Map a file of tokenized rows (`tasks/base_data/token_files.py`) into memory."""
         try:
             return cls(pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0))
         except (OSError, pa.ArrowException) as error:

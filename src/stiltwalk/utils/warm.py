@@ -77,13 +77,16 @@ def import_libraries() -> None:
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # leaves CUDA uninitialised, so that stages can be forked
     gc.disable()
     import accelerate.tracking  # noqa: F401
+    import dvc.api  # noqa: F401
     import dvclive  # noqa: F401
     import pandas  # noqa: F401
     import peft  # noqa: F401
-    import pyarrow.dataset  # noqa: F401
+    import pyarrow.dataset
+    import pyarrow.parquet  # noqa: F401
     import sklearn.decomposition  # noqa: F401
     import tokenizers  # noqa: F401
     import torch  # noqa: F401
+    import transformers.models.xlm_roberta.modeling_xlm_roberta  # noqa: F401
     from transformers import AutoModel, AutoTokenizer, get_linear_schedule_with_warmup  # noqa: F401
 
     gc.freeze()

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from stiltwalk.data.hub.fetch import resolve_repository
 from stiltwalk.data.hub.raw_rows import fill_language, read_raw_rows
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, load_rows
+from stiltwalk.tasks.base_data.hub_columns import HubColumns
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, load_rows
 from stiltwalk.utils.errors import InputError
 
 _warned_places: set[str] = set()

@@ -1,4 +1,4 @@
-"""Rows from a user's own files, `data/own/<task>/`, UTF-8. Their layout is described in `tasks/<kind>/rows.py`."""
+"""Rows from a user's own files, `data/own/<task>/`, UTF-8. Their layout is described in `tasks/<kind>/data/rows.py`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from stiltwalk.data.own.files import FOLDER, own_digest
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
 
 

@@ -146,7 +146,7 @@ def draw_documents(
     languages: list[Language], word_ids: dict[str, int], settings: EncoderSettings, rng: np.random.Generator
 ) -> list[list[int]]:
     """Draw pairs of texts as token ids. The two texts of a pair overlap in meaning, and may differ in language."""
-    shares = language_shares(languages)
+    start, shares = time.perf_counter(), language_shares(languages)
     documents = []
     for _ in tqdm(range(settings.documents), desc="documents", unit="text"):
         texts = draw_document(rng)
@@ -158,6 +158,7 @@ def draw_documents(
             for text, language in zip(texts, (first, second), strict=True)
         ]
         documents.append([START, *ids[0], END, END, *ids[1], END][: settings.max_length])
+    print(f"encoder: drew {len(documents):,} documents in {time.perf_counter() - start:.1f} s")
     return documents
 
 

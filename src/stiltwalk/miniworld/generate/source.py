@@ -25,7 +25,7 @@ from stiltwalk.miniworld.generate.rows import (
     translation_rows,
     word_rows,
 )
-from stiltwalk.tasks.base_rows.kind_rows import load_rows
+from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.utils.errors import InputError
 
 MONOLINGUAL_TASKS: dict[str, Callable[[Sample, Language], Iterator[Row]]] = {

@@ -53,8 +53,7 @@ class Task(RetrievalTask[Pair]):
         accelerator: Accelerator,
         encoder: PreTrainedModel,
         table: pa.Table,
-        rows: Path,
-        tokens_folder: Path,
+        data: Path,
         language: str,
         max_tokens: int,
     ) -> tuple[list[Pair], dict[str, Any]]:
@@ -62,11 +61,11 @@ class Task(RetrievalTask[Pair]):
 
         The threshold is None if no candidate of the dev corpora is right. Then no pair is mined.
         """
-        dev = read_table(rows / f"validation-{language}.parquet")
-        lines = (rows / f"validation-{language}.tsv").read_text("utf-8").splitlines()
+        dev = read_table(data / f"validation-{language}.parquet")
+        lines = (data / f"validation-{language}.tsv").read_text("utf-8").splitlines()
         gold = {(source, target) for source, target in (line.split("\t") for line in lines)}
         dev_rows, test_rows = (
-            TokenizedRows.read(tokens_folder / f"{split}-{language}.arrow") for split in ("validation", "test")
+            TokenizedRows.read(data / f"{split}-{language}.arrow") for split in ("validation", "test")
         )
         dev_candidates = self.mine(accelerator, encoder, dev, dev_rows, max_tokens, f"{language} dev")
         threshold, f1 = self.tune_threshold(dev_candidates, gold)

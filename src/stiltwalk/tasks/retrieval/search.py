@@ -24,13 +24,12 @@ class Task(RetrievalTask[int]):
         accelerator: Accelerator,
         encoder: PreTrainedModel,
         table: pa.Table,
-        rows: Path,
-        tokens_folder: Path,
+        data: Path,
         language: str,
         max_tokens: int,
     ) -> tuple[list[int], dict[str, Any]]:
         """Return the row of the nearest sentence in the other language for every English sentence; no facts."""
-        pairs = TokenizedRows.read(tokens_folder / f"test-{language}.arrow")
+        pairs = TokenizedRows.read(data / f"test-{language}.arrow")
         (matches,) = self.nearest(accelerator, encoder, pairs, max_tokens, [self.hidden_state(encoder)])
         return matches, {}
 

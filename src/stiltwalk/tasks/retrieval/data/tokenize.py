@@ -1,6 +1,6 @@
 """Sentence retrieval: two sequences per row, one of each language."""
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import ParallelTextTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import ParallelTextTokenizer
 
 
 class Tokenizer(ParallelTextTokenizer):

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
-from stiltwalk.tasks.base_rows.own_lines import read_lines
+from stiltwalk.tasks.base_data.hub_columns import HubColumns
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.own_lines import read_lines
 from stiltwalk.utils.errors import InputError
 
 SIDES = ("source", "target")

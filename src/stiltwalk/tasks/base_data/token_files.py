@@ -6,31 +6,30 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.tables import read_table
 
 ROWS_PER_PART = 50_000  # rows whose token ids are Python integers at the same time
 
 
-def tokenize_folder(rows: Path, out: Path, options: dict[str, Any], subwords: SubwordTokenizer) -> int:
-    """Tokenise every `<split>.parquet` of a task to `out/<split>.arrow`, and return the number of tokens.
+def tokenize_folder(folder: Path, options: dict[str, Any], subwords: SubwordTokenizer) -> int:
+    """Tokenise every `<split>.parquet` of a task to `<split>.arrow` beside it, and return the number of tokens.
 
-    `out/labels.json` lists the labels that the label numbers stand for: those of the options, or those that occur in
+    `labels.json` lists the labels that the label numbers stand for: those of the options, or those that occur in
     the training rows if the options name none.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    training_rows = rows / "train.parquet"
+    training_rows = folder / "train.parquet"
     if not options["labels"] and training_rows.is_file():
         labels = load_tokenizer(options, subwords).labels_of(read_table(training_rows))
         options = options | {"labels": labels}
     tokenizer = load_tokenizer(options, subwords)
     tokens = 0
-    for path in tqdm(sorted(rows.glob("*.parquet")), f"{rows.name} tokens", unit="file"):
+    for path in tqdm(sorted(folder.glob("*.parquet")), f"{folder.name} tokens", unit="file"):
         batch = _tokenize_table(read_table(path), not path.stem.startswith("test-"), tokenizer)
-        write_batch(batch, out / f"{path.stem}.arrow")
+        write_batch(batch, folder / f"{path.stem}.arrow")
         tokens += len(batch["input_ids"].flatten(recursive=True))
-    write_json(options["labels"], out / "labels.json")
+    write_json(options["labels"], folder / "labels.json")
     return tokens
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns, as_array, is_list, is_text, list_lengths, null_mask
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
-from stiltwalk.tasks.base_rows.own_lines import check_labels, read_lines, split_fields
+from stiltwalk.tasks.base_data.hub_columns import HubColumns, as_array, is_list, is_text, list_lengths, null_mask
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.own_lines import check_labels, read_lines, split_fields
 from stiltwalk.utils.errors import InputError
 
 

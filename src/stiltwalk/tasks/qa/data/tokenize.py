@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from tokenizers import Encoding
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer
 from stiltwalk.utils.errors import InputError
 
 

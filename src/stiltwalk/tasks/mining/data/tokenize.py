@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer
 
 
 class Tokenizer(RowTokenizer):

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns, null_mask
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
-from stiltwalk.tasks.base_rows.own_lines import check_labels, split_fields
+from stiltwalk.tasks.base_data.hub_columns import HubColumns, null_mask
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.own_lines import check_labels, split_fields
 
 
 class Rows(KindRows):

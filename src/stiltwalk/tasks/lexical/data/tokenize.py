@@ -1,6 +1,6 @@
 """Translation word pairs: two sequences per row."""
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import ParallelTextTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import ParallelTextTokenizer
 
 
 class Tokenizer(ParallelTextTokenizer):

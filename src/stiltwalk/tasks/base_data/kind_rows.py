@@ -1,7 +1,7 @@
 """What data stages know of a kind of task: its columns, how its rows are read, and where its gold goes.
 
-Between stages, the rows of a split are one parquet file with the columns of the kind (`tasks/<kind>/rows.py`). Files to
-predict on (`test-<language>.parquet`) lack the gold column.
+Between stages, the rows of a split are one parquet file with the columns of the kind (`tasks/<kind>/data/rows.py`).
+Files to predict on (`test-<language>.parquet`) lack the gold column.
 """
 
 from abc import ABC, abstractmethod
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns, is_text
-from stiltwalk.tasks.base_rows.own_lines import read_lines
+from stiltwalk.tasks.base_data.hub_columns import HubColumns, is_text
+from stiltwalk.tasks.base_data.own_lines import read_lines
 from stiltwalk.utils.errors import InputError
 
 
@@ -128,7 +128,7 @@ class KindRows(ABC):
 
 def load_rows(kind: str) -> KindRows:
     """Return the rows of a kind of task. Only that kind's modules are imported."""
-    return import_module(f"stiltwalk.tasks.{kind}.rows").Rows()
+    return import_module(f"stiltwalk.tasks.{kind}.data.rows").Rows()
 
 
 def shuffle_gold(table: pa.Table, rows: KindRows, seed: int) -> pa.Table:

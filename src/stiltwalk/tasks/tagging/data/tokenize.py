@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer
 from stiltwalk.utils.labels import IGNORED
 
 

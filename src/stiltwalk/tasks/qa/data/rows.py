@@ -12,9 +12,9 @@ from typing import Any, TypeGuard
 import numpy as np
 import pyarrow as pa
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns, is_list
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
-from stiltwalk.tasks.base_rows.own_lines import read_lines
+from stiltwalk.tasks.base_data.hub_columns import HubColumns, is_list
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.own_lines import read_lines
 from stiltwalk.utils.errors import InputError
 
 ANSWERS = pa.struct({"text": pa.list_(pa.string()), "answer_start": pa.list_(pa.int32())})

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
-from stiltwalk.tasks.base_rows.own_lines import read_lines
+from stiltwalk.tasks.base_data.hub_columns import HubColumns
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.own_lines import read_lines
 
 MAX_CHARACTERS = 10_000  # of a text, about 2,000 tokens: articles of an encyclopedia are longer than any max_length
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stiltwalk.tasks.base_rows.hub_columns import HubColumns
-from stiltwalk.tasks.base_rows.kind_rows import ConvertedRows, KindRows
+from stiltwalk.tasks.base_data.hub_columns import HubColumns
+from stiltwalk.tasks.base_data.kind_rows import ConvertedRows, KindRows
 
 
 class Rows(KindRows):

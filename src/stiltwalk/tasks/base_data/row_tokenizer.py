@@ -165,7 +165,9 @@ class ParallelTextTokenizer(RowTokenizer):
 
 def load_tokenizer(options: dict[str, Any], subwords: SubwordTokenizer) -> RowTokenizer:
     """Return the row tokenizer of the kind that the options name."""
-    tokenizer: RowTokenizer = import_module(f"stiltwalk.tasks.{options['kind']}.tokenize").Tokenizer(options, subwords)
+    tokenizer: RowTokenizer = import_module(f"stiltwalk.tasks.{options['kind']}.data.tokenize").Tokenizer(
+        options, subwords
+    )
     return tokenizer
 
 

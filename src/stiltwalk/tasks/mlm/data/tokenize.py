@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pyarrow as pa
 
-from stiltwalk.tasks.base_tokenize.row_tokenizer import Features, RowTokenizer
+from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer
 from stiltwalk.utils.labels import IGNORED
 
 MASKED = 0.8  # share of the chosen tokens that become `<mask>`

@@ -1,0 +1,1 @@
+"""Rows and their token ids: the base classes of all kinds, where rows come from, and what the kinds share."""

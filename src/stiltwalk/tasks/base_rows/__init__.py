@@ -1,1 +1,0 @@
-"""How rows are read: the base class of all kinds, where rows come from, and what the kinds share."""

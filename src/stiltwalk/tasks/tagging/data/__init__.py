@@ -1,0 +1,1 @@
+"""Rows of this kind, and their token ids."""
