@@ -22,8 +22,8 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 setup: .venv/installed ## make .venv with the locked dependencies
 
 .PHONY: repro
-repro: setup ## run the default experiment and print its scores
-	python src/warm.py dvc exp run
+repro: setup ## run the experiment of params.yaml, the default in a fresh clone, and print its scores
+	python src/warm.py dvc repro
 	python src/compare.py --table
 
 # Two processes with one thread each suit two cores. tests/conftest.py orders the files, the longest first.

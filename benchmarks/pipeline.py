@@ -38,15 +38,15 @@ class ExperimentTime:
         return self.wall - self.compute - self.data
 
 
-def measure_experiment(command: str = "exp run") -> ExperimentTime:
-    """Run a command of dvc in a fresh clone of this repository's last commit, with an empty cache."""
+def measure_experiment() -> ExperimentTime:
+    """Run `dvc repro` in a fresh clone of this repository's last commit, with an empty cache."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # the clone has its code
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         start = time.perf_counter()
         run = subprocess.Popen(
-            [sys.executable, "src/warm.py", "dvc", *command.split()],
+            [sys.executable, "src/warm.py", "dvc", "repro"],
             cwd=folder,
             env=environment | {"TQDM_DISABLE": "1", "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
@@ -56,7 +56,7 @@ def measure_experiment(command: str = "exp run") -> ExperimentTime:
         assert run.stdout
         lines = [(time.perf_counter() - start, line) for line in run.stdout]
         if run.wait():
-            sys.exit(f"error: dvc {command} failed: {''.join(line for _, line in lines[-3:]).strip()}")
+            sys.exit(f"error: dvc repro failed: {''.join(line for _, line in lines[-3:]).strip()}")
         return divide_time(lines, time.perf_counter() - start)
 
 

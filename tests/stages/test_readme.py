@@ -50,7 +50,14 @@ QUICK = {
     *("git switch", "git restore", "python src/compare.py", "python src/evaluate.py"),
 }
 # Commands that work in the background, on a remote, or on the outputs of a run: only their options are checked.
-OPTIONS_ONLY = {"dvc queue start", "dvc exp pull", "dvc exp apply", "dvc gc --workspace", "dvc cache dir"}
+OPTIONS_ONLY = {
+    "dvc exp save",
+    "dvc queue start",
+    "dvc exp pull",
+    "dvc exp apply",
+    "dvc gc --workspace",
+    "dvc cache dir",
+}
 PREFIXES = ([r"[A-Z_]+=\S+"], ["time"], ["python", "src/warm.py"])  # they do not change what a command does
 # A task that a reader has to add first; test_a_command_in_the_pages_runs adds it.
 NEEDS_OWN_TASK = ("order=[snli,squad]",)
