@@ -23,7 +23,7 @@ from stiltwalk.utils.stage import run_stage
 
 
 def main(mixture: str) -> None:
-    records, options = read_params(f"plan.mixtures.{mixture}.data", f"plan.mixtures.{mixture}.tasks")
+    records, options = read_params(f"plan.mixtures.{mixture}.data", f"plan.mixtures.{mixture}.tokens")
     world, subwords = read_world(), SubwordTokenizer(Path("models/0-encoder/encoder"))
     origins: dict[str, dict[str, Any]] = {task: {} for task in records}
     with atomic_dir(Path("data/intermediate") / mixture) as folder:
@@ -36,6 +36,7 @@ def main(mixture: str) -> None:
                     table = shuffle_gold(table, rows, record["sample"]["seed"])
                 rows.write(table, folder / task / f"{split}.parquet")
                 print(f"{task} {split}: {len(table):,} rows")
+            origins[task] |= {"notes": record["notes"]} if record.get("notes") else {}
             count = tokenize_folder(folder / task, options[task], subwords)
             print(f"{task}: {count:,} tokens")
     write_json(origins, Path("data/sources/intermediate") / f"{mixture}.json")

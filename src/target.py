@@ -72,7 +72,7 @@ def main(first: str, second: str = "") -> None:
                 write_predictions(predictions[target], task, target)
             resume.remove()
         count = sum(map(len, predictions.values()))
-        accelerator.print(f"{' and '.join(targets)}: predicted {count} languages from {start} in {seconds:.1f} s")
+        accelerator.print(f"{' and '.join(targets)}: predicted {count} tests from {start} in {seconds:.1f} s")
 
 
 def predict_tests(

@@ -8,7 +8,7 @@ The results are the same bytes. The small stages of the scale `mini` start secon
 import os
 import sys
 
-from stiltwalk.utils.warm import call, warm_stages
+from stiltwalk.warm import call, warm_stages
 
 if __name__ == "__main__":
     if not sys.argv[1:]:

@@ -25,7 +25,7 @@ from stiltwalk.utils.stage import run_stage
 
 
 def main(target: str) -> None:
-    record, options = read_params(f"plan.targets.{target}.data", f"plan.targets.{target}.task")
+    record, options = read_params(f"plan.targets.{target}.data", f"plan.targets.{target}.tokens")
     record |= {"world": read_world()}
     subwords = SubwordTokenizer(Path("models/0-encoder/encoder"))
     source, is_mining = load_source(record["source"]), record["kind"] == "mining"

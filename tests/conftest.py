@@ -17,13 +17,13 @@ from accelerate.state import AcceleratorState, GradientState
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
+from stiltwalk import warm
 from stiltwalk.models.checkpoint import load_encoder, load_tokenizer
 from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_data.row_tokenizer import load_tokenizer as load_row_tokenizer
 from stiltwalk.tasks.base_data.token_files import record_batch
 from stiltwalk.training.batching import TokenizedRows
-from stiltwalk.utils import warm
 
 WORDS = [
     "the",

@@ -48,7 +48,7 @@ def test_the_time_of_an_experiment_is_divided_by_what_its_stages_print():
 13.0 Running stage 'target@xnli':
 13.0 > exec python src/target.py xnli
 20.0 xnli: trained in 3.4 s, 50,810 tokens/s with validation
-21.0 xnli: predicted 8 languages from models/3-mnli/encoder in 0.3 s
+21.0 xnli: predicted 8 tests from models/3-mnli/encoder in 0.3 s
 22.0 Ran experiment(s): some-name
 """
     lines = [(float(line[:4]), line[4:].lstrip()) for line in text.splitlines()]

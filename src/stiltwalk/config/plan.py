@@ -12,7 +12,7 @@ from typing import Any
 from stiltwalk.config.orders import checkpoint_keys, step_keys
 from stiltwalk.data.own.files import FOLDER, own_digest, own_file_names
 from stiltwalk.miniworld.generate import source as world
-from stiltwalk.tasks.base_spec import load_spec
+from stiltwalk.tasks.base_spec import TASK_SPLITS, load_spec
 from stiltwalk.utils.errors import InputError
 
 Record = Mapping[str, Any]
@@ -25,9 +25,10 @@ SOURCES = {
 }
 HUB_AND_OWN = "src/stiltwalk/data"  # the only sources that one mixture can mix
 ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
-RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # what every data stage reads of a record
+RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # what data stages may read of a record
 REAL_DATA_FACTS = ("notes", "drop_characters", "train", "validation", "test")  # and what only real data need
-MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens")  # change memory use, and results only by rounding
+# They change memory use, and results only by rounding.
+MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens", "gradient_checkpointing", "cuda_graphs")
 PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_tokens")
 
 
@@ -55,17 +56,19 @@ class Mixture:
     source_code: str
     data_code: str
     data: dict[str, Any]
+    tokens: dict[str, Any]
     tasks: dict[str, Any]
     training: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One XTREME task: its data, its options and its hyper-parameters."""
+    """One XTREME task: its data, how they are tokenised, its options and its hyper-parameters."""
 
     source_code: str
     data_code: str
     data: dict[str, Any]
+    tokens: dict[str, Any]
     task: dict[str, Any]
     training: dict[str, Any]
 
@@ -187,7 +190,8 @@ def plan_mixture(mixture: str, config: Config) -> Mixture:
     return Mixture(
         source_code=SOURCES[sources.pop()] if len(sources) == 1 else HUB_AND_OWN,
         data_code=code_of_kinds(kinds, "data"),
-        data={task: data_facts(task, record, config) for task, record in records.items()},
+        data={task: data_facts(task, record, config, TASK_SPLITS) for task, record in records.items()},
+        tokens={task: tokenizer_options(record, config) for task, record in records.items()},
         tasks={task: task_options(record, config) for task, record in records.items()},
         training=config["training"] | (trainings[0] if len(trainings) == 1 else keep_last),
     )
@@ -203,7 +207,8 @@ def plan_target(target: str, config: Config) -> Target:
     return Target(
         source_code=SOURCES[source_of(record, config)],
         data_code=code_of_kinds([record["kind"]], "data"),
-        data=data_facts(target, record, config),
+        data=data_facts(target, record, config, load_spec(record["kind"]).target_splits),
+        tokens=tokenizer_options(record, config),
         task=task_options(record, config),
         training=training,
     )
@@ -292,13 +297,14 @@ def check_own_files(task: str, record: Record, config: Config) -> None:
         )
 
 
-def data_facts(name: str, record: Record, config: Config) -> dict[str, Any]:
-    """Return what the data stage of a task reads: where its rows come from and how many to take.
+def data_facts(name: str, record: Record, config: Config, splits: Sequence[str]) -> dict[str, Any]:
+    """Return what the data stage of a task reads: where the rows of its splits come from and how many to take.
 
     A user's own files are represented by a digest, so that experiments on other rows have other parameters.
     """
     facts = {key: record[key] for key in RECORD_FACTS if key in record}
-    facts |= {"source": source_of(record, config), "sample": config["sample"] | record.get("sample", {})}
+    sample = config["sample"] | record.get("sample", {})
+    facts |= {"source": source_of(record, config), "sample": {key: sample[key] for key in (*splits, "seed")}}
     if facts["source"] == "world":
         facts.pop("languages", None)  # XTREME's; data/world.json has the world's own
         return facts
@@ -308,9 +314,15 @@ def data_facts(name: str, record: Record, config: Config) -> dict[str, Any]:
 
 
 def task_options(record: Record, config: Config) -> dict[str, Any]:
-    """Return what tokenisers and heads read of a task: its kind, its labels and the kind's options."""
+    """Return what heads and searches read of a task: its kind, its labels and the kind's options."""
     options = config["kinds"][record["kind"]] | record.get("options", {})
     return {"kind": record["kind"], "labels": record.get("labels", []), **options}
+
+
+def tokenizer_options(record: Record, config: Config) -> dict[str, Any]:
+    """Return what tokenisers read of a task: an option of heads or searches alone makes no rows again."""
+    options = task_options(record, config)
+    return {key: options[key] for key in ("kind", "labels", "max_length", *load_spec(record["kind"]).tokenizer_options)}
 
 
 def code_of_kinds(kinds: Iterable[str], part: str) -> str:

@@ -27,7 +27,7 @@ SYNONYMS = {"bucc": "bucc2018"}
 def derive(name: str, *, _root_: DictConfig) -> DictConfig | bool:
     """Check the configuration, and return its value `plan` or `valid`.
 
-    `valid` is True. It is there because nothing derives, and so nothing checks, a `plan` that is set by hand.
+    `valid` is True. A `plan` that is set by hand never calls this function; `valid` does, and refuses it.
     Ends the program with one line if something is wrong: Hydra and DVC add lines of their own to other exceptions.
     """
     try:

@@ -38,7 +38,7 @@ from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.locations import RESUME_FOLDER, RESUME_VARIABLE
 from stiltwalk.utils.text import count
-from stiltwalk.utils.warm import warm_stages
+from stiltwalk.warm import warm_stages
 
 COMMITTED_PATHS = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
 RAN = re.compile(r"Running stage '([^']+)'")

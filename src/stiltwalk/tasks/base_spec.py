@@ -1,7 +1,7 @@
 """Facts about a kind of task that the configuration checks and cost estimates read.
 
-No stage imports these modules. Stages of several kinds run again after a change, because they depend on the whole
-folder of kinds; they write the same bytes.
+No stage imports these modules. Stages of several kinds and `retrieval` run again after a change, because they depend on
+whole folders; they write the same bytes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,6 +46,8 @@ class KindSpec:
 
     name: str
     options: type[KindOptions] = KindOptions
+    tokenizer_options: tuple[str, ...] = ()
+    """The options that the tokenizer of the kind reads, besides max_length."""
 
     trained: bool = True
     """Whether a target of this kind is tuned. Retrieval and mining search with the encoder as it is."""

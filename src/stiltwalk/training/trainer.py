@@ -377,7 +377,9 @@ def train_with_retries(
     name: str,
     resume: Resume,
 ) -> TrainingResult:
-    """Train; if a task is flagged or the loss is not finite, train again with the next seed, settings.retries times.
+    """Train; if a task is flagged or the loss is not finite, train again with another seed.
+
+    There are at most settings.retries further trainings.
 
     load: returns the encoder to start from. seeds: returns the seed of attempt 0, 1, ...
     """
@@ -393,7 +395,8 @@ def train_with_retries(
             why = "; ".join(f"{task} {flag}" for task, flag in result.flags.items())
             if not why or len(reasons) >= settings.retries:
                 return replace(result, reasons=reasons)
-        accelerator.print(f"{name}: {why}; again with the next seed")
+            del result  # its model would lie on the device beside that of the next attempt
+        accelerator.print(f"{name}: {why}; again with another seed")
         accelerator.free_memory()
         resume.give_up(accelerator, why)
 

@@ -40,7 +40,7 @@ class KindRows(ABC):
     """The rows of one kind of task.
 
     schema: its columns.
-    gold: the column that predictions are scored against, if there is one; tokenize.py turns it into `labels`.
+    gold: the column that predictions are scored against, if there is one; tokenize.py turns it into numbers.
     own_suffix, label_suffix: of a user's own files, and of XTREME's label files.
     non_text_columns: columns of a data set on the hub that need not be text.
     nullable_columns: columns of a data set on the hub that may lack a value; a row without one is dropped.

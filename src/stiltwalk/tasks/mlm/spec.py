@@ -11,4 +11,4 @@ class MlmOptions(KindOptions):
     """Share of the tokens that are predicted."""
 
 
-SPEC = KindSpec(name="mlm", options=MlmOptions, columns=("text",), typical_fill=0.5)
+SPEC = KindSpec(name="mlm", options=MlmOptions, tokenizer_options=("mask",), columns=("text",), typical_fill=0.5)

@@ -1,7 +1,7 @@
 """Rows of sentence retrieval: `source` in a language and `target`, its English translation.
 
-In the files to predict on, the English side is sorted. XTREME's label file has a line for each source sentence: the row
-number of its translation there.
+In the files to predict on, the English side is sorted. XTREME's label file has a line for each sentence of the sorted
+side: the row number of its translation among the sources.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ class Rows(KindRows):
         return ConvertedRows(pa.table(columns))
 
     def split_gold(self, table: pa.Table) -> tuple[pa.Table, str]:
-        """Sort the English side as XTREME does; the label of row k is the row of k's translation."""
+        """Sort the English side as XTREME does; label k is the source row of sorted English sentence k."""
         english = table["target"].to_pylist()
         order = np.array(sorted(range(len(english)), key=english.__getitem__), np.int64)
         inputs = table.set_column(table.schema.get_field_index("target"), "target", table["target"].take(order))

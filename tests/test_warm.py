@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import psutil
 import pytest
 
 from stiltwalk.utils.process import THREAD_WAITING, WARM_ADDRESS
-from stiltwalk.utils.warm import warm_stages as start_server
+from stiltwalk.warm import warm_stages as start_server
 
-SOURCE = Path(__file__).parents[2] / "src"
+SOURCE = Path(__file__).parents[1] / "src"
 STAGE = """
 from stiltwalk.utils.process import THREAD_WAITING, prepare_stage
 prepare_stage()
@@ -23,7 +24,7 @@ import gc, json, os, sys
 from pathlib import Path
 threads = [os.environ[name] for name in THREAD_WAITING]
 print(json.dumps([sys.argv, os.environ["WORD"], str(Path.cwd()), "torch" in sys.modules, sys.path[0], threads]))
-print(gc.isenabled(), "stiltwalk.utils.warm" in sys.modules)
+print(gc.isenabled(), "stiltwalk.warm" in sys.modules)
 print("warning", file=sys.stderr)
 if sys.argv[1] == "sleep":
     Path("begun").write_text(str(os.getpid()))
@@ -87,7 +88,7 @@ def test_a_stage_sets_how_its_threads_wait_unless_the_user_does(run):
     "code",
     [
         "from stiltwalk.utils.process import prepare_stage; prepare_stage(); import torch",
-        "from stiltwalk.utils.warm import import_libraries; import_libraries()",
+        "from stiltwalk.warm import import_libraries; import_libraries()",
     ],
     ids=["cold", "warm"],
 )
@@ -162,7 +163,7 @@ def test_a_client_that_ends_before_it_asks_leaves_the_server_running(run, warm_s
 
 @pytest.mark.slow
 def test_a_server_ends_when_its_command_is_killed_while_it_imports():
-    code = "from stiltwalk.utils.warm import warm_stages\nwith warm_stages(): print(flush=True); input()"
+    code = "from stiltwalk.warm import warm_stages\nwith warm_stages(): print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code], env=environment({}), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as command:
@@ -183,3 +184,18 @@ def test_a_warm_stage_has_the_threads_that_its_environment_asks_for(tmp_path, wa
             [sys.executable, "target.py"], cwd=tmp_path, env=variables, capture_output=True, text=True
         )
         assert done.stdout == f"{threads}\n", done.stderr
+
+
+def test_a_command_decides_itself_how_it_ends_after_ctrl_c(tmp_path):
+    """DVC, when interrupted, still restores what it has checked out."""
+    command = "trap 'sleep 1; echo cleaned up; exit 7' INT; echo begun; sleep 60 & wait"
+    with subprocess.Popen(
+        [sys.executable, SOURCE / "warm.py", "bash", "-c", command],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "begun\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=30)[0] == "cleaned up\n" and process.returncode == 7

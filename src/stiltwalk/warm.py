@@ -23,7 +23,7 @@ from pathlib import Path
 
 from stiltwalk.utils.process import WARM_ADDRESS, set_thread_waiting
 
-SOURCE = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def warm_stages() -> Iterator[dict[str, str]]:
         listener.listen()  # stages may connect at once, and wait until the imports are done
         paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         server = subprocess.Popen(
-            [sys.executable, "-m", "stiltwalk.utils.warm", str(listener.fileno()), str(os.getpid())],
+            [sys.executable, "-m", "stiltwalk.warm", str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
             start_new_session=True,  # Ctrl-C goes to the command only; the server sees its stages' clients end
@@ -60,15 +60,13 @@ def warm_stages() -> Iterator[dict[str, str]]:
 def call(command: list[str], environment: Mapping[str, str]) -> int:
     """Run a command and return its exit status.
 
-    SIGTERM is passed on to the command: a scheduler may send it to this process only.
+    SIGTERM is passed on to the command: a scheduler may send it to this process only. Ctrl-C reaches the command
+    itself, which decides how it ends.
     """
-    with subprocess.Popen(command, env=environment) as process:
-        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        try:
-            return process.wait()
-        except BaseException:  # Ctrl-C, which the command receives as well
-            process.kill()
-            raise
+    process = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return process.wait()
 
 
 def import_libraries() -> None:
