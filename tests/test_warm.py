@@ -188,7 +188,7 @@ def test_a_warm_stage_has_the_threads_that_its_environment_asks_for(tmp_path, wa
 
 def test_a_command_decides_itself_how_it_ends_after_ctrl_c(tmp_path):
     """DVC, when interrupted, still restores what it has checked out."""
-    command = "trap 'sleep 1; echo cleaned up; exit 7' INT; echo begun; sleep 60 & wait"
+    command = "trap 'sleep 1; kill $!; echo cleaned up; exit 7' INT; echo begun; sleep 60 & wait"
     with subprocess.Popen(
         [sys.executable, SOURCE / "warm.py", "bash", "-c", command],
         cwd=tmp_path,
