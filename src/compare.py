@@ -10,11 +10,17 @@ import argparse
 import os
 import signal
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stiltwalk.analysis.settings import SettingsGroup, group_by_settings
-from stiltwalk.sweep.experiments import WORKSPACE, Experiment, read_experiments, read_workspace, unfinished_sweep
+from stiltwalk.sweep.experiments import (
+    WORKSPACE,
+    Experiment,
+    read_scored_and_others,
+    read_workspace,
+    unfinished_sweep,
+)
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.stage import run
@@ -25,10 +31,11 @@ MAX_DIFFERENCES = 5  # settings to name if groups differ
 
 def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly if `| head` stops reading
-    experiments = select_experiments(arguments.name)
+    experiments, others = select_experiments(arguments.name)
     groups = group_by_settings(experiments)
     largest = max(reversed(groups), key=lambda group: group.size)  # the latest of the largest
     print_groups(groups, largest)
+    print_others(others)
     if not arguments.table:
         tasks = arguments.tasks.split(",") if arguments.tasks else []
         page = write_study(experiments, largest, tasks)
@@ -36,21 +43,26 @@ def main(arguments: argparse.Namespace) -> None:
             print(f"no browser found; open {page.resolve().as_uri()}")
 
 
-def select_experiments(sweep: str) -> list[Experiment]:
-    """Read the experiments of a sweep, or all of them and the working tree if no sweep is named."""
-    experiments = read_experiments()
+def select_experiments(sweep: str) -> tuple[list[Experiment], dict[str, str]]:
+    """Read the experiments of a sweep, or all of them and the working tree if no sweep is named.
+
+    Returns those that are scored, and why each of the others is not, by name.
+    """
+    experiments, others = read_scored_and_others()
     if sweep:
         experiments = [one for one in experiments if one.name.startswith(f"{sweep}.")]
+        others = {name: reason for name, reason in others.items() if name.startswith(f"{sweep}.")}
         if not experiments:
             raise InputError(f"--name {sweep}: no sweep of this name has an experiment; `make show` lists all of them")
-        return experiments
+        return experiments, others
     if workspace := read_workspace():
         experiments.insert(0, workspace)
     elif SUMMARY.is_file():
-        print("the working tree is left out: its last run did not finish, so its scores do not match its params.yaml")
+        others = {"the working tree": "its last run did not finish"} | others
     if not experiments:
+        print_others(others)
         raise InputError("no experiments yet; run `dvc exp run` for one, or `python src/sweep.py run ...` for many")
-    return experiments
+    return experiments, others
 
 
 def print_groups(groups: Sequence[SettingsGroup], largest: SettingsGroup) -> None:
@@ -64,6 +76,12 @@ def print_groups(groups: Sequence[SettingsGroup], largest: SettingsGroup) -> Non
             print(f"with {', '.join(differences[:MAX_DIFFERENCES])}{more}")
         print_table(sorted(group.members, key=lambda one: (one.name != WORKSPACE, one.order, one.seed)))
     print("\nEnglish / mean of the other languages; - where there is none")
+
+
+def print_others(others: Mapping[str, str]) -> None:
+    """Print why experiments are not scored, by name."""
+    for name, reason in others.items():
+        print(f"not scored: {name}, because {reason}")
 
 
 def print_table(experiments: Sequence[Experiment]) -> None:

@@ -17,7 +17,9 @@ def make_run(name: str, order: list[str], **tasks: dict[str, float]) -> Experime
 
 
 def set_experiments(monkeypatch: pytest.MonkeyPatch, runs: list[Experiment], workspace: Any = None) -> None:
-    monkeypatch.setattr(compare, "read_experiments", lambda: list(runs))
+    monkeypatch.setattr(
+        compare, "read_scored_and_others", lambda: (list(runs), {"part": "only some of its stages ran"})
+    )
     monkeypatch.setattr(compare, "read_workspace", lambda: workspace)
 
 
@@ -50,8 +52,9 @@ def test_the_working_tree_comes_first_unless_a_sweep_is_named(monkeypatch):
     runs = [make_run("first.mnli-s1", ["mnli"]), make_run("mnli-s1", ["mnli"])]
     workspace = make_run("workspace", [])
     set_experiments(monkeypatch, runs, workspace)
-    assert compare.select_experiments("") == [workspace, *runs]
-    assert compare.select_experiments("first") == runs[:1]
+    others = {"part": "only some of its stages ran"}
+    assert compare.select_experiments("") == ([workspace, *runs], others)
+    assert compare.select_experiments("first") == (runs[:1], {})
     with pytest.raises(InputError, match="--name second: no sweep of this name has an experiment"):
         compare.select_experiments("second")
 
@@ -60,12 +63,15 @@ def test_scores_of_a_failed_run_are_left_out_with_a_message(monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     run = make_run("mnli-s1", ["mnli"])
     set_experiments(monkeypatch, [run])
-    assert compare.select_experiments("") == [run] and capsys.readouterr().out == ""
+    assert compare.select_experiments("") == ([run], {"part": "only some of its stages ran"})
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/summary.json").touch()
-    assert compare.select_experiments("") == [run]
+    experiments, others = compare.select_experiments("")
+    assert experiments == [run]
+    compare.print_others(others)
     assert capsys.readouterr().out == (
-        "the working tree is left out: its last run did not finish, so its scores do not match its params.yaml\n"
+        "not scored: the working tree, because its last run did not finish\n"
+        "not scored: part, because only some of its stages ran\n"
     )
 
 

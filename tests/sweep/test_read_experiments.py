@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from laboratory import ROOT, compose
 from stiltwalk.sweep.experiments import (
@@ -14,6 +15,7 @@ from stiltwalk.sweep.experiments import (
     code_version,
     git,
     read_experiments,
+    read_scored_and_others,
     read_workspace,
     unfinished_sweep,
 )
@@ -51,7 +53,30 @@ def test_an_experiment_of_a_few_stages_has_no_scores(tree: Path):
         git("-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", name, root=tree)
         commit = git("rev-parse", "HEAD", root=tree).strip()
         git("update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/{name}", commit, root=tree)
-    assert [one.name for one in read_experiments(tree)] == ["whole"]
+    experiments, others = read_scored_and_others(tree)
+    assert [one.name for one in experiments] == ["whole"]
+    assert others == {"partial": "only some of its stages ran", "without-lock": "it has no scores"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "part", "path"),
+    [
+        ("data@squad", "outs", "data/intermediate/squad"),  # made again from rows of the hub that have changed
+        ("intermediate@2-squad", "deps", "src/stiltwalk/training"),  # run again after a change of code
+        ("world", "params", "world"),
+        ("xtreme@xnli", "params", "plan.targets.xnli.data"),
+    ],
+)
+def test_scores_older_than_one_of_the_stages_behind_them_do_not_count(tree: Path, stage: str, part: str, path: str):
+    assert read_workspace(tree)
+    lock = YAML(typ="safe").load(tree / "dvc.lock")
+    if part == "params":
+        lock["stages"][stage][part]["params.yaml"][path] = {}
+    else:
+        (entry,) = [entry for entry in lock["stages"][stage][part] if entry["path"] == path]
+        entry["md5"] = "0" * 32
+    YAML().dump(lock, tree / "dvc.lock")
+    assert read_workspace(tree) is None
 
 
 def test_without_a_run_there_are_no_scores(tree: Path):

@@ -25,6 +25,16 @@ CODE = (
     *(f"src/{name}.py" for name in SCRIPTS),
     *(f"src/stiltwalk/{name}" for name in PACKAGES),
 )
+FOREACH = {  # the stages of dvc.yaml that iterate over a block of `plan`
+    "data": "mixtures",
+    "intermediate": "steps",
+    "retention": "steps",
+    "trajectory": "trajectory",
+    "xtreme": "targets",
+    "target": "tunings",
+    "target_pair": "tuning_pairs",
+    "retrieval": "retrievals",
+}
 RESULTS = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
 SWEEP_FOLDER = Path(".dvc/tmp/sweep")
@@ -84,10 +94,15 @@ def last_line(stderr: str) -> str:
 
 
 def read_experiments(root: Path = Path()) -> list[Experiment]:
-    """Return all finished experiments of a repository, oldest first.
+    """Return the scored experiments of a repository, oldest first."""
+    return read_scored_and_others(root)[0]
 
-    Left out are those of older versions, which lack result files or a plan, and those that ran only some of the stages,
-    whose scores were made with other parameters.
+
+def read_scored_and_others(root: Path = Path()) -> tuple[list[Experiment], dict[str, str]]:
+    """Return the scored experiments of a repository, oldest first, and why each of the others is not scored, by name.
+
+    Scores count only if every stage ran with the experiment's own parameters (see `_is_whole`). `dvc exp run` of some
+    stages commits new parameters beside the scores of the run before.
     """
     references = []
     listing = git("for-each-ref", "refs/exps", "--sort=creatordate", "--format=%(objectname) %(refname)", root=root)
@@ -96,16 +111,22 @@ def read_experiments(root: Path = Path()) -> list[Experiment]:
         parts = reference.split("/", 4)
         if len(parts) == 5 and len(parts[2] + parts[3]) == 40:
             references.append((parts[4], commit, parts[2] + parts[3]))
-    experiments = []
+    experiments, others = [], {}
     files = (*RESULTS, LOCK)
     blobs = _read_blobs((f"{commit}:{name}" for _, commit, _ in references for name in files), root)
     for name, commit, baseline in references:
         *texts, lock = (next(blobs) for _ in files)
-        if lock is not None and all(text is not None for text in texts):
-            experiment = Experiment(name, commit, baseline, *_parse_results(texts))
-            if _scores_are_current(experiment.params, _parse_lock(lock)):
-                experiments.append(experiment)
-    return experiments
+        if lock is None or any(text is None for text in texts):
+            others[name] = "it has no scores"
+            continue
+        experiment = Experiment(name, commit, baseline, *_parse_results(texts))
+        if "plan" not in experiment.params:
+            others[name] = "an older version of Stiltwalk made it"
+        elif not _is_whole(experiment.params, _parse_lock(lock)):
+            others[name] = "only some of its stages ran"
+        else:
+            experiments.append(experiment)
+    return experiments, others
 
 
 def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> Progress | None:
@@ -130,7 +151,7 @@ def read_workspace(root: Path = Path()) -> Experiment | None:
         return None
     results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
     experiment = Experiment(WORKSPACE, "", "", *results)
-    return experiment if _scores_are_current(experiment.params, _parse_lock((root / LOCK).read_text("utf-8"))) else None
+    return experiment if _is_whole(experiment.params, _parse_lock((root / LOCK).read_text("utf-8"))) else None
 
 
 def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
@@ -153,15 +174,22 @@ def _parse_lock(text: str) -> dict[str, Any]:
     return stages
 
 
-def _scores_are_current(params: Mapping[str, Any], stages: Mapping[str, Any]) -> bool:
-    """Return whether every stage behind the scores last ran with these parameters. A failed run leaves older scores."""
+def _is_whole(params: Mapping[str, Any], lock: Mapping[str, Any]) -> bool:
+    """Return whether the stages in a dvc.lock are one run with these parameters, so that the scores are theirs.
+
+    Every stage of the plan ran with the parameters, and no two of them read or wrote different versions of one file.
+    A failed run, and a run of some stages, leave the scores of an earlier one.
+    """
     plan = params.get("plan")
     if plan is None:
         return False  # of an older version
-    groups = {"intermediate": "steps", "data": "mixtures", "target": "tunings", "target_pair": "tuning_pairs"}
-    groups["retrieval"] = "retrievals"
-    names = [f"{stage}@{key}" for stage, group in groups.items() for key in plan[group]]
-    return all(_ran_with(params, stages.get(name, {})) for name in ["encoder", *names, "score"])
+    names = [f"{group}@{key}" for group, block in FOREACH.items() for key in plan[block]]
+    stages = [lock.get(name, {}) for name in ["world", "encoder", *names, "score"]]
+    if not all(_ran_with(params, stage) for stage in stages):
+        return False
+    versions: dict[str, str] = {}
+    entries = (entry for stage in stages for entry in (*stage["deps"], *stage["outs"]))
+    return all(versions.setdefault(entry["path"], entry["md5"]) == entry["md5"] for entry in entries)
 
 
 def _ran_with(params: Mapping[str, Any], stage: Mapping[str, Any]) -> bool:
