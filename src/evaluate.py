@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.scoring.aggregate import describe_missing_languages, group_scores, score_task
+from stiltwalk.scoring.aggregate import TaskScores, describe_missing_languages, group_scores, score_task
 from stiltwalk.scoring.tasks import XTREME_TASKS
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.stage import run
@@ -22,24 +22,25 @@ def main(labels: Path, predictions: Path, with_languages: bool) -> None:
     for folder in (labels, predictions):
         if not folder.is_dir():
             raise InputError(f"{folder} is not a folder; it must hold one folder per task ({', '.join(XTREME_TASKS)})")
-    task_scores: dict[str, float] = {}
+    scores: dict[str, TaskScores] = {}
     report: dict[str, Any] = {}
     for name in XTREME_TASKS:
         present = [folder for folder in (labels, predictions) if (folder / name).is_dir()]
         if len(present) == 1:
             warn(f"{name}: not scored, only {present[0]} has it")
         if len(present) == 2:
-            scores = score_task(name, labels / name, predictions / name)
-            task_scores[name] = scores.score
-            if warning := describe_missing_languages(scores):
+            scored = scores[name] = score_task(name, labels / name, predictions / name)
+            report[name] = scored.averages | ({"languages": scored.languages} if with_languages else {})
+            for warning in scored.warnings:
                 warn(warning)
-            report[name] = scores.averages | ({"languages": scores.languages} if with_languages else {})
     for path in sorted(predictions.iterdir()):
         if path.is_dir() and path.name not in XTREME_TASKS:
             warn(f"{path}: not scored, there is no such task")
-    if not task_scores:
+    if not scores:
         raise InputError(f"{labels} and {predictions} have no task in common; the tasks are {', '.join(XTREME_TASKS)}")
-    print(json.dumps(report | group_scores(task_scores), indent=1))
+    for warning in describe_missing_languages(scores):
+        warn(warning)
+    print(json.dumps(report | group_scores({name: scored.score for name, scored in scores.items()}), indent=1))
 
 
 def warn(message: str) -> None:

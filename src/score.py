@@ -61,8 +61,9 @@ def main() -> None:
         {**groups, "tasks": tasks, **{name: part for name, part in extra.items() if part}}, Path("metrics/summary.json")
     )
     print_summary(order, tasks, groups, flags)
-    for line in filter(None, map(describe_missing_languages, scores.values())):
-        print(line)
+    warnings = [warning for scored in scores.values() for warning in scored.warnings]
+    for warning in (*warnings, *describe_missing_languages(scores)):
+        print(warning)
 
 
 def remove_earlier_results(targets: Collection[str], checkpoints: Collection[str]) -> None:

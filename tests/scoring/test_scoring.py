@@ -163,15 +163,77 @@ def test_a_group_has_a_score_only_if_all_its_tasks_have_one() -> None:
 
 
 def test_an_average_over_fewer_languages_gives_a_warning() -> None:
-    def warning(*codes: str) -> str:
-        task_scores = TaskScores(XTREME_TASKS["pawsx"], {code: {"accuracy": 50.0} for code in codes})
-        return describe_missing_languages(task_scores)
+    def warnings(*codes: str) -> list[str]:
+        scored = {"accuracy": 50.0}
+        xnli = TaskScores(XTREME_TASKS["xnli"], dict.fromkeys(XTREME_TASKS["xnli"].languages, scored))
+        pawsx = TaskScores(XTREME_TASKS["pawsx"], dict.fromkeys(codes, scored))
+        return [*describe_missing_languages({"xnli": xnli, "pawsx": pawsx})]
 
     languages = XTREME_TASKS["pawsx"].languages
-    assert warning(*languages[:-2]) == (
-        "pawsx: the average is not comparable with XTREME's over 7 languages: ko zh are missing"
-    )
-    assert warning(*languages) == warning("en", "qaa") == ""
+    of_group = "classification: not comparable with XTREME's average, for lack of languages in pawsx"
+    assert warnings(*languages[:-2]) == [
+        "pawsx: the average is not comparable with XTREME's over 7 languages: ko zh are missing",
+        of_group,
+    ]
+    assert warnings("en")[0].endswith("over 7 languages: de es fr ja ko and 1 more are missing")
+    assert warnings(*languages) == warnings("en", "qaa") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "gold", "predicted", "warnings"),
+    [
+        (
+            "xnli",
+            "neutral\n",
+            "contradictory\n",
+            ["p:1 is 'contradictory'; the labels are "],
+        ),
+        (
+            "xnli",
+            "0\n1\n2\n",
+            "0\n1\n2\n",
+            ["l:1 is '0' (3 such lines)", "p:1"],
+        ),
+        ("pawsx", "0\n", "Paraphrase\n", ["p:1 is 'Paraphrase'; the labels are 0, 1"]),
+        ("udpos", "NOUN\n\nVERB\n", "NOUN\n\nverb\n", ["p:3 is 'verb'; the labels are"]),
+        ("udpos", "NOUN\n", "cat\tNOUN\n", [r"p:1 is 'cat\tNOUN'; the labels are"]),
+        ("udpos", "a\tNOUN\n", "a\tNOUN\n", ["l:1", "p:1"]),
+        ("udpos", "NOUN\n", "NOUN\u200b\n", [r"p:1 is 'NOUN\u200b'; the labels are"]),
+        ("panx", "B-PER\nO\n", "B_PER\nO\n", ["p:1 is 'B_PER'; the labels are O, B-PER"]),
+        (
+            "tatoeba",
+            "1\n0\n",
+            "2\n1\n",
+            ["p:1 is '2'; rows are whole numbers, counted from 0"],
+        ),
+        ("tatoeba", "1\n0\n", "1.0\n0\n", ["p:1 is '1.0'; rows are whole numbers"]),
+        ("tatoeba", "1\n2\n", "1\n1\n", ["l:2 is '2'; rows are whole numbers"]),
+        (
+            "bucc2018",
+            "de-1\ten-2\n",
+            "en-2\tde-1\n",
+            [r"p:1 is 'en-2\tde-1'; a pair is de-<"],
+        ),
+        (
+            "bucc2018",
+            "de-1\ten-2\n",
+            "de-1 \ten-2\n",
+            [r"p:1 is 'de-1 \ten-2'; a pair is de-<"],
+        ),
+        ("bucc2018", "de-1\ten-2\n", "de-1\ten-3\n", []),
+        ("tatoeba", "1\n0\n", "0\n0\n", []),
+        ("panx", "B-PER\n\nO\n", "O\n\nI-LOC\n", []),
+    ],
+)
+def test_a_value_that_cannot_be_meant_gives_a_warning(
+    tmp_path: Path, name: str, gold: str, predicted: str, warnings: list[str]
+) -> None:
+    labels, predictions = write_files(tmp_path / "labels", de=gold), write_files(tmp_path / "predictions", de=predicted)
+    given = score_task(name, labels, predictions).warnings
+    assert len(given) == len(warnings)
+    for one, start in zip(given, warnings, strict=True):
+        folder, rest = {"l": labels, "p": predictions}[start[0]], start[2:]
+        assert one.startswith(f"{folder}/test-de.tsv line {rest}")
 
 
 @pytest.mark.parametrize("last", ["", "\n", "\n\n", "\r\n"])
@@ -327,9 +389,9 @@ def test_evaluate_warns_about_everything_that_it_does_not_score(tmp_path: Path) 
     assert json.loads(done.stdout) == {"tatoeba": {"avg_accuracy": 50, "languages": {"fr": {"accuracy": 50}}}}
     assert done.stderr.splitlines() == [
         f"xnli: not scored, only {labels} has it",
+        f"{predictions}/XNLI: not scored, there is no such task",
         "tatoeba: the average is not comparable with XTREME's over 36 languages: "
         "ar he vi id jv and 30 more are missing",
-        f"{predictions}/XNLI: not scored, there is no such task",
     ]
 
     shutil.rmtree(predictions / "tatoeba")

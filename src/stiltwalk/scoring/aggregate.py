@@ -3,8 +3,8 @@
 All scores are from 0 to 100.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from stiltwalk.utils.errors import InputError
 
 @dataclass(frozen=True)
 class TaskScores:
-    """The metrics of a task by language, in XTREME's order of languages."""
+    """The metrics of a task by language, in XTREME's order of languages, and warnings about the files."""
 
     task: XtremeTask
     languages: dict[str, dict[str, float]]
+    warnings: list[str] = field(default_factory=list)
 
     @cached_property
     def averages(self) -> dict[str, float]:
@@ -54,10 +55,12 @@ class TaskScores:
     def missing_languages(self) -> list[str]:
         """XTREME's languages that have no scores, so that the averages do not compare with XTREME's.
 
-        Empty if no language but English is one of XTREME's, as in the generated world.
+        Empty if the languages are others than XTREME's, as in the generated world.
         """
-        present = self.languages.keys() & set(self.task.languages)
-        return [language for language in self.task.languages if language not in present] if present - {"en"} else []
+        of_xtreme = self.languages.keys() & set(self.task.languages)
+        if self.languages.keys() - of_xtreme and not of_xtreme - {"en"}:
+            return []
+        return [language for language in self.task.languages if language not in of_xtreme]
 
 
 def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
@@ -71,24 +74,29 @@ def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
         raise InputError(f"{labels} has no label file test-<language>.{task.suffix}; add one for every language")
     if extra := [language for language in predicted_languages if language not in languages]:
         raise InputError(f"{predictions / f'test-{extra[0]}.{task.suffix}'} has no label file in {labels}; remove it")
-    scores = {}
+    scores: dict[str, dict[str, float]] = {}
+    warnings: list[str] = []
     for language in languages:
         file = f"test-{language}.{task.suffix}"
         gold, predicted = task.read_files(labels / file, predictions / file)
         scores[language] = task.compute_metrics(gold, predicted, language)
-    return TaskScores(task, scores)
+        warnings += task.check_values(labels / file, predictions / file, language)
+    return TaskScores(task, scores, warnings)
 
 
-def describe_missing_languages(scores: TaskScores) -> str:
-    """Return a one-line warning about XTREME's languages that have no scores; empty if there are none."""
-    missing = scores.missing_languages
-    if not missing:
-        return ""
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return (
-        f"{scores.task.name}: the average is not comparable with XTREME's over {len(scores.task.languages)} languages: "
-        f"{' '.join(missing[:5])}{more} are missing"
-    )
+def describe_missing_languages(scores: Mapping[str, TaskScores]) -> Iterator[str]:
+    """Yield a one-line warning for each task, and each average over tasks, that lacks some of XTREME's languages."""
+    incomplete = {name: scored for name, scored in scores.items() if scored.missing_languages}
+    for name, scored in incomplete.items():
+        missing, languages = scored.missing_languages, scored.task.languages
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        yield (
+            f"{name}: the average is not comparable with XTREME's over {len(languages)} languages: "
+            f"{' '.join(missing[:5])}{more} are missing"
+        )
+    for group, names in task_groups().items():
+        if scores.keys() >= set(names) and (tasks := [name for name in names if name in incomplete]):
+            yield f"{group}: not comparable with XTREME's average, for lack of languages in {', '.join(tasks)}"
 
 
 def group_scores(scores: Mapping[str, float]) -> dict[str, float]:
@@ -97,13 +105,20 @@ def group_scores(scores: Mapping[str, float]) -> dict[str, float]:
     scores: one score per task. Returns only those averages whose tasks all have a score. The mean is over tasks, so
     all_task is not the mean of the group scores.
     """
+    return {
+        group: mean(scores[name] for name in names)
+        for group, names in task_groups().items()
+        if scores.keys() >= set(names)
+    }
+
+
+def task_groups() -> dict[str, list[str]]:
+    """Return the names of the tasks of each of XTREME's averages."""
     tasks = [task for task in XTREME_TASKS.values() if task.group]
     groups = {"all_task": [task.name for task in tasks]}
     for task in tasks:
         groups.setdefault(task.group, []).append(task.name)
-    return {
-        group: mean(scores[name] for name in names) for group, names in groups.items() if scores.keys() >= set(names)
-    }
+    return groups
 
 
 def mean(values: Iterable[float]) -> float:

@@ -18,7 +18,7 @@ def read_lines(labels: Path, predictions: Path) -> tuple[list[str], list[str]]:
 
     Both lists have the same length and the same blank lines.
     """
-    gold, predicted = _read_text_lines(labels), _read_text_lines(predictions)
+    gold, predicted = read_text_lines(labels), read_text_lines(predictions)
     _check_not_empty(gold, labels)
     for number, (gold_line, line) in enumerate(zip(gold, predicted, strict=False), start=1):
         if bool(gold_line) != bool(line):
@@ -79,7 +79,8 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path} line {line} is not UTF-8; save the file as UTF-8") from None
 
 
-def _read_text_lines(path: Path) -> list[str]:
+def read_text_lines(path: Path) -> list[str]:
+    """Return the lines of a file without blanks around them, and without blank lines at the end."""
     # str.splitlines would also split at characters that do not end a line in a text file (U+0085, U+2028).
     lines = [line.strip() for line in re.split(r"\r\n|\r|\n", _read_text(path))]
     while lines and not lines[-1]:
@@ -89,7 +90,7 @@ def _read_text_lines(path: Path) -> list[str]:
 
 def _read_pair_lines(path: Path) -> set[tuple[str, str]]:
     pairs = set()
-    for number, line in enumerate(_read_text_lines(path), start=1):
+    for number, line in enumerate(read_text_lines(path), start=1):
         source, tab, target = line.partition("\t")
         if not tab or "\t" in target:
             raise InputError(f"{path} line {number} is {_quote(line)}; it must be two sentence ids separated by a tab")
