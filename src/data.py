@@ -17,14 +17,14 @@ from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_data.sources import load_source
 from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.utils.files import atomic_dir, write_json
-from stiltwalk.utils.locations import read_world
+from stiltwalk.utils.locations import TOKENIZER, read_world
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.stage import run_stage
 
 
 def main(mixture: str) -> None:
     records, options = read_params(f"plan.mixtures.{mixture}.data", f"plan.mixtures.{mixture}.tokens")
-    world, subwords = read_world(), SubwordTokenizer(Path("models/0-encoder/encoder"))
+    world, subwords = read_world(), SubwordTokenizer(TOKENIZER)
     origins: dict[str, dict[str, Any]] = {task: {} for task in records}
     with atomic_dir(Path("data/intermediate") / mixture) as folder:
         for task, record in records.items():

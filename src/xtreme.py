@@ -19,7 +19,7 @@ from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.tasks.base_data.sources import Source, load_source
 from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.utils.files import atomic_dir, write_json
-from stiltwalk.utils.locations import read_world
+from stiltwalk.utils.locations import TOKENIZER, read_world
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.stage import run_stage
 
@@ -27,7 +27,7 @@ from stiltwalk.utils.stage import run_stage
 def main(target: str) -> None:
     record, options = read_params(f"plan.targets.{target}.data", f"plan.targets.{target}.tokens")
     record |= {"world": read_world()}
-    subwords = SubwordTokenizer(Path("models/0-encoder/encoder"))
+    subwords = SubwordTokenizer(TOKENIZER)
     source, is_mining = load_source(record["source"]), record["kind"] == "mining"
     write = write_corpora if is_mining else write_rows
     with atomic_dir(Path("data/xtreme") / target) as folder, atomic_dir(Path("data/labels") / target) as labels:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 WORLD = Path("data/world.json")
+TOKENIZER = Path("models/tokenizer")  # of the encoder, for data stages
 # Saved states of stopped trainings (models/resume.py), and the variable that overrides the folder.
 RESUME_FOLDER, RESUME_VARIABLE = Path(".dvc/tmp/resume"), "STILTWALK_RESUME"
 
