@@ -47,7 +47,11 @@ def test_label_names_in_the_card_are_used_if_the_file_has_none(hub: FolderHub):
 
 @pytest.mark.parametrize(
     ("labels", "shown"),
-    [([0, 1, 3], "3 (a number without a name)"), (["neutral", "neutral", "contradictory"], "'contradictory'")],
+    [
+        ([0, 1, 3], "3 (a number without a name)"),
+        ([1, 2, 3], "3 (a number without a name)"),
+        (["neutral", "neutral", "contradictory"], "'contradictory'"),
+    ],
 )
 def test_an_unknown_label_is_named_with_its_place(hub: FolderHub, labels: list[Any], shown: str):
     hub.put(text_pairs(labels))
@@ -55,6 +59,15 @@ def test_an_unknown_label_is_named_with_its_place(hub: FolderHub, labels: list[A
         source.read("mnli", record_of("pair", NLI), "train")
     listed = "its record lists the labels entailment, neutral, contradiction"
     assert str(caught.value) == f"tasks.mnli.train: a/b (all), train: row 2 has the label {shown}; {listed}"
+
+
+def test_a_number_is_a_name_where_the_record_lists_numbers(hub: FolderHub):
+    hub.put(text_pairs([1, 2, 2]))
+    table, _ = source.read("mnli", record_of("pair", ["1", "2"]), "train")
+    assert table["label"].to_pylist() == ["1", "2", "2"]
+    hub.put(text_pairs([1, 2, 0]))
+    with pytest.raises(InputError, match="row 2 has the label 0; its record lists the labels 1, 2"):
+        source.read("mnli", record_of("pair", ["1", "2"]), "train")
 
 
 def test_answers_move_to_where_their_text_is(hub: FolderHub):
@@ -160,6 +173,39 @@ def test_choices_are_read_from_a_struct_of_lists(hub: FolderHub):
     hub.put({"q": ["Where?"], "choices": [{"label": ["A", "B"], "text": ["a", "b"]}], "key": ["A"]})
     table, _ = source.read("csqa", record_of("choice", ["A", "B"], columns=CHOICE_COLUMNS), "train")
     assert table.to_pylist() == [{"prompt": "Where?", "choices": ["a", "b"], "label": 0}]
+
+
+@pytest.mark.parametrize(
+    ("own", "key", "record", "right"),
+    [
+        (["D", "C", "B", "A"], "A", "ABCD", 3),
+        (["1", "2", "3", "4"], "3", "ABCD", 2),
+        (["1", "2", "3", "4"], 3, "ABCD", 2),
+        (["B", "C", "D", "E"], "B", "ABCD", 0),
+        (["0", "1", "2", "3"], -1, "ABCD", None),
+        (None, 3, "1234", 2),
+        (None, "3", "0123", 3),
+        (None, 3, "ABCD", 3),
+    ],
+)
+def test_the_right_choice_is_looked_up_in_the_rows_own_labels_first(
+    hub: FolderHub, own: list[str] | None, key: Any, record: str, right: int | None
+):
+    texts = ["w", "x", "y", "z"]
+    rows = [{"label": own, "text": texts}] if own else [texts]
+    other = own[0] if own else record[0]
+    keys = [key, other if isinstance(key, str) else int(other) if other.isdigit() else 0]
+    hub.put({"q": ["Which?"] * 2, "choices": rows * 2, "key": keys})
+    table, origin = source.read("arc", record_of("choice", list(record), columns=CHOICE_COLUMNS), "train")
+    assert table["label"].to_pylist() == [*([] if right is None else [right]), 0]
+    assert origin["dropped"]["unlabelled"] == (right is None)
+
+
+@pytest.mark.parametrize(("own", "key"), [("ABCD", "E"), ("ABCD", "a"), ("AABC", "A"), ("1234", "0")])
+def test_a_label_that_is_not_one_of_the_rows_own_is_refused(hub: FolderHub, own: str, key: str):
+    hub.put({"q": ["Which?"], "choices": [{"label": list(own), "text": list("wxyz")}], "key": [key]})
+    with pytest.raises(InputError, match=f"row 0 has the label '{key}'; it must be one of the labels of the row's own"):
+        source.read("arc", record_of("choice", list("ABCD"), columns=CHOICE_COLUMNS), "train")
 
 
 def test_choices_are_read_from_numbered_columns_with_a_question_after_the_prompt(hub: FolderHub):

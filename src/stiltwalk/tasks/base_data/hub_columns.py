@@ -52,8 +52,9 @@ class HubColumns:
     def label_names(self, name: str, labels: pa.Array, row_of: Callable[[int], int] = int) -> pa.Array:
         """Convert labels of a column to their names, which are all among the record's labels.
 
-        labels: names, or numbers (also written as text) that index the column's class names if the data set declares
-            them, else the record's labels. -1 and null mean that there is no label, and become null.
+        labels: names, or numbers (also written as text). A number indexes the column's class names if the data set
+            declares them. Otherwise it is a name if the record's labels are numbers, and else an index of them. -1 and
+            null mean that there is no label, and become null.
         row_of: the row of a label's number, for the message about an unknown label.
         Raises InputError on an unknown label.
         """
@@ -61,10 +62,10 @@ class HubColumns:
         encoded = labels.dictionary_encode()
         names: list[str | None] = []
         for code, label in enumerate(encoded.dictionary.to_pylist()):
-            label_name = self._label_name(label, self.labels if class_names is None else class_names)
+            label_name = self._label_name(label, class_names)
             if label_name is not None and label_name not in self.labels:
                 row = row_of(pc.index(encoded.indices, code).as_py())
-                shown = repr(label)[:80] if label_name == label else f"{label!r} ({label_name})"
+                shown = repr(label)[:80] if label_name == str(label) else f"{label!r} ({label_name})"
                 raise InputError(
                     f"{self.where}: row {row} has the label {shown}; its record lists the labels "
                     f"{', '.join(self.labels)}"
@@ -72,7 +73,7 @@ class HubColumns:
             names.append(label_name)
         return pa.array(names, pa.string()).take(encoded.indices)
 
-    def _label_name(self, label: Any, class_names: Sequence[str]) -> str | None:
+    def _label_name(self, label: Any, class_names: Sequence[str] | None) -> str | None:
         if label is None or label in self.labels:
             return label
         if isinstance(label, str) and re.fullmatch(r"-?\d+", label):
@@ -80,7 +81,10 @@ class HubColumns:
         if isinstance(label, int):
             if label == -1:
                 return None
-            return class_names[label] if 0 <= label < len(class_names) else "a number without a name"
+            if class_names is None and any(name.isdecimal() for name in self.labels):
+                return str(label)
+            names = self.labels if class_names is None else class_names
+            return names[label] if 0 <= label < len(names) else "a number without a name"
         return str(label)
 
 
