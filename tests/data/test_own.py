@@ -71,12 +71,36 @@ def test_sentences_with_one_token_per_line_are_read(folder: Path):
 def test_sentences_with_one_line_each_are_read(folder: Path):
     (folder / "train.tsv").write_text("The cat\tNP/N N\n\nYes\tS\nNo\tS\nÉté .\tNP .\n")
     record = {"kind": "tagging", "labels": None, "sample": SAMPLE}
-    table, _ = source.read("ccg", record, "train")
+    message = "train.tsv line 1 has several tags, as where every line is a sentence, but line 2 is empty, as where"
+    with pytest.raises(InputError, match=message):
+        source.read("ccg", record, "train")
+    table, _ = source.read("ccg", record | {"layout": "sentences"}, "train")
     tokens = [["The", "cat"], ["Yes"], ["No"], ["Été", "."]]
     assert table.to_pydict() == {"tokens": tokens, "tags": [["NP/N", "N"], ["S"], ["S"], ["NP", "."]]}
     # A token may contain a space, as in Kazakh; a tag may not.
     (folder / "train.tsv").write_text("a b\tNP\nc\tN\n")
     assert source.read("ccg", record, "train")[0].to_pydict() == {"tokens": [["a b", "c"]], "tags": [["NP", "N"]]}
+
+
+def test_a_file_of_sentences_of_one_word_needs_a_stated_layout(folder: Path):
+    """Without one it was read as a single sentence."""
+    (folder / "train.tsv").write_text("Yes\tS\nNo\tS\n")
+    record = {"kind": "tagging", "labels": None, "sample": SAMPLE}
+    with pytest.raises(
+        InputError, match=r"train.tsv has one tag on every line .*; write layout: tokens or layout: sent"
+    ):
+        source.read("ccg", record, "train")
+    for layout, sentences in (("tokens", [["Yes", "No"]]), ("sentences", [["Yes"], ["No"]])):
+        table, _ = source.read("ccg", record | {"layout": layout}, "train")
+        assert table["tokens"].to_pylist() == sentences
+
+
+def test_a_space_in_one_token_and_tag_does_not_change_how_a_file_is_read(folder: Path):
+    """It turned every token of a file of CCGbank into a sentence."""
+    (folder / "train.tsv").write_text("I\tNP\nsee\tS\n\n1 / 2\tN / N\ncup\tN\n")
+    record = {"kind": "tagging", "labels": None, "sample": SAMPLE}
+    with pytest.raises(InputError, match=r"train.tsv line 4 has several tags, .*, but line 3 is empty"):
+        source.read("ccg", record, "train")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ import pyarrow as pa
 import pytest
 
 from conftest import make_table, random_sentences, tokenized
+from stiltwalk.tasks.base_data.kind_rows import load_rows
+from stiltwalk.tasks.base_data.token_files import tokenize_folder
+from stiltwalk.tasks.qa.data.rows import trim
 from stiltwalk.tasks.qa.head import Task, widest_context
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.errors import InputError
@@ -76,6 +79,44 @@ def test_windows_that_would_skip_text_are_refused(subwords):
     message = r"params\.yaml: kinds\.qa\.doc_stride is 99; .* it must be from 1 to 10, or windows would skip text"
     with pytest.raises(InputError, match=message):
         tokenized("qa", question("Anna .", "Anna"), True, OPTIONS | {"doc_stride": 99}, subwords)
+
+
+@pytest.mark.parametrize("around", [" ", "\n", "\u200b", "\u200e", "\u200f", "\x07", "\ufeff "])
+def test_what_no_token_covers_around_an_answer_moves_no_target(subwords, tmp_path, around):
+    """An answer that ends in a space took the next word too; one that begins with U+200B was no answer."""
+    context = f"Anna sees{around}the cat{around}in Paris"
+    plain = question(context, "the cat")
+    start = context.index("the cat")
+    for text, begin in ((f"{around}the cat", start - len(around)), (f"the cat{around}", start)):
+        assert trim(text, begin) == ("the cat", start)
+    expected = answer_tokens(tokenized("qa", plain, True, OPTIONS, subwords))
+    assert any(expected[1])
+    paragraph = {"id": "q1", "question": "what sees the cat ?"}
+    paragraph["answers"] = [{"text": f"{around}the cat{around}", "answer_start": start - len(around)}]  # type: ignore[assignment]
+    squad = {"data": [{"paragraphs": [{"context": context, "qas": [paragraph]}]}]}
+    (tmp_path / "train.json").write_text(json.dumps(squad), encoding="utf-8")
+    rows = make_table("qa", [*load_rows("qa").read_own(tmp_path / "train.json", {})])
+    assert answer_tokens(tokenized("qa", rows, True, OPTIONS, subwords)) == expected
+
+
+def test_questions_whose_answers_cannot_be_learnt_are_counted_or_refused(subwords, tmp_path, capsys):
+    none = {
+        "id": "q2",
+        "context": "Anna sees the cat",
+        "question": "who ?",
+        "answers": {"text": [], "answer_start": []},
+    }
+    long = {"text": ["the cat in the big red house"], "answer_start": [10]}
+    context = "Anna sees the cat in the big red house"
+    rows = [{"id": "q1", "context": context, "question": "what sees Anna ?", "answers": long}, none]
+    load_rows("qa").write(make_table("qa", rows), tmp_path / "train.parquet")
+    options = OPTIONS | {"kind": "qa", "labels": [], "max_length": 14}
+    with pytest.raises(
+        InputError, match=r"train: 1 questions have no answer, the first of them 'q2'; set options\.unans"
+    ):
+        tokenize_folder(tmp_path, options, subwords)
+    tokenize_folder(tmp_path, options | {"unanswerable": True}, subwords)
+    assert f"{tmp_path.name} train: 1 answers that no window holds\n" in capsys.readouterr().out
 
 
 def test_answers_are_cut_by_characters_from_the_right_window(subwords, tmp_path):

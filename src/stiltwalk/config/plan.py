@@ -25,7 +25,7 @@ SOURCES = {
 }
 HUB_AND_OWN = "src/stiltwalk/data"  # the only sources that one mixture can mix
 ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
-RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts")  # what data stages may read of a record
+RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts", "layout")  # what data stages may read of a record
 REAL_DATA_FACTS = ("notes", "drop_characters", "train", "validation", "test")  # and what only real data need
 # They change memory use, and results only by rounding.
 MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens", "gradient_checkpointing", "cuda_graphs")
@@ -322,7 +322,8 @@ def task_options(record: Record, config: Config) -> dict[str, Any]:
 def tokenizer_options(record: Record, config: Config) -> dict[str, Any]:
     """Return what tokenisers read of a task: an option of heads or searches alone makes no rows again."""
     options = task_options(record, config)
-    return {key: options[key] for key in ("kind", "labels", "max_length", *load_spec(record["kind"]).tokenizer_options)}
+    names = ("kind", "labels", "max_length", *load_spec(record["kind"]).tokenizer_options)
+    return {name: options[name] for name in names if name in options}
 
 
 def code_of_kinds(kinds: Iterable[str], part: str) -> str:

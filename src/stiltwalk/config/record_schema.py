@@ -128,6 +128,8 @@ class Record(Model):
     labels: Annotated[list[Line], distinct(least=2)] | None = None
     notes: Annotated[list[Text], distinct()] = []
     drop_characters: Characters = ""
+    layout: Annotated[str, one_of("tokens", "sentences")] | None = None
+    """Of own rows in one of several layouts: which one. If it is not set, the lines show it."""
     options: Block = {}
     training: Block = {}
     sample: Block = {}
@@ -232,6 +234,8 @@ def _check_record_keys(entry: Entry, required: Sequence[str], optional: Sequence
         optional += entry.splits
     if spec.can_drop_characters and not record.own:
         optional.append("drop_characters")
+    if spec.own_layouts and record.own:
+        optional.append("layout")
     labels_optional = record.own and spec.labels_from_own_rows
     if spec.needs_labels:
         (optional if labels_optional else required).append("labels")

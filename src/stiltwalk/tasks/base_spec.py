@@ -64,6 +64,8 @@ class KindSpec:
     """Whether a task's rows can be read from a user's own files."""
     own_target_rows: bool = False
     """Whether a target's rows can be read from a user's own files."""
+    own_layouts: bool = False
+    """Whether a user's own files may have one of several layouts."""
     can_drop_characters: bool = False
     """Whether characters can be removed from the words of data sets on the hub."""
 

@@ -27,7 +27,7 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     kind_rows = load_rows(record["kind"])
     path = FOLDER / task / f"{split}.{kind_rows.own_suffix}"
     labels = {label: number for number, label in enumerate(record.get("labels") or [])}
-    rows = list(kind_rows.read_own(path, labels))
+    rows = list(kind_rows.read_own(path, labels, record.get("layout", "")))
     if not rows:
         raise InputError(f"{path} has no rows")
     size = record["sample"].get(split)

@@ -84,10 +84,11 @@ class KindRows(ABC):
         """Return the names of the files that a user has to provide for a task or target."""
         return [f"{split}.{self.own_suffix}" for split in ("train", "validation")]
 
-    def read_own(self, path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    def read_own(self, path: Path, labels: Mapping[str, int], layout: str = "") -> Iterator[dict[str, Any]]:
         """Yield the rows of a user's own file.
 
         labels: the labels that the task's record lists, with their numbers; empty if it lists none.
+        layout: which of several layouts the file has, if the record says so.
         Raises InputError, naming file and place, where the file has a wrong layout or an unknown label.
         """
         return (self.parse_line(place, line, labels) for place, line in read_lines(path) if line)

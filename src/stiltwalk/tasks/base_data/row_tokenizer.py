@@ -7,6 +7,7 @@ stage.
 import json
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -126,13 +127,17 @@ class SubwordTokenizer:
 
 
 class RowTokenizer(ABC):
-    """Turns the rows of one kind of task into token ids."""
+    """Turns the rows of one kind of task into token ids.
+
+    lost: what of the gold no training can learn, counted by its description over all calls of `tokenize`.
+    """
 
     def __init__(self, options: dict[str, Any], subwords: SubwordTokenizer) -> None:
         """options: the kind, its labels, `max_length` in tokens, and the options of the kind itself."""
         self.options = options
         self.subwords = subwords
         self.max_length: int = options["max_length"]
+        self.lost = Counter[str]()
 
     @abstractmethod
     def tokenize(self, table: pa.Table, gold: bool) -> Features:

@@ -7,6 +7,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer, SubwordTokenizer, load_tokenizer
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.tables import read_table
 
@@ -26,9 +27,16 @@ def tokenize_folder(folder: Path, options: dict[str, Any], subwords: SubwordToke
     tokenizer = load_tokenizer(options, subwords)
     tokens = 0
     for path in tqdm(sorted(folder.glob("*.parquet")), f"{folder.name} tokens", unit="file"):
-        batch = _tokenize_table(read_table(path), not path.stem.startswith("test-"), tokenizer)
+        try:
+            batch = _tokenize_table(read_table(path), not path.stem.startswith("test-"), tokenizer)
+        except InputError as error:
+            raise InputError(f"{folder.name} {path.stem}: {error}") from None
         write_batch(batch, folder / f"{path.stem}.arrow")
         tokens += len(batch["input_ids"].flatten(recursive=True))
+        for what, count in tokenizer.lost.items():
+            if count:
+                print(f"{folder.name} {path.stem}: {count:,} {what}")
+        tokenizer.lost.clear()
     write_json(options["labels"], folder / "labels.json")
     return tokens
 

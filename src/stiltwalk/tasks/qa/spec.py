@@ -50,7 +50,7 @@ class QaSpec(KindSpec):
 SPEC = QaSpec(
     name="qa",
     options=QaOptions,
-    tokenizer_options=("doc_stride", "max_query_length"),
+    tokenizer_options=("doc_stride", "max_query_length", "unanswerable"),
     target_splits=("train", "validation", "test"),
     columns=("id", "context", "question", "answers"),
     typical_fill=0.4,

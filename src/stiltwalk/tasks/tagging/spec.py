@@ -6,6 +6,7 @@ SPEC = KindSpec(
     name="tagging",
     target_splits=("train", "validation", "test"),
     columns=("tokens", "tags"),
+    own_layouts=True,
     can_drop_characters=True,
     needs_labels=True,
     labels_from_own_rows=True,

@@ -30,6 +30,6 @@ class Rows(KindRows):
         beginnings = pc.utf8_slice_codeunits(texts, 0, MAX_CHARACTERS)
         return ConvertedRows(pa.table({"text": beginnings}), {"no text": blank.to_numpy(zero_copy_only=False)})
 
-    def read_own(self, path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    def read_own(self, path: Path, labels: Mapping[str, int], layout: str = "") -> Iterator[dict[str, Any]]:
         """Yield the lines that are not blank."""
         return ({"text": line} for _, line in read_lines(path) if line.strip())

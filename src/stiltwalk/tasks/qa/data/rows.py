@@ -5,6 +5,7 @@ A user's own files are JSON in the layout of SQuAD 1.1 and 2.0, and so are XTREM
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -45,6 +46,8 @@ class Rows(KindRows):
             kept: dict[str, list[Any]] = {"text": [], "answer_start": []}
             texts, starts = _texts_and_starts(answer, f"{raw.where}: row {row}")
             for text, stated in zip(texts, starts, strict=True):
+                if raw.training:
+                    text, stated = trim(text, stated)
                 start = _find_answer(context, text, stated)
                 counts["reanchored"] += start not in (stated, -1)
                 counts["not in context"] += start == -1
@@ -56,7 +59,7 @@ class Rows(KindRows):
         table = raw.replace("answers", pa.array(anchored, ANSWERS))
         return ConvertedRows(table, {"answer not in context": unfit}, counts)
 
-    def read_own(self, path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    def read_own(self, path: Path, labels: Mapping[str, int], layout: str = "") -> Iterator[dict[str, Any]]:
         """Yield the questions of a file in SQuAD's layout.
 
         {data: [{paragraphs: [{context, qas: [{id, question, answers: [{text, answer_start}], is_impossible}]}]}]}
@@ -105,6 +108,12 @@ class Rows(KindRows):
         ]
         squad = {"version": "1.1", "data": [{"title": "", "paragraphs": paragraphs}]}
         return table.drop_columns(["answers"]), json.dumps(squad, ensure_ascii=False, indent=1) + "\n"
+
+
+def trim(text: str, start: int) -> tuple[str, int]:
+    """Remove space and invisible characters, for which there may be no token, around an answer at `start`."""
+    shown = [place for place, character in enumerate(text) if unicodedata.category(character)[0] not in "CZ"]
+    return (text[shown[0] : shown[-1] + 1], start + shown[0]) if shown else ("", start)
 
 
 def _check_answer_type(type_: pa.DataType, where: str) -> None:
@@ -158,7 +167,7 @@ def _parse_answer(place: str, answer: Any, context: str) -> tuple[str, int]:
     text, start = (answer.get("text"), answer.get("answer_start")) if isinstance(answer, dict) else (None, None)
     if not (_is_valid_text(text) and type(start) is int and start >= 0 and context.startswith(text, start)):
         raise InputError(f"{place} has the answer {str(text)[:80]!r}, which its context lacks at {str(start)[:80]}")
-    return text, start
+    return trim(text, start)
 
 
 def _is_valid_text(value: Any) -> TypeGuard[str]:

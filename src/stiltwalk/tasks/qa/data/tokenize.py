@@ -36,7 +36,8 @@ class Tokenizer(RowTokenizer):
         start, end: first and last token of the answer. A window without the answer points at `<s>`, as in SQuAD's
         baseline.
 
-        Raises InputError if windows `doc_stride` tokens apart would skip text.
+        Raises InputError if windows `doc_stride` tokens apart would skip text, and if a question has no answer although
+        the option `unanswerable` is not set.
         """
         self._check_stride()
         windows = self._windows(table["question"].to_pylist(), table["context"].to_pylist())
@@ -48,10 +49,23 @@ class Tokenizer(RowTokenizer):
         }
         if gold:
             answers = table["answers"].to_pylist()
+            self._check_answers(table["id"].to_pylist(), answers)
             spans = [answer_span(window, answers[window.row]) for window in windows]
+            found = {window.row for window, (_, end) in zip(windows, spans, strict=True) if end}
+            self.lost["answers that no window holds"] += sum(
+                bool(answer["text"]) and row not in found for row, answer in enumerate(answers)
+            )
             features["start"] = [start for start, _ in spans]
             features["end"] = [end for _, end in spans]
         return features
+
+    def _check_answers(self, ids: list[str], answers: list[dict[str, list[Any]]]) -> None:
+        without = [name for name, answer in zip(ids, answers, strict=True) if not answer["text"]]
+        if without and not self.options.get("unanswerable"):
+            raise InputError(
+                f"{len(without):,} questions have no answer, the first of them {without[0][:80]!r}; set "
+                "options.unanswerable: true in the task's record, or leave them out, for no prediction could be right"
+            )
 
     def _check_stride(self) -> None:
         stride, longest_question = self.options["doc_stride"], self.options["max_query_length"]
@@ -102,9 +116,9 @@ def answer_span(window: Window, answer: dict[str, list[Any]]) -> tuple[int, int]
         return 0, 0
     begin = answer["answer_start"][0]
     end = begin + len(answer["text"][0])
-    offsets = enumerate(zip(window.begins, window.ends, strict=True))
-    inside = [token for token, (a, b) in offsets if b > a and a < end and b > begin]
-    if not inside or window.begins[inside[0]] > begin or window.ends[inside[-1]] < end:
+    places = [(token, a, b) for token, (a, b) in enumerate(zip(window.begins, window.ends, strict=True)) if b > a]
+    inside = [token for token, a, b in places if a < end and b > begin]
+    if not inside or begin < min(a for _, a, _ in places) or end > max(b for _, _, b in places):
         return 0, 0
     return inside[0], inside[-1]
 

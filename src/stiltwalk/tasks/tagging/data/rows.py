@@ -1,10 +1,13 @@
 """Rows of tagged sentences: `tokens` and `tags` (their names), as many as tokens.
 
-A user's own file has one of two layouts: a line `token<TAB>tag` per token and an empty line after each sentence (as in
-CCGbank's files of supertags), or a line `token token ...<TAB>tag tag ...` per sentence (jiant's layout).
+A user's own file has one of two layouts. `tokens`: a line `token<TAB>tag` per token and an empty line after each
+sentence (as in CCGbank's files of supertags). `sentences`: a line `token token ...<TAB>tag tag ...` per sentence (as in
+jiant's).
 XTREME's label file: one tag per line and an empty line between sentences.
 """
 
+import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,10 +53,10 @@ class Rows(KindRows):
         column = pa.ListArray.from_arrays(pa.array(offsets), words).cast(tokens.type)
         return table.set_column(table.schema.get_field_index("tokens"), "tokens", column)
 
-    def read_own(self, path: Path, labels: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-        """Yield the sentences of a file in either layout. Tags contain no spaces, so tags with spaces are jiant's."""
+    def read_own(self, path: Path, labels: Mapping[str, int], layout: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the sentences of a file in the layout `tokens` or `sentences`, or in the one that its lines show."""
         lines = list(read_lines(path))
-        if any(" " in line.partition("\t")[2].strip() for _, line in lines):
+        if (layout or _find_layout(path, lines)) == "sentences":
             return (_parse_sentence(place, line, labels) for place, line in lines if line.strip())
         return _group_tokens(lines, labels)
 
@@ -61,6 +64,29 @@ class Rows(KindRows):
         """Return the tokens, and one tag per line with an empty line between sentences."""
         sentences = ("".join(f"{tag}\n" for tag in tags) for tags in table["tags"].to_pylist())
         return table.drop_columns(["tags"]), "\n".join(sentences)
+
+
+def _find_layout(path: Path, lines: Sequence[tuple[str, str]]) -> str:
+    """Return the layout that the lines of a file show. Raise InputError if they show both or neither.
+
+    A tag with a space is that of a sentence. An empty line between two others separates sentences of one token a line.
+    """
+    written = [number for number, (_, line) in enumerate(lines) if line.strip()]
+    sentences = [number for number in written if " " in lines[number][1].partition("\t")[2].strip()]
+    empty = [after - 1 for before, after in itertools.pairwise(written) if after > before + 1]
+    remedy = "write layout: tokens or layout: sentences into the record"
+    if sentences and empty:
+        raise InputError(
+            f"{lines[sentences[0]][0]} has several tags, as where every line is a sentence, but line {empty[0] + 1} is "
+            f"empty, as where every line is a token; mend the file, or {remedy}"
+        )
+    is_one_word = all(re.fullmatch(r"[^ \t]+\t[^ \t]+", lines[number][1].strip()) for number in written)
+    if len(written) > 1 and is_one_word and not empty:
+        raise InputError(
+            f"{path} has one tag on every line and no empty line between them: either one sentence, or a sentence on "
+            f"every line; {remedy}"
+        )
+    return "sentences" if sentences else "tokens"
 
 
 def _check_lists(tokens: pa.Array, tags: pa.Array, where: str) -> np.ndarray:

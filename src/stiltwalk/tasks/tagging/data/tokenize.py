@@ -46,6 +46,7 @@ class Tokenizer(RowTokenizer):
         segments: list[Segment] = []
         for sentence, (words, word_tags) in enumerate(zip(sentences, tags, strict=True)):
             labels = [numbers.get(tag, IGNORED) for tag in word_tags]
+            self.lost["tags that are not among the labels"] += labels.count(IGNORED) if gold else 0
             segments += self._segments(sentence, [ids[word] for word in words], labels)
         start, end = self.subwords.special["cls_token"], self.subwords.special["sep_token"]
         features: Features = {"input_ids": [[start, *segment.ids, end] for segment in segments]}
