@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from stiltwalk.config.leaks import find_leaks
 from stiltwalk.config.orders import checkpoint_keys, step_keys
 from stiltwalk.data.own.files import FOLDER, own_digest, own_file_names
 from stiltwalk.miniworld.generate import source as world
@@ -146,7 +147,7 @@ def make_plan(config: Config) -> dict[str, Any]:
         },
         trajectory=checkpoint_keys(order) if "tatoeba" in targets else [],
         prediction={name: config["training"][name] for name in PREDICTION_SETTINGS},
-        leaks=find_leaks(order, targets, config["xtreme"]),
+        leaks=find_leaks(order, targets, config["tasks"], config["xtreme"], config["source"] == "hub"),
     )
     return asdict(plan)
 
@@ -257,12 +258,6 @@ def tuning_inputs(target: str, config: Config) -> Any:
     rows = [record["train"], record.get("drop_characters"), sample["train"], sample["seed"]]
     settings = {name: value for name, value in training.items() if name not in MEMORY_SETTINGS}
     return [*rows, task_options(record, config), settings]
-
-
-def find_leaks(order: Sequence[str], targets: Sequence[str], records: Mapping[str, Record]) -> dict[str, list[str]]:
-    """Return, for every target, the tasks of the order that train on the target's own training rows."""
-    tasks = dict.fromkeys(task for step in order for task in step.split("+"))
-    return {target: [task for task in tasks if task in records[target].get("leaked_by", [])] for target in targets}
 
 
 def is_tuned(record: Record) -> bool:
