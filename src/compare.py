@@ -24,6 +24,7 @@ from stiltwalk.sweep.experiments import (
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.stage import run
+from stiltwalk.utils.text import count
 
 SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
 MAX_DIFFERENCES = 5  # settings to name if groups differ
@@ -58,7 +59,7 @@ def select_experiments(sweep: str) -> tuple[list[Experiment], dict[str, str]]:
     if workspace := read_workspace():
         experiments.insert(0, workspace)
     elif SUMMARY.is_file():
-        others = {"the working tree": "its last run did not finish"} | others
+        others = {"the working tree": "its last run did not finish (the same command goes on)"} | others
     if not experiments:
         print_others(others)
         raise InputError("no experiments yet; run `dvc exp run` for one, or `python src/sweep.py run ...` for many")
@@ -116,7 +117,7 @@ def write_study(experiments: Sequence[Experiment], group: SettingsGroup, tasks: 
     for sentence in filter(None, (progress(summary), headline(summary))):
         print("\n" + sentence.replace("\u00a0", " "))
     page = REPORT / "index.html"
-    print(f"{EFFECTS}, {page}: {study['experiments']} experiments")
+    print(f"{EFFECTS}, {page}: {count(study['experiments'], 'experiment')}")
     return page
 
 

@@ -70,7 +70,7 @@ def test_scores_of_a_failed_run_are_left_out_with_a_message(monkeypatch, tmp_pat
     assert experiments == [run]
     compare.print_others(others)
     assert capsys.readouterr().out == (
-        "not scored: the working tree, because its last run did not finish\n"
+        "not scored: the working tree, because its last run did not finish (the same command goes on)\n"
         "not scored: part, because only some of its stages ran\n"
     )
 
