@@ -4,7 +4,7 @@ Every function takes (label file, prediction file, language). Scores stay as XTR
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from stiltwalk.scoring.files import read_text_lines
@@ -59,12 +59,13 @@ def _is_row(line: str) -> bool:
     return re.fullmatch("0|[1-9][0-9]{0,8}", line) is not None
 
 
-def _lines(path: Path) -> Collection[tuple[int, str]]:
+def _lines(path: Path) -> list[tuple[int, str]]:
     return list(enumerate(read_text_lines(path), start=1))
 
 
 def _describe(path: Path, bad: dict[int, str], rule: str) -> Iterator[str]:
     """Yield a warning about the first of the bad lines, by line number; nothing if there is none."""
-    for number, line in list(bad.items())[:1]:
+    if bad:
+        number, line = next(iter(bad.items()))
         more = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
         yield f"{path} line {number} is {line[:80]!a}{more}; {rule}; it is scored as it is"
