@@ -151,7 +151,7 @@ def read_workspace(root: Path = Path()) -> Experiment | None:
         return None
     results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
     experiment = Experiment(WORKSPACE, "", "", *results)
-    return experiment if _is_whole(experiment.params, _parse_lock((root / LOCK).read_text("utf-8"))) else None
+    return experiment if _is_whole(experiment.params, _read_lock(root)) else None
 
 
 def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
@@ -162,10 +162,14 @@ def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path(
     candidates = list(candidates)
     return {
         name
-        for name, stage in (_parse_lock((root / LOCK).read_text("utf-8")) if (root / LOCK).is_file() else {}).items()
+        for name, stage in (_read_lock(root) if (root / LOCK).is_file() else {}).items()
         if all((root / out["path"]).exists() for out in stage["outs"])
         and any(_ran_with(params, stage) for params in candidates)
     }
+
+
+def _read_lock(root: Path) -> dict[str, Any]:
+    return _parse_lock((root / LOCK).read_text("utf-8"))
 
 
 def _parse_lock(text: str) -> dict[str, Any]:
