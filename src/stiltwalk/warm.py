@@ -63,9 +63,9 @@ def call(command: list[str], environment: Mapping[str, str]) -> int:
     SIGTERM is passed on to the command: a scheduler may send it to this process only. Ctrl-C reaches the command
     itself, which decides how it ends.
     """
+    signal.signal(signal.SIGINT, lambda *_: None)  # the command would inherit SIG_IGN, but it does not inherit this
     process = subprocess.Popen(command, env=environment)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return process.wait()
 
 
