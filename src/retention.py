@@ -49,7 +49,10 @@ def main(key: str) -> None:
             report: dict[str, Any] = {"retention": scores, "flags": flags}
             write_json(report, Path("metrics/probes/retention") / f"{key}.json")
         accelerator.print(f"{key}: predicted with {len(probe_heads)} heads in {seconds:.1f} s")
-        accelerator.print(f"{key}: {', '.join(f'{step} {tasks}' for step, tasks in scores.items())}")
+        for step, tasks in scores.items():
+            for task, metrics in tasks.items():
+                numbers = ", ".join(f"{name} {value:.1f}" for name, value in metrics.items())
+                accelerator.print(f"{key}: {task}, trained in step {step}: {numbers}")
 
 
 def evaluate_probe_heads(
