@@ -66,7 +66,7 @@ def write_rows(count: int, path: Path) -> None:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     columns = {
         "row": pa.array(np.arange(count, dtype=np.int32)),
-        "weight": pa.array(np.ones(count, np.int32)),
+        "loss_terms": pa.array(np.ones(count, np.int32)),
         "input_ids": pa.LargeListArray.from_arrays(offsets, rng.integers(4, VOCABULARY, offsets[-1], np.int32)),
         "labels": pa.array(rng.integers(0, 2, count, np.int32)),
     }
@@ -107,7 +107,7 @@ def measure_rows(count: int, folder: Path) -> dict[str, Span]:
 
     reading = time_fastest(lambda: TokenizedRows.read(folder / "rows.arrow"))
     rows, moments = TimedRows.read(folder / "rows.arrow"), list[tuple[float, float]]()
-    few, table, encoder = rows.take(range(2)), pa.table({"row": rows.rows}), make_tiny_encoder()
+    few, table, encoder = rows.take(range(2)), pa.table({"row": rows.table_rows}), make_tiny_encoder()
     settings = settings_for(count, STEPS)
     with make_accelerator(settings) as accelerator:
         warm_up = {"nli": TaskData(PAIR_TASK, few, TWO_ROWS, few)}

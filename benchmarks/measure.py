@@ -21,7 +21,7 @@ from clock import Clock
 from ours import SETTINGS, measure_prediction, measure_training
 from peers import measure_padded, measure_trainer
 from rows import to_rows
-from stiltwalk.tasks.mining.neighbours import nearest_neighbours, shortlist_size
+from stiltwalk.tasks.mining.search.neighbours import nearest_neighbours, shortlist_size
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from workers import Measurement, Request

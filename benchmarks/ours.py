@@ -12,7 +12,7 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 from clock import Clock
 from rows import VOCABULARY
 from stiltwalk.models.multitask import MultiTaskModel
-from stiltwalk.tasks.pair import head as pair
+from stiltwalk.tasks.pair.head import task as pair
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.evaluation import predict
@@ -111,5 +111,5 @@ def measure_prediction(rows: TokenizedRows, request: Request) -> Measurement:
         model = accelerator.prepare(model)
         predict(accelerator, model, "rows", task, few, TWO_ROWS, settings)
         with Clock() as clock:
-            predict(accelerator, model, "rows", task, chosen, pa.table({"row": chosen.rows}), settings)
+            predict(accelerator, model, "rows", task, chosen, pa.table({"row": chosen.table_rows}), settings)
     return clock.report(int(chosen.lengths.sum()))

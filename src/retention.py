@@ -24,14 +24,14 @@ from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.probe_heads import ProbeHead, read_probe_heads
 from stiltwalk.tasks.base_head import load_task
 from stiltwalk.training.accelerator import make_accelerator
-from stiltwalk.training.evaluation import predict
+from stiltwalk.training.evaluation import Scores, predict
 from stiltwalk.training.launch import launch
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import PredictionSettings
 from stiltwalk.utils.files import write_json
 from stiltwalk.utils.params import read_params
 
-Scores = dict[str, dict[str, dict[str, float]]]
+ScoresByStep = dict[str, Scores]
 
 
 def main(key: str) -> None:
@@ -57,9 +57,9 @@ def main(key: str) -> None:
 
 def evaluate_probe_heads(
     accelerator: Accelerator, encoder: PreTrainedModel, probe_heads: list[ProbeHead], settings: PredictionSettings
-) -> Scores:
+) -> ScoresByStep:
     """Return scores by step and task."""
-    scores: Scores = {}
+    scores: ScoresByStep = {}
     for probe in tqdm(probe_heads, "probe heads", unit="head", disable=not accelerator.is_main_process):
         task = load_task(probe.options)
         head = task.make_head(encoder, 0.0)

@@ -47,11 +47,12 @@ def main(target: str) -> None:
         with out_of_memory_hint("prediction_tokens", settings):
             bar = tqdm(mine, f"{target} predictions", unit="language", disable=not accelerator.is_main_process)
             for language in bar:
-                search = partial(task.search, accelerator, encoder, tests[language], data, language)
-                answers[language], more = resume.compute_once(language, partial(search, settings.prediction_tokens))
-                facts |= {language: more} if more else {}
-        for others, more in gather_object([(answers, facts)]):
-            answers, facts = answers | others, facts | more
+                tokens = settings.prediction_tokens
+                search = partial(task.search, accelerator, encoder, tests[language], data, language, tokens)
+                answers[language], found = resume.compute_once(language, search)
+                facts |= {language: found} if found else {}
+        for other_answers, other_facts in gather_object([(answers, facts)]):
+            answers, facts = answers | other_answers, facts | other_facts
         facts = {name: facts[name] for name in ("layer", *tests) if name in facts}
         seconds = time.perf_counter() - begin
         if accelerator.is_main_process:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import TRAINING_CODE, Resume
-from stiltwalk.tasks.base_head import TrainedTask, load_task
+from stiltwalk.tasks.base_head import TrainedTask
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.curves import record_curves
@@ -34,7 +34,7 @@ from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 from stiltwalk.training.trainer import seed_for, train_with_retries
-from stiltwalk.utils.files import atomic_dir, read_json, write_json
+from stiltwalk.utils.files import atomic_dir, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.tables import read_table
 
@@ -48,8 +48,8 @@ def main(first: str, second: str = "") -> None:
     tuning = read_params(f"plan.tuning_pairs.{first}+{second}") if second else read_params(f"plan.tunings.{first}")
     block, options = read_params(f"plan.targets.{first}.training", f"plan.targets.{first}.task")
     settings, seed_name = Settings.read(block, f"plan.targets.{first}.training"), tuning["seed_name"]
-    task = load_task(options | {"labels": read_json(DATA / first / "labels.json")})
-    data = {target: read_target(target, task) for target in targets}
+    data = {target: TaskData.read(DATA / target, options) for target in targets}
+    task = data[first].task
     start = Path("models") / final / "encoder"
     inputs = [start, *(DATA / target for target in targets)]
     resume = Resume(first, [seed, seed_name, block, options], TRAINING_CODE, inputs)
@@ -95,12 +95,6 @@ def write_predictions(predictions: Predictions, task: TrainedTask[Any], target: 
     with atomic_dir(Path("predictions") / target) as folder:
         for name, (answers, rows) in predictions.items():
             task.write_predictions(answers, rows, folder / f"{name}.{task.suffix}")
-
-
-def read_target(target: str, task: TrainedTask[Any]) -> TaskData:
-    """Read what a target is tuned and validated on."""
-    train, validation = (TokenizedRows.read(DATA / target / f"{split}.arrow") for split in ("train", "validation"))
-    return TaskData(task, train, read_table(DATA / target / "validation.parquet"), validation)
 
 
 if __name__ == "__main__":

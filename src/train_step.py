@@ -26,9 +26,7 @@ from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
 from stiltwalk.models.multitask import submodule_weights
 from stiltwalk.models.probe_heads import copy_probe_heads, save_probe_head
 from stiltwalk.models.resume import TRAINING_CODE, Resume
-from stiltwalk.tasks.base_head import load_task
 from stiltwalk.training.accelerator import make_accelerator
-from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.curves import record_curves
 from stiltwalk.training.evaluation import Scores
 from stiltwalk.training.launch import launch
@@ -36,9 +34,8 @@ from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 from stiltwalk.training.trainer import TrainingResult, seed_for, train_with_retries
-from stiltwalk.utils.files import atomic_dir, read_json, write_csv, write_json
+from stiltwalk.utils.files import atomic_dir, write_csv, write_json
 from stiltwalk.utils.params import read_params
-from stiltwalk.utils.tables import read_table
 
 DATA = Path("data/intermediate")
 
@@ -48,7 +45,7 @@ def main(key: str) -> None:
     mixture, start = step["mixture"], Path("models") / step["start"]
     block, options = read_params(f"plan.mixtures.{mixture}.training", f"plan.mixtures.{mixture}.tasks")
     settings = Settings.read(block, f"plan.mixtures.{mixture}.training")
-    data = {task: read_task(mixture, task, task_options) for task, task_options in options.items()}
+    data = {task: TaskData.read(DATA / mixture / task, task_options) for task, task_options in options.items()}
     inputs = [start / "encoder", DATA / mixture]
     resume = Resume(key, [seed, step["prefix"], block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / key, resume)
@@ -115,15 +112,6 @@ def save(
                 head_weights=submodule_weights(weights, f"heads.{name}"),
                 data=DATA / mixture / name,
             )
-
-
-def read_task(mixture: str, task: str, options: dict[str, Any]) -> TaskData:
-    """Read what one task of a mixture is trained and validated on; its labels complete the options."""
-    folder = DATA / mixture / task
-    labels = read_json(folder / "labels.json")
-    train, validation = (TokenizedRows.read(folder / f"{split}.arrow") for split in ("train", "validation"))
-    validation_table = read_table(folder / "validation.parquet")
-    return TaskData(load_task(options | {"labels": labels}), train, validation_table, validation)
 
 
 def describe_scores(scores: Scores, flags: Mapping[str, str]) -> str:

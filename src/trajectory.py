@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from stiltwalk.models.checkpoint import load_encoder
-from stiltwalk.tasks.retrieval.search import Task
+from stiltwalk.tasks.retrieval.search.task import Task
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.launch import launch
@@ -35,7 +36,8 @@ def main(key: str) -> None:
     with make_accelerator(settings) as accelerator, out_of_memory_hint("prediction_tokens", settings):
         encoder.to(accelerator.device)  # type: ignore[arg-type]
         begin = time.perf_counter()
-        for path in sorted(LABELS.glob("test-*.tsv")):
+        hide = not accelerator.is_main_process
+        for path in tqdm(sorted(LABELS.glob("test-*.tsv")), "tatoeba", unit="language", disable=hide):
             gold = np.array([int(line) for line in path.read_text(encoding="utf-8").split()])
             pairs = TokenizedRows.read(DATA / f"{path.stem}.arrow")
             answers = task.nearest(accelerator, encoder, pairs, settings.prediction_tokens, layers)

@@ -6,7 +6,7 @@ import pytest
 
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
 from stiltwalk.analysis.runs import find_permuted_tasks, select_common_seeds
-from stiltwalk.analysis.tables import mean_language_scores, score_tables, task_kinds
+from stiltwalk.analysis.tables import mean_language_scores, score_tables, target_kinds, task_kinds
 from stiltwalk.scoring.retention import retention_measures
 from stiltwalk.sweep.experiments import Experiment
 
@@ -14,10 +14,10 @@ from stiltwalk.sweep.experiments import Experiment
 def make_run(order: tuple[str, ...], seed: int, retained: list[list[float]] | None = None) -> Experiment:
     """A run whose probes gave `retained`: for each step, the scores of its task and of the tasks before it."""
     keys = [f"{place}-{step}" for place, step in enumerate(order, 1)]
-    steps: dict[str, Any] = {"0-encoder": {"retention": {}, "retrieval": [50.0, 60.0]}}
+    steps: dict[str, Any] = {"0-encoder": {"retention": {}, "trajectory": [50.0, 60.0]}}
     for row, key in zip(retained or [], keys if retained else [], strict=True):
         scores = {one: {one.split("-")[1]: {"accuracy": value}} for one, value in zip(keys, row, strict=False)}
-        steps[key] = {"retention": scores, "retrieval": [40.0, 50.0 + seed]}
+        steps[key] = {"retention": scores, "trajectory": [40.0, 50.0 + seed]}
     return Experiment(
         f"{order}{seed}", "", "", {"order": list(order), "seed": seed}, {}, {"targets": {}, "steps": steps}
     )
@@ -107,4 +107,13 @@ def test_a_joint_step_of_two_kinds_has_the_kind_joint():
         "mixtures": {step: {"tasks": {t: {"kind": kinds[t]} for t in step.split("+")}} for step in run.order},
         "targets": {"xquad": {"task": {"kind": "qa"}}},
     }
-    assert task_kinds([run]) == kinds | {"xquad": "qa", "mnli+squad": "joint", "mnli+qqp": "pair"}
+    assert task_kinds([run]) == kinds | {"mnli+squad": "joint", "mnli+qqp": "pair"}
+
+
+def test_a_task_named_like_a_target_keeps_the_kinds_apart():
+    run = make_run(("xnli", "squad"), 1)
+    run.params["plan"] = {
+        "mixtures": {step: {"tasks": {step: {"kind": "qa"}}} for step in run.order},
+        "targets": {"xnli": {"task": {"kind": "pair"}}},
+    }
+    assert task_kinds([run])["xnli"] == "qa" and target_kinds([run]) == {"xnli": "pair"}

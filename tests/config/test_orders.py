@@ -14,7 +14,7 @@ from stiltwalk.utils.errors import InputError
 ROOT = Path(__file__).parents[2]
 KNOWN = ["mnli", "squad", "qqp"]
 KINDS = {"mnli": "pair", "squad": "qa", "qqp": "pair"}
-PAIR, QA, ALL_KINDS = (f"src/stiltwalk/tasks{path}" for path in ("/pair/head.py", "/qa/head.py", ""))
+PAIR, QA, ALL_KINDS = (f"src/stiltwalk/tasks{path}" for path in ("/pair/head", "/qa/head", ""))
 
 
 def test_each_step_starts_from_the_one_before():
@@ -102,7 +102,7 @@ def test_a_bad_target_is_named(targets, message):
 
 def test_a_lexical_task_is_alone_in_its_step():
     kinds = KINDS | {"tli": "lexical"}
-    assert plan_steps(["tli"], kinds, "float32")["1-tli"].head_code == "src/stiltwalk/tasks/lexical/head.py"
+    assert plan_steps(["tli"], kinds, "float32")["1-tli"].head_code == "src/stiltwalk/tasks/lexical/head"
     with pytest.raises(InputError, match=r"the joint step 'mnli\+tli'; tli, a lexical task, freezes the encoder"):
         plan_steps(["mnli+tli"], kinds, "float32")
 

@@ -93,6 +93,10 @@ def test_answers_move_to_where_their_text_is(hub: FolderHub):
         answer(["Carl"], [22]),
         answer([], []),
     ]
+    # A stated start counts what was stripped before it, so an occurrence after it is only taken if there is no other.
+    hub.put({"id": ["p"], "context": [context], "question": ["Who?"], "answers": [answer(["Ben"], [13])]})
+    assert source.read("squad", record_of("qa"), "train")[0]["answers"].to_pylist() == [answer(["Ben"], [9])]
+    hub.put(rows | {"answers": answers})
     assert origin["dropped"] == {"answer not in context": 1}
     assert (origin["reanchored"], origin["not in context"]) == (2, 2)
     test, origin = source.read("xquad", record_of("qa", split="test"), "test")

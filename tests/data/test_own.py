@@ -117,14 +117,40 @@ def test_a_space_in_one_token_and_tag_does_not_change_how_a_file_is_read(folder:
         ("tagging", b"\n\n", "train.tsv has no rows"),
         ("pair", b"a\tb\tyes\nc\td\tmaybe\n", "line 2 has the label 'maybe'; its record lists the labels no, yes"),
         ("choice", b"p\tx\ty\tyes\nq\tx\tno\n", "line 2 is .*, not prompt<TAB>answer<TAB>answer<TAB>label"),
+        (
+            "pair",
+            "a\tb\tr\u00e9el\nc\td\tre\u0301el\n".encode(),
+            r"line 2 has the label 're\\u0301el'; its record lists 'r\\xe9el', .*: the same letters in another Unicode",
+        ),
+        (
+            "pair",
+            b"a\tb\tyes\rc\td\tno\r",
+            r"line 1 contains a carriage return; save the file with LF \(\\n\) at the end",
+        ),
+        ("pair", b'"a ""b"""\tc\tyes\n', "line 1 has CSV's quotes around field 1; save the file without them"),
+        ("pair", b'a\t"b"\tyes\nc\t"d"\tno\n', "line 1, as every line, has CSV's quotes around field 2; save the file"),
         ("mining", b"a", "train.tsv line 1: own rows of a mining task are not read; remove own: true from its record"),
     ],
 )
 def test_a_bad_line_is_named(folder: Path, kind: str, text: bytes, message: str):
     (folder / "train.tsv").write_bytes(text)
     labels = ["no", "yes"] if kind in ("pair", "choice") else None
+    if "Unicode" in message:
+        labels = ["r\u00e9el", "yes"]
     with pytest.raises(InputError, match=message):
         source.read("ccg", {"kind": kind, "labels": labels, "sample": SAMPLE}, "train")
+
+
+def test_quotes_that_belong_to_a_text_stay_in_it(folder: Path):
+    (folder / "train.tsv").write_text('"Yes," she said.\t"No" he\tyes\n"Why?"\tb\tno\n')
+    table, _ = source.read("ccg", {"kind": "pair", "labels": ["no", "yes"], "sample": SAMPLE}, "train")
+    assert table["text_a"].to_pylist() == ['"Yes," she said.', '"Why?"']
+
+
+def test_a_token_may_be_a_space_beyond_ascii(folder: Path):
+    (folder / "train.tsv").write_text("a\tNOUN\n\u3000\tSYM\n\nb\tNOUN\n", encoding="utf-8")
+    table, _ = source.read("ccg", {"kind": "tagging", "labels": None, "sample": SAMPLE}, "train")
+    assert table["tokens"].to_pylist() == [["a", "\u3000"], ["b"]]
 
 
 def test_the_right_choice_is_the_number_of_its_label(folder: Path):

@@ -12,7 +12,7 @@ from stiltwalk.sweep.experiments import Experiment
 from stiltwalk.utils.errors import InputError
 
 
-def make_run(name: str, order: list[str], **tasks: dict[str, float]) -> Experiment:
+def make_run(name: str, order: list[str], **tasks: dict[str, Any]) -> Experiment:
     return Experiment(name, "", "", {"order": order, "seed": 42}, {"tasks": tasks}, {})
 
 
@@ -41,10 +41,11 @@ def test_groups_are_headed_by_their_first_five_differences(capsys):
     run = make_run("one", [])
     small = SettingsGroup(settings={f"training.{name}": 1 for name in "abcdefg"}, members=[run], primary=[run])
     large = SettingsGroup(settings={"training.a": 1}, members=[run], primary=[run])
-    compare.print_groups([large, small], large)
+    compare.print_groups([small, large], large)
     out = capsys.readouterr().out
     names = ", ".join(f"training.{name}=1" for name in "bcdef")
-    assert f"\n\nwith {names} and 1 more\nexperiment" in out
+    assert out.startswith("the most experiments with the same settings, which the report compares:\nexperiment")
+    assert f"\n\nothers, with {names} and 1 more:\nexperiment" in out
     assert out.endswith("\n\nEnglish / mean of the other languages; - where there is none\n")
 
 
@@ -80,3 +81,15 @@ def test_without_experiments_the_command_says_how_to_run_one(monkeypatch, tmp_pa
     set_experiments(monkeypatch, [])
     with pytest.raises(InputError, match="no experiments yet; run `dvc exp run` for one"):
         compare.main(Namespace(name="", table=True, tasks=None, open=False))
+
+
+def test_flagged_and_incomparable_scores_are_marked(capsys):
+    run = make_run(
+        "one", ["mnli"], xnli={"english": 33.3, "caution": "2 of XTREME's 15 languages"}, panx={"english": 1}
+    )
+    run.summary["flags"] = {"xnli": "not learned", "1-mnli mnli": "not learned"}
+    group = SettingsGroup(members=[run], primary=[run])
+    compare.print_groups([group], group)
+    out = capsys.readouterr().out.splitlines()
+    assert out[1] == "one         mnli!  42    33.3 / -!~  1.0 / -"
+    assert [line[0] for line in out[-2:]] == ["!", "~"]

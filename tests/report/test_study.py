@@ -1,6 +1,8 @@
 """Which experiments a study analyses, and what it says about them."""
 
+import csv
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from stiltwalk.report import study
+from stiltwalk.report.data_notes import data_notes
 from stiltwalk.report.figure import Figure
 from stiltwalk.report.page import write_report
 from stiltwalk.report.study import build_study, code_versions
@@ -79,13 +82,47 @@ def test_the_last_of_several_runs_of_one_order_and_seed_counts():
     assert "only the last one counts; we exclude old-one." in text and "15.0" not in text and "65.0" in text
 
 
+def narrow(name: str, order: tuple[str, ...], score: float) -> Experiment:
+    """A run with a single target, xnli."""
+    run = make_run(name, order, score)
+    run.params["plan"]["targets"] = {"xnli": run.params["plan"]["targets"]["xnli"]}
+    run.summary["tasks"] = {"xnli": {}}
+    run.cells["targets"] = {"xnli": run.cells["targets"]["xnli"]}
+    return run
+
+
+def test_a_later_run_with_fewer_targets_replaces_only_the_scores_of_these():
+    runs = [make_run("full", FORWARD, 10.0), make_run("backward", BACKWARD, 50.0), narrow("narrow", FORWARD, 60.0)]
+    result = build_study(runs, [])
+    assert result and not result["design"]["missing"] and not result["replaced"]
+    scores = {tuple(entry["steps"]): entry["scores"] for entry in result["orders"]}[FORWARD]
+    assert (scores["xnli"]["mean"], scores["panx"]["mean"]) == (65.0, 15.0)
+    result = build_study([narrow("narrow", FORWARD, 60.0), *runs], [])
+    assert result and [run["name"] for run in result["replaced"]] == ["narrow"]
+
+
+def test_notes_on_the_data_are_those_of_the_experiments(monkeypatch: pytest.MonkeyPatch):
+    """The working tree may hold the data of an unrelated run."""
+    path = "data/sources/xtreme/xnli.json"
+    runs = [replace(make_run(name, FORWARD, 1.0), outputs={path: md5}) for name, md5 in ("a1", "b2", "c2")]
+    texts = {"a": '{"notes": ["old"]}', "b": '{"notes": ["new"]}'}
+    monkeypatch.setattr(study, "read_output", lambda run, _: texts.get(run.name))
+    assert study.read_sources(runs) == {
+        "xnli (in 1 of 3 experiments, such as a)": {"notes": ["old"]},
+        "xnli (in 2 of 3 experiments, such as b)": {"notes": ["new"]},
+    }
+    assert study.read_sources(runs[:1]) == {"xnli": {"notes": ["old"]}}
+    texts.clear()
+    assert data_notes(study.read_sources(runs[:1]))[0]["lines"][0].startswith("DVC's cache lacks the file")
+
+
 def test_targets_are_in_xtremes_order():
     page = write_page([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)])
     header = re.findall(r'scope="col"[^>]*>(\w+)', page.partition('id="table-orders"')[2])
     assert header[:7] == ["order", "all", *TARGETS]
     assert re.findall('aria-label="languages-(.*?),', page) == TARGETS
-    rows = Path("report/tables/orders.csv").read_text().splitlines()[1:7]
-    assert [row.split(",")[-6] for row in rows] == ["all", *TARGETS]
+    rows = list(csv.DictReader(Path("report/tables/orders.csv").read_text().splitlines()))[:6]
+    assert [row["target"] for row in rows] == ["all", *TARGETS]
 
 
 def test_leaks_are_marked():

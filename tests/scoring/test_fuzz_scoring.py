@@ -91,6 +91,51 @@ def test_a_broken_file_gives_an_error_or_the_score_of_its_content(cases: int, tm
     check()
 
 
+# By task: values that are meant, and values that XTREME's evaluate.py scores although they cannot be meant.
+VALUES = {
+    "xnli": (["neutral", "entailment", "contradiction"], ["contradictory", "0", "Neutral", "neutral\u200b", "1.0"]),
+    "pawsx": (["0", "1"], ["2", "paraphrase", "1.0", "-1", "01"]),
+    "udpos": (["NOUN", "VERB", "X"], ["noun", "the\tNOUN", "NOUN\u200b", "N", "_"]),
+    "panx": (["O", "B-PER", "I-PER"], ["B_PER", "Anna\tB-PER", "B-PER\u200e", "b-per", "B-MISC"]),
+    "tatoeba": (["0", "1", "2"], ["2.0", "-1", "99", "x", "+1"]),
+    "bucc2018": (
+        [f"de-{number}\ten-{number}" for number in range(1, 4)],
+        ["en-1\tde-1", "de-1\tfr-1", "de-1 \ten-1", "de-1\t en-1", "1\t1"],
+    ),
+}
+
+
+@case_counts(800, 60)
+def test_a_value_that_cannot_be_meant_is_scored_as_it_is_with_one_warning(cases: int, tmp_path: Path):
+    @fuzz(cases)
+    @given(st.data())
+    def check(data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(list(VALUES)))
+        meant, wrong = VALUES[name]
+        lines = {part: [data.draw(st.sampled_from(meant)) for _ in range(5)] for part in ("labels", "predictions")}
+        part = data.draw(st.sampled_from(["", "labels", "predictions"]))
+        place = data.draw(st.integers(0, 4))
+        if part:
+            lines[part][place] = data.draw(st.sampled_from(wrong))
+        language = "de"
+        files = {key: tmp_path / key / name / f"test-{language}.tsv" for key in lines}
+        for key, file in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("".join(f"{line}\n" for line in lines[key]), encoding="utf-8")
+        scored = score_task(name, tmp_path / "labels" / name, tmp_path / "predictions" / name)
+        if name not in ("udpos", "panx"):  # their F1 is of chunks
+            expected = expected_score(name, *(files[key].read_bytes() for key in ("labels", "predictions")))
+            assert scored.score == pytest.approx(expected)
+        if not part:
+            assert not scored.warnings
+        elif not (name == "tatoeba" and lines[part][place] == "99" and part == "labels"):  # an excerpt's labels
+            (warning,) = scored.warnings
+            assert warning.startswith(f"{files[part]} line {place + 1} is {lines[part][place]!a}")
+            assert len(warning.splitlines()) == 1 and warning.isprintable()
+
+    check()
+
+
 @fuzz(40)
 @given(st.sampled_from(["xnli", "xquad"]), st.sampled_from(["labels", "predictions"]), st.data())
 def test_an_error_names_the_file_of_a_language_that_is_missing_or_extra(name: str, part: str, data: st.DataObject):

@@ -340,15 +340,22 @@ def test_the_score_stage_writes_all_metrics_or_fails_with_one_line(tmp_path: Pat
     assert summary["flags"] == {"1-mnli mnli": "collapsed to 'neutral'", "xnli": "not learned"}
     assert "flag: 1-mnli mnli collapsed to 'neutral'" in done.stdout
     assert summary["tasks"] == {
-        "xnli": {"score": 75, "english": 100, "non_english": 50, "gap": 50, "leak": "mnli"},
-        "tatoeba": {"score": 100, "non_english": 100},
+        "xnli": {
+            "score": 75,
+            "english": 100,
+            "non_english": 50,
+            "gap": 50,
+            "leak": "mnli",
+            "caution": "2 of XTREME's 15 languages",
+        },
+        "tatoeba": {"score": 100, "non_english": 100, "caution": "1 of XTREME's 36 languages"},
     }
     assert json.loads((tmp_path / "metrics/cells.json").read_text()) == {
         "targets": {
             "xnli": {"validation": 62.5, "languages": {"de": 50, "en": 100}},
             "tatoeba": {"validation": None, "languages": {"de": 100}},
         },
-        "steps": {"1-mnli": {**files["probes/retention/1-mnli"], "retrieval": [10.0]}},
+        "steps": {"1-mnli": {**files["probes/retention/1-mnli"], "trajectory": [10.0]}},
     }
 
     (tmp_path / "predictions/xnli/test-de.tsv").unlink()

@@ -287,10 +287,10 @@ def test_a_killed_sweep_resumes_to_the_same_results(twins):
 @pytest.mark.slow
 def test_failed_experiments_are_reported_and_the_others_run(twins):
     straight, _ = twins
-    changed = straight.folder / "src/stiltwalk/tasks/qa/head.py"
+    changed = straight.folder / "src/stiltwalk/tasks/qa/head/task.py"
     changed.write_text("raise RuntimeError('no answers')\n" + changed.read_text())
     output = straight.run(*command(), code=1)
-    assert "src/stiltwalk/tasks/qa/head.py is not committed; a sweep runs what Git has: commit first" in output
+    assert "src/stiltwalk/tasks/qa/head/task.py is not committed; a sweep runs what Git has: commit first" in output
     straight.run("git", "commit", "-qam", "broken", "--no-verify")
     output = straight.run(*command("--name", "broken"), code=1)
     assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", output)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import decode_ids, make_table, tokenized
-from stiltwalk.tasks.choice.head import Task
+from stiltwalk.tasks.choice.head.task import Task
 from stiltwalk.utils.errors import InputError
 
 OPTIONS = {"kind": "choice", "labels": ["0", "1"], "max_length": 10}

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 import train_step
 from conftest import make_table, reset_accelerate, tokenized
 from stiltwalk.models.resume import RESUME_VARIABLE, Resume
-from stiltwalk.tasks.lexical.head import Task
+from stiltwalk.tasks.lexical.head.task import Task
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData

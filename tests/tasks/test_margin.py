@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from stiltwalk.tasks.mining.margin import align, best_threshold
+from stiltwalk.tasks.mining.search.margin import align, best_threshold
 from vectors import small_integers, unit
 
 SIZES = [(20, 31), (31, 20), (1, 1), (1, 7), (3, 3), (3, 25), (26, 2)]

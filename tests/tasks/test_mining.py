@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from conftest import make_table, tokenized
 from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.tasks.base_data.token_files import tokenize_folder
-from stiltwalk.tasks.mining.search import Task
+from stiltwalk.tasks.mining.search.task import Task
 from stiltwalk.utils.errors import InputError
 
 OPTIONS = {"kind": "mining", "labels": [], "depth": 1.0, "pooling": "mean", "max_length": 16, "neighbours": 4}
@@ -58,6 +58,9 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, subwords, tmp_path):
         if candidate.score >= threshold
     ]
     assert answers == expected and set(expected) >= gold
+    assert "threshold_from_test" not in facts
+    write(table, tmp_path / "test-qaa.parquet")
+    assert task.search(accelerator, encoder, table, tmp_path, "qaa", 64)[1]["threshold_from_test"]
     assert facts["dev_f1"] == 100.0 and facts["threshold"] == round(threshold, 6)
     task.write_predictions(answers, test, tmp_path / "test-qaa.tsv")
     assert (tmp_path / "test-qaa.tsv").read_text() == "".join(f"{s}\t{t}\n" for s, t in expected)

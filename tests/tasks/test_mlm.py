@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from conftest import tokenized
-from stiltwalk.tasks.mlm.head import Task
+from stiltwalk.tasks.mlm.head.task import Task
 from stiltwalk.utils.labels import IGNORED
 
 OPTIONS = {"kind": "mlm", "labels": [], "max_length": 12, "mask": 0.5}

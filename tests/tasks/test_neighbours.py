@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from stiltwalk.tasks.mining.margin import align
-from stiltwalk.tasks.mining.neighbours import SHORTLIST, nearest_neighbours
+from stiltwalk.tasks.mining.search.margin import align
+from stiltwalk.tasks.mining.search.neighbours import SHORTLIST, nearest_neighbours
 from vectors import small_integers, unit
 
 

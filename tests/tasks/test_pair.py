@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import decode_ids, make_table, tokenized
-from stiltwalk.tasks.pair.head import Task
+from stiltwalk.tasks.pair.head.task import Task
 from stiltwalk.utils.errors import InputError
 
 OPTIONS = {"kind": "pair", "labels": ["yes", "no"], "max_length": 10}

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from conftest import make_table, random_sentences, tokenized
+from stiltwalk.scoring.answers import squad_scores
 from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.tasks.base_data.token_files import tokenize_folder
 from stiltwalk.tasks.qa.data.rows import trim
-from stiltwalk.tasks.qa.head import Task, widest_context
+from stiltwalk.tasks.qa.head.task import Task, widest_context
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.errors import InputError
 
@@ -61,7 +62,7 @@ def test_windows_are_those_of_transformers(subwords, tokenizer):
             pairs = zip(windows["offset_mapping"][i], windows.sequence_ids(i), strict=True)
             expected.append((row, ids, [offsets if part == 1 else (-1, -1) for offsets, part in pairs]))
     ids = [row.tolist() for row in rows.lists("input_ids")]
-    assert list(zip(rows.rows.tolist(), ids, offsets_of(rows), strict=True)) == expected
+    assert list(zip(rows.table_rows.tolist(), ids, offsets_of(rows), strict=True)) == expected
     assert len(rows) > 60
 
 
@@ -145,9 +146,9 @@ def test_an_answer_begins_only_where_its_first_token_has_its_widest_context(subw
     table = pa.concat_tables([question(context, "house"), question("Anna .", "Anna"), question(context, "house")])
     rows = tokenized("qa", table, False, OPTIONS, subwords)
     offsets = offsets_of(rows)
-    widest = list(widest_context(rows.rows.tolist(), [np.array(window) for window in offsets]))
+    widest = list(widest_context(rows.table_rows.tolist(), [np.array(window) for window in offsets]))
     for row in (0, 1, 2):
-        windows = [i for i, of_row in enumerate(rows.rows) if of_row == row]
+        windows = [i for i, of_row in enumerate(rows.table_rows) if of_row == row]
         inside = {i: [place for place, (a, b) in enumerate(offsets[i]) if b > a] for i in windows}
         candidates: dict[tuple[int, int], list[tuple[float, int, int]]] = {}
         for i in windows:
@@ -205,3 +206,13 @@ def test_the_empty_answer_is_right_if_the_question_has_none():
     table = make_table("qa", [unanswerable])
     assert Task(OPTIONS).majority_baseline(table) == [""]
     assert Task(OPTIONS).evaluate([""], table) == {"exact": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "golds"),
+    [("The U.S.", ["US"]), ("cat!", ["a cat"]), ("Cat", ["dog", "cat"]), ("cats", ["cat"]), ("“cat”", ["cat"])],
+)
+def test_validation_scores_answers_as_xtreme_does(prediction: str, golds: list[str]):
+    row = {"id": "q", "context": "x", "question": "who ?", "answers": {"text": golds, "answer_start": [0] * len(golds)}}
+    expected = squad_scores([golds], [prediction], "en")["exact_match"]
+    assert Task(OPTIONS).evaluate([prediction], make_table("qa", [row])) == {"exact": expected}

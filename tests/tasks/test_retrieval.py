@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from conftest import make_table, tokenized
 from stiltwalk.tasks.base_data.kind_rows import load_rows
 from stiltwalk.tasks.base_data.token_files import tokenize_folder
-from stiltwalk.tasks.retrieval.search import Task
+from stiltwalk.tasks.retrieval.search.task import Task
 from stiltwalk.utils.errors import InputError
 
 OPTIONS = {"kind": "retrieval", "labels": [], "depth": 0.5, "pooling": "mean", "max_length": 16}

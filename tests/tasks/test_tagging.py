@@ -3,7 +3,7 @@
 import numpy as np
 
 from conftest import make_table, tokenized
-from stiltwalk.tasks.tagging.head import Task
+from stiltwalk.tasks.tagging.head.task import Task
 from stiltwalk.utils.labels import IGNORED
 
 
@@ -13,8 +13,8 @@ def test_a_long_sentence_is_split_into_rows_and_joined_again(subwords):
     words, tags = ["the", "red", "cat", "\u200b", "the", "dog", "."], ["D", "A", "N", "A", "D", "N", "A"]
     table = make_table("tagging", [{"tokens": ["dog"], "tags": ["N"]}, {"tokens": words, "tags": tags}])
     rows = tokenized("tagging", table, True, options, subwords)
-    assert max(rows.lengths) <= 5 and rows.rows.tolist() == [0, 1, 1, 1]
-    assert int(rows.weights.sum()) == 8  # every word has a loss term, the one without subwords too
+    assert max(rows.lengths) <= 5 and rows.table_rows.tolist() == [0, 1, 1, 1]
+    assert int(rows.loss_terms.sum()) == 8  # every word has a loss term, the one without subwords too
     perfect = []
     for labels in rows.lists("labels"):
         values = np.zeros((len(labels), 3), np.float32)

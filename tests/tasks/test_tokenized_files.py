@@ -43,7 +43,7 @@ def test_files_are_mapped_into_memory_not_read(subwords, pair_folder):
     assert pa.total_allocated_bytes() - before < 10_000
     assert int(train.lengths.sum() + test.lengths.sum()) == count
     assert train.columns["labels"].values[:3].tolist() == [0, 1, 1] and "labels" not in test.columns
-    assert [len(part) for part in (train, test)] == [300, 300] and train.weights.tolist() == [1] * 300
+    assert [len(part) for part in (train, test)] == [300, 300] and train.loss_terms.tolist() == [1] * 300
 
 
 @pytest.mark.parametrize("options", [PAIR, MLM])

@@ -14,6 +14,15 @@ def test_every_row_comes_once_before_any_comes_again():
     assert sorted(np.bincount(np.concatenate(batches), minlength=10)) == [2] * 10
 
 
+def test_no_batch_and_no_pass_of_a_small_data_set_repeats_a_row():
+    lengths = np.random.default_rng(1).integers(5, 60, 600)
+    batches = list(training_batches(lengths, 32, 75, np.random.default_rng(0)))
+    assert all(len(set(batch.tolist())) == 32 for batch in batches)
+    for begin in range(0, 75 * 32, 600):  # four passes; 18.75 batches each
+        whole = [batch for number, batch in enumerate(batches) if begin <= number * 32 <= begin + 600 - 32]
+        assert len(np.unique(np.concatenate(whole))) == 32 * len(whole)
+
+
 def test_token_batches_hold_every_row_within_the_budget():
     lengths = np.random.default_rng(0).integers(1, 40, 200)
     batches = token_batches(lengths, 100)
@@ -40,8 +49,10 @@ def test_padding_goes_to_a_multiple_but_not_beyond_the_longest_row(subwords):
     assert torch.equal(rows.tensors([short], 1)["input_ids"][0], batch["input_ids"][0, : rows.lengths[short]])
 
 
-def test_the_padded_length_of_a_row_is_that_of_all_its_sequences(subwords):
+def test_the_padded_length_of_a_row_is_what_a_batch_of_it_holds(subwords):
     one, several = tags(20, subwords).train, choices(20, subwords).train
     assert np.array_equal(one.padded_lengths(4), np.ceil(one.lengths / 4) * 4)
-    assert set(several.padded_lengths(4) % 12) == {0} and (several.padded_lengths(4) >= several.lengths).all()
-    assert np.array_equal(several.padded_lengths(1), several.lengths)  # nothing is padded, so nothing changes
+    assert np.array_equal(one.padded_lengths(1), one.lengths)
+    for row in range(20):
+        assert several.padded_lengths(1)[row] == several.tensors([row], 1)["input_ids"].numel()
+    assert (several.padded_lengths(4) == 3 * np.ceil(several.padded_lengths(1) / 12) * 4).all()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stiltwalk.models.multitask import MultiTaskModel
-from stiltwalk.tasks.pair.head import Task as PairTask
+from stiltwalk.tasks.pair.head.task import Task as PairTask
 from stiltwalk.training.evaluation import logits_of
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.trainer import Trainer

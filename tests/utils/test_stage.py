@@ -41,6 +41,12 @@ def test_a_fault_of_the_code_shows_its_traceback(tmp_path):
     assert done.returncode == 1 and done.stderr.startswith("Traceback") and done.stderr.endswith("ValueError: no\n")
 
 
+def test_a_stage_without_its_inputs_is_one_line(tmp_path):
+    done = run_script("def main(): open('data/world.json')\nrun_stage(main)", tmp_path)
+    message = "error: data/world.json is missing; `dvc repro` runs the stage that makes it\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
 def test_wrong_arguments_of_a_stage_are_one_line(tmp_path):
     done = run_script("def main(first, second=''): pass\nrun_stage(main)", tmp_path)
     usage = "error: usage: python -c <first> <second>; `dvc exp run` calls every stage as dvc.yaml says\n"

@@ -151,7 +151,7 @@ def recency_effects(cells: Cells, keys: BranchKeys) -> dict[str, Any]:
     """
     targets, differences = {}, {}
     for target in cells.targets:
-        same_kind = [task for task in cells.tasks if cells.kinds[task] == cells.kinds[target]]
+        same_kind = [task for task in cells.tasks if cells.kinds[task] == cells.target_kinds[target]]
         if 0 < len(same_kind) < len(cells.tasks):
             targets[target], differences[target] = _target_recency(cells.order_scores(target), same_kind, keys)
     table = pd.DataFrame(differences, dtype=float)

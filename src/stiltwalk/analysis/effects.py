@@ -42,6 +42,8 @@ def order_effects(
     kinds: Mapping[str, str],
     draws: int = 9999,
     seed: int = 0,
+    *,
+    target_kinds: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Compute all statistics of a sweep's orders, ready for JSON; null marks what cannot be estimated.
 
@@ -49,16 +51,17 @@ def order_effects(
         scores: columns order (steps joined by commas, "" for the baseline), seed, target, language, score (0 to 100).
         validation: English validation scores of the tuned targets; columns order, seed, target, score.
         tasks: the permuted tasks. The proper orders are the permutations of all of them; all others are controls.
-        kinds: the kind of every task and target.
+        kinds: the kind of every task; also that of every target, unless `target_kinds` has those.
         draws: how many permutations the tests draw.
         seed: of the permutations. The same seed gives the same result, whatever the sequence of rows.
+        target_kinds: the kind of every target, where a task may have the name of a target.
 
     Intervals are 95 % t intervals over seeds. A percentile bootstrap of three seeds has ten distinct resamples and
     cannot reach beyond the smallest and the largest seed, so it covers the mean of normal noise in 75 % of cases at
     best. A t interval is wide at three seeds, but its coverage is correct if the noise is roughly normal.
 
     """
-    cells = read_cells(scores, validation, tasks, kinds)
+    cells = read_cells(scores, validation, tasks, kinds, target_kinds)
     rng = np.random.default_rng(seed)
     keys = draw_branch_keys(select_orders(cells.scores, cells.orders).index, draws, rng)
     columns = [*cells.targets, ALL]

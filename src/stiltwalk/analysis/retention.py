@@ -50,9 +50,9 @@ def trajectories_by_order(experiments: Sequence[Experiment]) -> list[dict[str, A
     """Return each order's Tatoeba scores without tuning, at every hidden state after each step, as means over seeds."""
     entries = []
     for order, runs in _group_by_order(experiments).items():
-        probed = [run for run in runs if any(probe["retrieval"] for probe in run.cells["steps"].values())]
+        probed = [run for run in runs if any(probe.get("trajectory") for probe in run.cells["steps"].values())]
         if probed:
-            layers = [[probe["retrieval"] for probe in run.cells["steps"].values()] for run in probed]
+            layers = [[probe.get("trajectory", []) for probe in run.cells["steps"].values()] for run in probed]
             checkpoints = list(probed[0].cells["steps"])
             entries.append({"order": list(order), "checkpoints": checkpoints, "layers": _average_tables(layers)})
     return entries

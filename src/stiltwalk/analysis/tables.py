@@ -25,8 +25,15 @@ def score_tables(experiments: Sequence[Experiment]) -> tuple[pd.DataFrame, pd.Da
     )
 
 
+def target_kinds(experiments: Sequence[Experiment]) -> dict[str, str]:
+    """Return the kind of every target."""
+    return {
+        target: block["task"]["kind"] for experiment in experiments for target, block in targets_of(experiment).items()
+    }
+
+
 def task_kinds(experiments: Sequence[Experiment]) -> dict[str, str]:
-    """Return the kind of every target, task and step.
+    """Return the kind of every task and step.
 
     A joint step has the kind of its tasks if they agree. Otherwise its kind is `joint`, which no target has.
     """
@@ -34,7 +41,6 @@ def task_kinds(experiments: Sequence[Experiment]) -> dict[str, str]:
     for experiment in experiments:
         for mixture in mixtures_of(experiment).values():
             kinds |= {task: options["kind"] for task, options in mixture["tasks"].items()}
-        kinds |= {target: block["task"]["kind"] for target, block in targets_of(experiment).items()}
     for step in dict.fromkeys(step for experiment in experiments for step in experiment.order):
         step_kinds = {kinds[task] for task in step.split("+")}
         kinds[step] = step_kinds.pop() if len(step_kinds) == 1 else "joint"

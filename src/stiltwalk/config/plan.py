@@ -28,7 +28,7 @@ HUB_AND_OWN = "src/stiltwalk/data"  # the only sources that one mixture can mix
 ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
 RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts", "layout")  # what data stages may read of a record
 REAL_DATA_FACTS = ("notes", "drop_characters", "train", "validation", "test")  # and what only real data need
-# They change memory use, and results only by rounding.
+# They change memory use, and results only by rounding; those of `tli` also by the pairs of a micro-batch.
 MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens", "gradient_checkpointing", "cuda_graphs")
 PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_tokens")
 
@@ -141,7 +141,7 @@ def make_plan(config: Config) -> dict[str, Any]:
         tunings=tunings,
         tuning_pairs=pairs,
         retrievals={
-            target: Retrieval(f"{TASKS}/{config['xtreme'][target]['kind']}")
+            target: Retrieval(code_of_kinds([config["xtreme"][target]["kind"]], "search"))
             for target in targets
             if not is_tuned(config["xtreme"][target])
         },
@@ -169,8 +169,8 @@ def plan_steps(order: Sequence[str], kinds: Mapping[str, str], dtype: str) -> di
             mixture=mixture,
             prefix="/".join(order[:number]),
             dtype=dtype,
-            head_code=code_of_kinds((kinds[task] for task in tasks), "head.py"),
-            probe_code=code_of_kinds((kinds[task] for task in trained_so_far), "head.py"),
+            head_code=code_of_kinds((kinds[task] for task in tasks), "head"),
+            probe_code=code_of_kinds((kinds[task] for task in trained_so_far), "head"),
         )
     return steps
 
@@ -229,7 +229,7 @@ def plan_tunings(config: Config) -> tuple[dict[str, Tuning], dict[str, TuningPai
     singles, pairs = {}, {}
     for seed_name, members in groups.items():
         for first, *others in (members[i : i + 2] for i in range(0, len(members), 2)):
-            code = code_of_kinds([config["xtreme"][first]["kind"]], "head.py")
+            code = code_of_kinds([config["xtreme"][first]["kind"]], "head")
             if others:
                 pairs[f"{first}+{others[0]}"] = TuningPair(first, others[0], seed_name, code)
             else:

@@ -4,6 +4,7 @@ Hydra imports this module through src/hydra_plugins when `dvc exp run` composes 
 .dvc/config). A bad configuration ends the command in one line, before any stage runs.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from stiltwalk.config.credentials import check_credentials
+from stiltwalk.config.dvc_command import check_dvc_command
 from stiltwalk.config.orders import check_checkpoint_dtype, check_names, check_order, check_seed, check_targets
 from stiltwalk.config.plan import make_plan
 from stiltwalk.config.records import read_records
@@ -34,6 +36,7 @@ def derive(name: str, *, _root_: DictConfig) -> DictConfig | bool:
         check_derived(_root_)
         if name == "valid":
             return True
+        check_dvc_command(sys.argv)
         check_credentials()
         return OmegaConf.create(make_plan(read_config(_root_)))
     except InputError as error:

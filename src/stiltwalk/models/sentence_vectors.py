@@ -55,7 +55,7 @@ class SentenceEmbedder:
         """
         width = encoder.config.hidden_size
         vectors = torch.empty(len(hidden_states), 0, width)
-        batches = token_batches(rows.lengths, max_tokens, level=True)
+        batches = token_batches(rows.padded_lengths(1), max_tokens, level=True)
         with truncated_encoder(encoder, max(hidden_states)), inference_forward(accelerator, encoder) as forward:
             hide = not (progress and accelerator.is_main_process)
             for numbers in tqdm(batches, progress, unit="batch", disable=hide):

@@ -9,10 +9,10 @@ from stiltwalk.data.own.files import FOLDER
 ROW_COUNTS = {"rows_read": "Rows read", "rows_used": "Rows used", "reanchored": "Answers re-anchored"}
 
 
-def data_notes(sources: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def data_notes(sources: Mapping[str, dict[str, Any] | None]) -> list[dict[str, Any]]:
     """Return notes on the data as records with `names` and `lines`; tasks with the same notes share one record.
 
-    sources: by task or target, the contents of its file in data/sources.
+    sources: by task or target, the contents of its file in data/sources; None if it is not at hand.
     """
     names_by_notes: dict[tuple[str, ...], list[str]] = {}
     for name, source in sources.items():
@@ -20,8 +20,10 @@ def data_notes(sources: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"names": names, "lines": list(lines)} for lines, names in names_by_notes.items()]
 
 
-def describe_source(source: dict[str, Any]) -> list[str]:
+def describe_source(source: dict[str, Any] | None) -> list[str]:
     """Describe one task's data: notes, origin, and how many rows were read, used and dropped."""
+    if source is None:
+        return ["DVC's cache lacks the file that says where these data come from; `dvc exp pull` fetches it."]
     parts = list(iterate_parts(source))
     repositories = dict.fromkeys(
         f"{part['path']} at {part['sha'][:12]} ({part.get('license') or 'licence unknown'})"

@@ -9,18 +9,19 @@ from typing import Any
 
 from stiltwalk.analysis.effects import order_effects
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
-from stiltwalk.analysis.runs import find_permuted_tasks, select_common_seeds
+from stiltwalk.analysis.runs import find_permuted_tasks, is_replaced, merge_runs, select_common_seeds
 from stiltwalk.analysis.settings import mixtures_of, targets_of
-from stiltwalk.analysis.tables import mean_language_scores, score_tables, task_kinds
+from stiltwalk.analysis.tables import mean_language_scores, score_tables, target_kinds, task_kinds
 from stiltwalk.report.data_notes import data_notes
 from stiltwalk.scoring.tasks import XTREME_TASKS
-from stiltwalk.sweep.experiments import WORKSPACE, Experiment, Progress, code_version
+from stiltwalk.sweep.experiments import WORKSPACE, Experiment, Progress, code_version, read_output
+from stiltwalk.sweep.trie import Order
 from stiltwalk.tasks.base_spec import load_spec
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.text import join_words
 
-SOURCES = Path("data/sources")
-DATA_NAMES = {"world": "the generated world", "hub": "the Hugging Face Hub"}
+MIXTURE_SOURCES, TARGET_SOURCES = "data/sources/intermediate", "data/sources/xtreme"
+DATA_NAMES = {"world": "the generated world", "hub": "the Hugging Face Hub", "own": "own files"}
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,13 @@ class Selection:
     """Which experiments a study analyses, and which it leaves out."""
 
     runs: list[Experiment]
-    """One for each order and seed."""
+    """One for each order and seed, with the targets of all its runs."""
+    sources: list[Experiment]
+    """The experiments that have scores in `runs`."""
     rare_seeds: list[Experiment]
     """Left out because few orders have their seeds."""
     replaced: list[Experiment]
-    """Left out because a later run has the same order and seed."""
+    """Left out because later runs have the same order, seed and targets."""
 
 
 def build_study(
@@ -55,12 +58,11 @@ def build_study(
     tasks = tasks or find_permuted_tasks(runs)
     if len(tasks) < 2:
         return None
-    kinds = task_kinds(runs)
     trained = list_trained(runs)
     if unknown := [task for task in tasks if task not in trained]:
         raise InputError(f"--tasks: no experiment trains on {unknown[0]!r}; choose from {', '.join(trained)}")
     scores, validation = score_tables(runs)
-    study: dict[str, Any] = order_effects(scores, validation, tasks, kinds)
+    study: dict[str, Any] = order_effects(scores, validation, tasks, task_kinds(runs), target_kinds=target_kinds(runs))
     study["design"]["targets"].sort(key=list(XTREME_TASKS).index)
     return study | {
         "title": f"The order of {join_words(tasks)}",
@@ -70,25 +72,32 @@ def build_study(
         "languages": mean_language_scores(runs),
         "retention": retention_by_order(runs),
         "trajectory": trajectories_by_order(runs),
-        "runs": [identify(run) | {"flags": list_flags(run)} for run in runs],
+        "runs": [identify(run) | {"flags": [f"{place} {flag}" for place, flag in run.flags.items()]} for run in runs],
         "left_out": [identify(run) for run in selection.rare_seeds],
         "replaced": [identify(run) for run in selection.replaced],
         "apart": n_other_settings,
         "leaks": collect_leaks(runs),
-        "versions": code_versions(runs),
-        "notes": data_notes(read_sources(runs)),
+        "cautions": collect_cautions(runs),
+        "versions": code_versions(selection.sources),
+        "notes": data_notes(read_sources(selection.sources)),
     }
 
 
 def select_runs(experiments: Sequence[Experiment]) -> Selection:
-    """Choose the last experiment of each order and seed, and leave out experiments whose seed few orders have.
+    """Merge the experiments of each order and seed, and leave out those whose seed few orders have.
 
     A replaced run of the working tree is not listed: it is usually the same run as the experiment that replaces it.
     """
-    latest = {(run.order, run.seed): run for run in experiments}
-    replaced = [run for run in experiments if run.name != WORKSPACE and run is not latest[run.order, run.seed]]
-    runs, rare_seeds = select_common_seeds([latest[key] for key in sorted(latest)])
-    return Selection(runs, rare_seeds, replaced)
+    by_key: dict[tuple[Order, int], list[Experiment]] = {}
+    for run in experiments:
+        by_key.setdefault((run.order, run.seed), []).append(run)
+    replaced = [
+        run for same in by_key.values() for place, run in enumerate(same) if is_replaced(run, same[place + 1 :])
+    ]
+    runs, rare_seeds = select_common_seeds([merge_runs(by_key[key]) for key in sorted(by_key)])
+    seeds = {run.seed for run in runs}
+    sources = [run for run in experiments if run.seed in seeds and run not in replaced]
+    return Selection(runs, sources, rare_seeds, [run for run in replaced if run.name != WORKSPACE])
 
 
 def list_trained(runs: Iterable[Experiment]) -> list[str]:
@@ -102,20 +111,24 @@ def identify(run: Experiment) -> dict[str, Any]:
     return {"name": run.name, "order": list(run.order), "seed": run.seed}
 
 
-def list_flags(run: Experiment) -> list[str]:
-    """What went wrong with a step or target of the run. A step on shuffled labels (`null`) cannot learn: no flag."""
-    flags = run.summary.get("flags", {})
-    return [f"{where} {problem}" for where, problem in flags.items() if where.split()[-1] != "null"]
-
-
 def collect_leaks(runs: Iterable[Experiment]) -> dict[str, list[str]]:
-    """By target, the intermediate tasks of any run that trained on the target's own training rows."""
+    """By target, the intermediate tasks of any run that trained on the target's own rows."""
     leaks: dict[str, dict[str, None]] = {}
     for run in runs:
         for target, scores in run.summary["tasks"].items():
             if "leak" in scores:
                 leaks.setdefault(target, {}).update(dict.fromkeys(scores["leak"].split("+")))
     return {target: list(tasks) for target, tasks in leaks.items()}
+
+
+def collect_cautions(runs: Iterable[Experiment]) -> dict[str, str]:
+    """By target, why its scores do not compare with XTREME's, in any run."""
+    cautions: dict[str, dict[str, None]] = {}
+    for run in runs:
+        for target, scores in run.summary["tasks"].items():
+            if "caution" in scores:
+                cautions.setdefault(target, {})[scores["caution"]] = None
+    return {target: "; ".join(texts) for target, texts in cautions.items()}
 
 
 def code_versions(runs: Iterable[Experiment]) -> list[dict[str, Any]]:
@@ -145,7 +158,7 @@ def shared_settings(runs: Sequence[Experiment]) -> dict[str, Any]:
     name = encoder.get("path") or f"{encoder['layers']} x {encoder['hidden_size']}, pretrained on the generated world"
     return {
         "encoder": name,
-        "data": DATA_NAMES[params["source"]],
+        "data": join_words([DATA_NAMES[name] for name in data_sources(runs)]),
         "rows a step": training_rows(step_samples),
         "rows a target": training_rows(target_samples),
         "test rows a language": params["sample"]["test"] or "all",
@@ -156,6 +169,17 @@ def shared_settings(runs: Sequence[Experiment]) -> dict[str, Any]:
     }
 
 
+def data_sources(runs: Iterable[Experiment]) -> list[str]:
+    """The sources of the rows of all tasks and targets: world, hub and own."""
+    sources: dict[str, None] = {}
+    for run in runs:
+        sources[run.params["source"]] = None
+        records = [record for mixture in mixtures_of(run).values() for record in mixture["data"].values()]
+        records += [target["data"] for target in targets_of(run).values()]
+        sources |= dict.fromkeys(record["source"] for record in records if "source" in record)
+    return list(sources)
+
+
 def training_rows(samples: Mapping[str, Mapping[str, Any]]) -> Any:
     """The maximum number of training rows: one number if it is the same for all, otherwise a list in words."""
     rows = {name: sample["train"] or "all" for name, sample in samples.items()}
@@ -164,17 +188,28 @@ def training_rows(samples: Mapping[str, Mapping[str, Any]]) -> Any:
     return next(iter(rows.values()), 0)
 
 
-def read_sources(runs: Iterable[Experiment]) -> dict[str, dict[str, Any]]:
-    """Read from the working tree where the data of every task and target come from, as far as it is there."""
-    sources: dict[str, dict[str, Any]] = {}
+def read_sources(runs: Iterable[Experiment]) -> dict[str, dict[str, Any] | None]:
+    """Read where the data of every task and target come from: what the data stages of the experiments wrote.
+
+    The value is None if DVC's cache lacks the file. If experiments read different versions, there is one entry for
+    each, whose name says which experiments read it.
+    """
+    users: dict[str, dict[str, list[Experiment]]] = {}  # by path and MD5
     for run in runs:
-        for mixture in mixtures_of(run):
-            sources |= _read_json(SOURCES / "intermediate" / f"{mixture}.json")
-        for target in targets_of(run):
-            if source := _read_json(SOURCES / "xtreme" / f"{target}.json"):
-                sources[target] = source
+        for path in (
+            *(f"{MIXTURE_SOURCES}/{mixture}.json" for mixture in mixtures_of(run)),
+            *(f"{TARGET_SOURCES}/{target}.json" for target in targets_of(run)),
+        ):
+            if path in run.outputs:
+                users.setdefault(path, {}).setdefault(run.outputs[path], []).append(run)
+    sources: dict[str, dict[str, Any] | None] = {}
+    for path, versions in users.items():
+        total = sum(map(len, versions.values()))
+        for readers in versions.values():
+            some = f" (in {len(readers)} of {total} experiments, such as {readers[0].name})"
+            version = some if len(versions) > 1 else ""
+            text = read_output(readers[0], path)
+            content = json.loads(text) if text is not None else None
+            by_task = content if content and path.startswith(MIXTURE_SOURCES) else {Path(path).stem: content}
+            sources |= {f"{name}{version}": source for name, source in by_task.items()}
     return sources
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -52,6 +52,11 @@ class TaskScores:
         return {"english": english, "non_english": non_english, "gap": gap}
 
     @cached_property
+    def columns(self) -> dict[str, float | None]:
+        """The score of the task, and the keys of `transfer`."""
+        return {"score": self.score, **self.transfer}
+
+    @cached_property
     def missing_languages(self) -> list[str]:
         """XTREME's languages that have no scores, so that the averages do not compare with XTREME's.
 
@@ -94,9 +99,18 @@ def describe_missing_languages(scores: Mapping[str, TaskScores]) -> Iterator[str
             f"{name}: the average is not comparable with XTREME's over {len(languages)} languages: "
             f"{' '.join(missing[:5])}{more} are missing"
         )
-    for group, names in task_groups().items():
-        if scores.keys() >= set(names) and (tasks := [name for name in names if name in incomplete]):
-            yield f"{group}: not comparable with XTREME's average, for lack of languages in {', '.join(tasks)}"
+    for group, names in incomplete_groups(scores).items():
+        yield f"{group}: not comparable with XTREME's average, for lack of languages in {', '.join(names)}"
+
+
+def incomplete_groups(scores: Mapping[str, TaskScores]) -> dict[str, list[str]]:
+    """Return, for every group whose tasks all have scores, those that lack some of XTREME's languages, if any do."""
+    incomplete = {
+        group: [name for name in names if scores[name].missing_languages]
+        for group, names in task_groups().items()
+        if scores.keys() >= set(names)
+    }
+    return {group: names for group, names in incomplete.items() if names}
 
 
 def group_scores(scores: Mapping[str, float]) -> dict[str, float]:

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from stiltwalk.scoring.metrics import f1_precision_recall
+from stiltwalk.tasks.qa.head.normalisation import ENGLISH_ARTICLES, squad_words
 from stiltwalk.utils.errors import InputError
 
-_REMOVE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _NO_ARTICLES = re.compile(r"(?!)")  # never matches
 # The articles of mlqa_evaluation_v1.py. In Arabic it removes every "ال", even inside a word.
 _ARTICLES = {
-    "en": re.compile(r"\b(a|an|the)\b"),
+    "en": ENGLISH_ARTICLES,
     "es": re.compile(r"\b(un|una|unos|unas|el|la|los|las)\b"),
     "hi": _NO_ARTICLES,
     "vi": re.compile(r"\b(của|là|cái|chiếc|những)\b"),
@@ -36,7 +36,7 @@ def squad_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str], langua
 
     gold: all gold answers of each question. predicted: one answer per question.
     """
-    return _score_answers(gold, predicted, _squad_words)
+    return _score_answers(gold, predicted, squad_words)
 
 
 def mlqa_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str], language: str) -> dict[str, float]:
@@ -52,10 +52,6 @@ def mlqa_scores(gold: Sequence[Sequence[str]], predicted: Sequence[str], languag
             f"{', '.join(_ARTICLES)}"
         )
     return _score_answers(gold, predicted, lambda text: _mlqa_words(text, language))
-
-
-def _squad_words(text: str) -> list[str]:
-    return _ARTICLES["en"].sub(" ", text.lower().translate(_REMOVE_PUNCTUATION)).split()
 
 
 def _mlqa_words(text: str, language: str) -> list[str]:

@@ -14,8 +14,8 @@ Matrix = list[list[float | None]]
 def retention_matrix(probes: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], Matrix]:
     """Return the steps whose tasks were probed, and the matrix R of their scores after each step.
 
-    probes: by step, the record that src/retention.py writes. R[i][j] is the score of step j's task after step i, None
-    where it was not measured (above the diagonal).
+    probes: by step, what was measured of its checkpoint (scoring/probes.py). R[i][j] is the score of step j's task
+    after step i, None where it was not measured (above the diagonal).
     """
     scores = {step: probe["retention"] for step, probe in probes.items() if probe["retention"]}
     matrix = [[main_score(row[step]) if step in row else None for step in scores] for row in scores.values()]

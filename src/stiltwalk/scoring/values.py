@@ -30,12 +30,13 @@ def rows_of_corpus(gold: Path, predictions: Path, language: str) -> Iterator[str
     """
     labels = read_text_lines(gold)
     count = len(labels)
+    # Labels that are counted from 1 by mistake reach `count`, so this alone is no excerpt.
     is_excerpt = any(_is_row(line) and int(line) > count for line in labels)
-    to = "" if is_excerpt else f", here to {count - 1}"
+    upper_bound = "" if is_excerpt else f", here to {count - 1}"
     for path in (gold, predictions):
         rows = _lines(path)
         bad = {n: line for n, line in rows if not _is_row(line) or not (is_excerpt or int(line) < count)}
-        yield from _describe(path, bad, f"rows are whole numbers, counted from 0{to}")
+        yield from _describe(path, bad, f"rows are whole numbers, counted from 0{upper_bound}")
 
 
 def pairs_of_ids(gold: Path, predictions: Path, language: str) -> Iterator[str]:

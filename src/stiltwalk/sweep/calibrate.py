@@ -16,7 +16,7 @@ import pyarrow as pa
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, XLMRobertaConfig
 
 from stiltwalk.tasks.base_data.token_files import record_batch
-from stiltwalk.tasks.pair.head import Task
+from stiltwalk.tasks.pair.head.task import Task
 from stiltwalk.training.accelerator import make_accelerator
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.training.settings import Settings

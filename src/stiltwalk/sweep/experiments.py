@@ -1,5 +1,6 @@
 """The experiments that Git holds: the parameters and results of each, read from its commit."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -51,6 +52,8 @@ class Experiment:
     params: dict[str, Any] = field(repr=False)
     summary: dict[str, Any] = field(repr=False)
     cells: dict[str, Any] = field(repr=False)
+    outputs: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The MD5 of every output of its stages, by path."""
 
     @property
     def order(self) -> Order:
@@ -60,6 +63,12 @@ class Experiment:
     @property
     def seed(self) -> int:
         return int(self.params["seed"])
+
+    @property
+    def flags(self) -> dict[str, str]:
+        """What went wrong, by `<checkpoint> <task>` or target. A step on shuffled labels (`null`) cannot learn."""
+        flags: dict[str, str] = self.summary.get("flags", {})
+        return {place: flag for place, flag in flags.items() if place.split()[-1] != "null"}
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ def run_program(program: str | Path, *arguments: str, root: Path, stdin: str | N
 
 def last_line(stderr: str) -> str:
     """Return the last line that a failed program wrote; a killed one may have written none."""
-    lines = stderr.strip().splitlines()
+    lines = [line for line in stderr.strip().splitlines() if line and not line.startswith("Having any troubles?")]
     return lines[-1] if lines else "it printed no error and may have been killed"
 
 
@@ -119,10 +128,11 @@ def read_scored_and_others(root: Path = Path()) -> tuple[list[Experiment], dict[
         if lock is None or any(text is None for text in texts):
             others[name] = "it has no scores"
             continue
-        experiment = Experiment(name, commit, baseline, *_parse_results(texts))
+        stages = _parse_lock(lock)
+        experiment = Experiment(name, commit, baseline, *_parse_results(texts), _outputs_of(stages))
         if "plan" not in experiment.params:
             others[name] = "an older version of Stiltwalk made it"
-        elif not _is_whole(experiment.params, _parse_lock(lock)):
+        elif not _is_whole(experiment.params, stages):
             others[name] = "only some of its stages ran"
         else:
             experiments.append(experiment)
@@ -150,8 +160,36 @@ def read_workspace(root: Path = Path()) -> Experiment | None:
     if not (root / LOCK).is_file() or not all(path.is_file() for path in paths):
         return None
     results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
-    experiment = Experiment(WORKSPACE, "", "", *results)
-    return experiment if _is_whole(experiment.params, _read_lock(root)) else None
+    stages = _read_lock(root)
+    experiment = Experiment(WORKSPACE, "", "", *results, _outputs_of(stages))
+    return experiment if _is_whole(experiment.params, stages) else None
+
+
+def read_committed(root: Path = Path()) -> Experiment | None:
+    """Return the run whose results HEAD has; None if HEAD has none."""
+    texts = list(_read_blobs((f"HEAD:{name}" for name in RESULTS), root))
+    if any(text is None for text in texts):
+        return None
+    experiment = Experiment("HEAD", "HEAD", "HEAD", *_parse_results(texts))
+    return experiment if "plan" in experiment.params else None
+
+
+def read_output(experiment: Experiment, path: str, root: Path = Path()) -> str | None:
+    """Return the text of an output of an experiment, from DVC's cache; None where the cache lacks it."""
+    if experiment.name == WORKSPACE:
+        return (root / path).read_text(encoding="utf-8") if (root / path).is_file() else None
+    try:
+        text: str = _open_revision(root, experiment.commit).read_text(path, encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return text
+
+
+@functools.cache
+def _open_revision(root: Path, commit: str) -> Any:
+    from dvc.api import DVCFileSystem  # half a second
+
+    return DVCFileSystem(str(root), rev=commit)
 
 
 def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
@@ -166,6 +204,10 @@ def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path(
         if all((root / out["path"]).exists() for out in stage["outs"])
         and any(_ran_with(params, stage) for params in candidates)
     }
+
+
+def _outputs_of(stages: Mapping[str, Any]) -> dict[str, str]:
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
 def _read_lock(root: Path) -> dict[str, Any]:

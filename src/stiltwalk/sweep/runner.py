@@ -185,8 +185,8 @@ class Runner:
         for key in ("user.name", "user.email"):
             value = subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True).stdout.strip()
             git("config", key, value or "sweep@localhost", root=clone)
-        cache = Path(_dvc(root, "cache", "dir").strip())
-        _dvc(clone, "cache", "dir", "--local", str((root / cache).resolve()))
+        cache = (root / _dvc(root, "cache", "dir").strip()).resolve()
+        _dvc(clone, "cache", "dir", "--local", os.path.relpath(cache, clone))  # DVC can only write ASCII
         if (root / FOLDER).is_dir():
             shutil.copytree(root / FOLDER, clone / FOLDER, symlinks=True)
         return clone

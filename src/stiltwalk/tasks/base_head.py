@@ -105,7 +105,7 @@ class TrainedTask(ABC, Generic[Prediction]):
 
 def load_task(options: dict[str, Any]) -> TrainedTask[Any]:
     """Return the task that the options describe."""
-    task: TrainedTask[Any] = import_module(f"stiltwalk.tasks.{options['kind']}.head").Task(options)
+    task: TrainedTask[Any] = import_module(f"stiltwalk.tasks.{options['kind']}.head.task").Task(options)
     return task
 
 

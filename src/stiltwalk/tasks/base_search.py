@@ -54,5 +54,5 @@ class RetrievalTask(ABC, Generic[Match]):
 
 def load_search(options: dict[str, Any]) -> RetrievalTask[Any]:
     """Return the task that the options describe."""
-    task: RetrievalTask[Any] = import_module(f"stiltwalk.tasks.{options['kind']}.search").Task(options)
+    task: RetrievalTask[Any] = import_module(f"stiltwalk.tasks.{options['kind']}.search.task").Task(options)
     return task

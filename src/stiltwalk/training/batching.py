@@ -43,11 +43,11 @@ class Column:
 
 
 class TokenizedRows:
-    """Tokenized examples. One row of the data may give several of these rows, if its text is long.
+    """Rows of token ids, made from the rows of a table. A table row with a long text may give several of them.
 
-    Columns: `input_ids`, a list of token ids per row, or a list of such lists if a row holds several sequences (the
-    choices of a question; every row then has the same number); `row`, the row of the data that each one comes from;
-    `weight`, the number of its loss terms (0 if it has no label to learn from); and what the kind of task adds
+    Columns: `input_ids`, a list of token ids, or a list of such lists if a row holds several sequences (the choices of
+    a question; every row then has the same number); `row`, the table row that it comes from; `loss_terms`, their
+    number (0 if there is no label to learn from); and what the kind of task adds
     (src/stiltwalk/tasks/<kind>/data/tokenize.py).
     """
 
@@ -67,14 +67,14 @@ class TokenizedRows:
         return len(self.columns["row"].values)
 
     @property
-    def rows(self) -> np.ndarray:
-        """The row of the data that each row comes from."""
+    def table_rows(self) -> np.ndarray:
+        """The row of the table that each tokenized row comes from."""
         return self.columns["row"].values
 
     @property
-    def weights(self) -> np.ndarray:
+    def loss_terms(self) -> np.ndarray:
         """The number of loss terms of each row."""
-        return self.columns["weight"].values
+        return self.columns["loss_terms"].values
 
     @cached_property
     def lengths(self) -> np.ndarray:
@@ -84,11 +84,14 @@ class TokenizedRows:
         return np.diff(ids.bounds if ids.outer is None else ids.bounds[ids.outer])
 
     def padded_lengths(self, multiple: int) -> np.ndarray:
-        """Return the number of tokens in each row if each of its sequences is padded to a multiple of `multiple`."""
-        bounds = self.columns["input_ids"].bounds
-        assert bounds is not None
-        row_multiple = multiple * ((len(bounds) - 1) // max(1, len(self)))
-        return self.lengths if multiple == 1 else -(-self.lengths // row_multiple) * row_multiple
+        """Return the number of tokens in each row once its sequences have one length, a multiple of `multiple`."""
+        ids = self.columns["input_ids"]
+        assert ids.bounds is not None
+        if ids.outer is None:
+            return -(-self.lengths // multiple) * multiple
+        sequences = np.diff(ids.outer)
+        longest = np.maximum.reduceat(np.diff(ids.bounds), ids.outer[:-1])
+        return sequences * -(-longest // multiple) * multiple
 
     @property
     def vocabulary(self) -> np.ndarray:
@@ -109,15 +112,15 @@ class TokenizedRows:
         """Return a copy of these rows, in this order."""
         return TokenizedRows(self.batch.take(pa.array(rows, pa.int64())))
 
-    def parts(self, rows: int, size: int) -> Iterator[tuple["TokenizedRows", int]]:
-        """Yield all rows, those of `size` rows of the data at a time, each part with its first row of the data.
+    def parts(self, table_size: int, size: int) -> Iterator[tuple["TokenizedRows", int]]:
+        """Yield the tokenized rows of `size` table rows at a time, with the number of the first of these table rows.
 
-        rows: the number of rows of the data. In a part they are counted from 0 again.
+        table_size: the number of rows of the table. Within a part, table rows are counted from 0.
         """
-        for first in range(0, rows, size):
-            begin, end = np.searchsorted(self.rows, [first, first + size]).tolist()
+        for first in range(0, table_size, size):
+            begin, end = np.searchsorted(self.table_rows, [first, first + size]).tolist()
             part = self.batch.slice(begin, end - begin)
-            renumbered = pa.array(self.rows[begin:end] - np.int32(first))
+            renumbered = pa.array(self.table_rows[begin:end] - np.int32(first))
             yield TokenizedRows(part.set_column(part.schema.get_field_index("row"), "row", renumbered)), first
 
     def lists(self, name: str) -> Iterator[np.ndarray]:
@@ -161,23 +164,29 @@ def training_batches(
 ) -> Iterator[np.ndarray]:
     """Yield `steps` batches of exactly `batch_size` rows. Every row comes once before any row comes again.
 
-    Rows are shuffled for every pass over the data. Within a window of `window` batches they are grouped by length, and
-    the batches of the window are shuffled: there is little padding, and lengths still vary from step to step.
+    Rows are shuffled for every pass over the data. Within a window of up to `window` batches they are grouped by
+    length, and the batches of the window are shuffled: there is little padding, and lengths still vary from step to
+    step. A window lies within one pass; the last rows of a pass and the first of the next are a batch by themselves.
     """
     pool = np.empty(0, np.int64)
     while steps > 0:
-        needed = min(window, steps) * batch_size
-        while len(pool) < needed:
-            pool = np.concatenate([pool, generator.permutation(len(lengths))])
-        chosen, pool = pool[:needed], pool[needed:]
+        left_over = pool
+        while len(pool) < batch_size:
+            shuffled = generator.permutation(len(lengths))
+            repeated = np.isin(shuffled, left_over)  # in the same batch, if they came first
+            pool = np.concatenate([pool, shuffled[~repeated], shuffled[repeated]])
+        joins_passes = 0 < len(left_over) < batch_size
+        count = 1 if joins_passes else min(window, steps, len(pool) // batch_size)
+        chosen, pool = np.split(pool, [count * batch_size])
         chosen = chosen[np.argsort(lengths[chosen], kind="stable")].reshape(-1, batch_size)
         yield from chosen[generator.permutation(len(chosen))]
         steps -= len(chosen)
 
 
 def token_batches(lengths: np.ndarray, tokens: int, level: bool = False, processes: int = 1) -> list[np.ndarray]:
-    """Group all rows, longest first, into batches of at most `tokens` padded tokens, or one row, per process.
+    """Group all rows, longest first, into batches of at most `tokens` padded tokens per process.
 
+    lengths: the tokens of every row. A row with more than `tokens` is a batch by itself.
     level: end a batch after the rows of one length if these fill at least half of it. Such a batch has no padding, and
     needs no mask.
     """

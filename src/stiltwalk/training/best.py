@@ -12,7 +12,10 @@ from stiltwalk.training.settings import Keep
 
 
 class Best:
-    """The scores of the last evaluation; or those of the best one, by the mean of the main scores, and its weights."""
+    """What `keep` asks for: the scores of the last evaluation, or scores and weights of the best one.
+
+    The best evaluation is that with the highest mean of the tasks' main scores.
+    """
 
     def __init__(self, keep: Keep):
         self.keeps_best = keep == "best"

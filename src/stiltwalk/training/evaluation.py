@@ -70,7 +70,7 @@ def logits_of(
     or, if the head gives one vector per sequence, those of its sequences one after the other.
     """
     results: list[tuple[int, np.ndarray]] = []
-    batches = token_batches(rows.lengths, settings.prediction_tokens, level=True)
+    batches = token_batches(rows.padded_lengths(1), settings.prediction_tokens, level=True)
     # FSDP gathers weights in every pass, so all processes need the same number of passes.
     batches += batches[-1:] * (-len(batches) % accelerator.num_processes)
     with (

@@ -1,4 +1,4 @@
-"""Start a stage that trains: as one process, or as several processes by Accelerate."""
+"""Start a stage that runs a model: as one process, or as several processes by Accelerate."""
 
 import os
 import sys

@@ -15,7 +15,10 @@ Requirement = tuple[str, bool, str]  # a setting, whether its value is allowed, 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionSettings:
-    """The settings of a stage that only predicts: the block `plan.prediction` of params.yaml."""
+    """The settings of a stage that only predicts: a block of params.yaml.
+
+    It is `plan.prediction` for probes and `plan.targets.<target>.training` for a target that is searched.
+    """
 
     attention: Attention
     """Implementation of attention: sdpa is fused; eager is faster on a CPU for tiny hidden sizes."""
@@ -62,8 +65,8 @@ class PredictionSettings:
     def override(self, name: str) -> str:
         """Return what to write after -S to change a setting for this block alone, if that is possible.
 
-        Joint steps, and stages that only predict, have no block of their own in conf/; what is set for them is set for
-        every training.
+        Joint steps and the probes `retention` and `trajectory` have no block of their own in conf/. What is set for
+        them is set for every training.
         """
         match self.where.split("."):
             case ["plan", "targets", target, "training"]:
@@ -99,7 +102,7 @@ class Settings(PredictionSettings):
     """On one GPU, record the passes of recurring batch shapes and replay them: short batches train several times as
     fast. Recorded passes keep memory for their activations. Not with gradient checkpointing."""
     evaluations: int
-    """At most this many times the English validation set is predicted during training, including once at the end."""
+    """Upper limit on evaluations of the validation rows during a training, the one at its end included."""
     keep: Keep
     """Weights to keep: those after the last step, or those of the best evaluation."""
     retries: int

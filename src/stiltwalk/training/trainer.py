@@ -28,7 +28,7 @@ from stiltwalk.training.best import Best, full_tensor
 from stiltwalk.training.evaluation import Flags, Scores, evaluate
 from stiltwalk.training.memory import out_of_memory_hint
 from stiltwalk.training.optimizer import make_optimizer
-from stiltwalk.training.plan import describe_cost, schedule_tasks
+from stiltwalk.training.sampler import describe_cost, sample_tasks
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 from stiltwalk.utils.errors import InputError
@@ -62,7 +62,7 @@ class Trainer:
     """Trains an encoder, and a new head for each task, on the rows of the tasks. Every batch belongs to one task.
 
     The loss of a step is the mean over all its loss terms, on however many processes and in however many micro-batches
-    they lie.
+    they lie. Only in a lexical injection does a term depend on the other rows of its micro-batch.
     """
 
     optimizer: Any
@@ -96,7 +96,7 @@ class Trainer:
 
         set_seed(seed)
         generator = np.random.default_rng(seed)
-        self.schedule = schedule_tasks(data, settings, generator)
+        self.schedule = sample_tasks(data, settings, generator)
         """The name of the task of every step."""
         self.batches = {
             task_name: training_batches(
@@ -243,7 +243,7 @@ class Trainer:
         train, pad_id = self.data[task_name].train, self.encoder.config.pad_token_id
         process, processes = self.accelerator.process_index, self.accelerator.num_processes
         # A batch may have no label to learn from. Its loss is then 0 / 1, and not 0 / 0.
-        loss_terms = max(1, int(train.weights[rows].sum()))
+        loss_terms = max(1, int(train.loss_terms[rows].sum()))
         micro_batches = token_batches(
             self.padded_lengths[task_name][rows], self.settings.micro_batch_tokens, processes=processes
         )

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import functools
 import inspect
 import io
 import os
@@ -70,9 +71,24 @@ def run_stage(main: Callable[..., None], *arguments: str) -> None:
     end_with_parent()
     with exclusive(Path(sys.argv[0]).stem, *arguments) if is_main_process else contextlib.nullcontext():
         start = time.monotonic()
-        run(main, *arguments)
+        run(_with_inputs(main), *arguments)
     if is_main_process:
         record_duration(read_all_params(), Path(sys.argv[0]).name, arguments, time.monotonic() - start)
+
+
+def _with_inputs(main: Callable[..., None]) -> Callable[..., None]:
+    """Return the main function of a stage, with an InputError where a file is missing that an earlier stage makes."""
+
+    @functools.wraps(main)
+    def checked(*arguments: str) -> None:
+        try:
+            main(*arguments)
+        except FileNotFoundError as error:
+            if not error.filename or Path(error.filename).is_absolute():
+                raise
+            raise InputError(f"{error.filename} is missing; `dvc repro` runs the stage that makes it") from None
+
+    return checked
 
 
 def end_with_parent() -> None:

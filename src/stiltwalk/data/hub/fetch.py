@@ -8,6 +8,7 @@ Files lie in the shared cache (`HF_HOME`), where HF_HUB_OFFLINE=1 finds them aga
 import errno
 import functools
 import hashlib
+import logging
 import re
 import sys
 import time
@@ -35,6 +36,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
     RevisionResolutionError,
 )
+from huggingface_hub.utils import disable_progress_bars
+from tqdm import tqdm
 
 from stiltwalk.utils.errors import InputError
 
@@ -110,7 +113,10 @@ def _resolve_commit(path: str, revision: str, repo_type: str) -> str:
 
 
 def _list_file_sizes(path: str, sha: str, repo_type: str) -> dict[str, int]:
-    snapshot_download(path, repo_type=repo_type, revision=sha, allow_patterns=["README.md"])
+    # This also keeps the list in the cache. Its progress bar and its warning speak of the README alone.
+    logging.getLogger("huggingface_hub._snapshot_download").setLevel(logging.ERROR)
+    with disable_progress_bars():
+        snapshot_download(path, repo_type=repo_type, revision=sha, allow_patterns=["README.md"])
     return {file.path: file.size for file in get_cached_repo_tree(path, repo_type=repo_type, revision=sha)}
 
 
@@ -172,7 +178,7 @@ def _retry(what: str, call: Callable[[], T]) -> T:
             cause = _describe(error)
         if attempt < ATTEMPTS:
             pause = PAUSE * 2 ** (attempt - 1)
-            print(f"{what}: {cause}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s", file=sys.stderr)
+            tqdm.write(f"{what}: {cause}; attempt {attempt + 1} of {ATTEMPTS} in {pause:g} s", file=sys.stderr)
             time.sleep(pause)
     raise InputError(
         f"{what}: failed after {ATTEMPTS} attempts ({cause}); check the network, HF_ENDPOINT and, for gated or private "

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
 
 from stiltwalk.data.hub.fetch import resolve_repository
 from stiltwalk.data.hub.raw_rows import fill_language, read_raw_rows
@@ -122,7 +123,7 @@ def _read_place(
     published = published.get(language) if isinstance(published, dict) else published
     if published not in (None, raw.split_size) and place not in _warned_places:
         _warned_places.add(place)
-        print(f"warning: {place} has {raw.split_size:,} rows; its authors publish {published:,}", file=sys.stderr)
+        tqdm.write(f"warning: {place} has {raw.split_size:,} rows; its authors publish {published:,}", file=sys.stderr)
     kind_rows = load_rows(record["kind"])
     labels = record.get("labels") or []
     rows = kind_rows.convert(HubColumns(raw.table, raw.class_names, labels, training=split == "train", where=place))

@@ -30,10 +30,11 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     rows = list(kind_rows.read_own(path, labels, record.get("layout", "")))
     if not rows:
         raise InputError(f"{path} has no rows")
-    size = record["sample"].get(split)
-    chosen = np.sort(np.random.default_rng(record["sample"]["seed"]).permutation(len(rows))[:size])
+    size, seed = record["sample"].get(split), record["sample"]["seed"]
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:size])
     table = pa.Table.from_pylist([rows[row] for row in chosen], schema=kind_rows.schema)
-    return table, {"path": str(path), "rows_read": len(rows), "rows_used": len(table), "sample": {"rows": size}}
+    sample = {"rows": size, "seed": seed}
+    return table, {"path": str(path), "rows_read": len(rows), "rows_used": len(table), "sample": sample}
 
 
 def read_pairs(

@@ -23,7 +23,7 @@ SETTING_LABELS = {
 
 def score_table(study: Study, labels: OrderLabels) -> Table:
     """Mean and interval of every order and control by target, with marks for the best orders of each target."""
-    columns, entries = score_columns(study), ranked_orders(study)
+    columns, entries, design_targets = score_columns(study), ranked_orders(study), study["design"]["targets"]
     orders = [entry for entry in entries if not entry["control"]]
     controls = [entry for entry in entries if entry["control"]]
     best = {column: best_score(orders, column) if len(orders) > 1 else None for column in columns}
@@ -41,15 +41,20 @@ def score_table(study: Study, labels: OrderLabels) -> Table:
     records = [
         {"order": order_key(entry["steps"]), "control": entry["control"], "target": target} | entry["scores"][target]
         for entry in study["orders"]
-        for target in [MEAN_OF_TARGETS, *study["design"]["targets"]]
+        for target in [MEAN_OF_TARGETS, *design_targets]
     ]
     leaks = {target: join_words(tasks) for target, tasks in (study.get("leaks") or {}).items()}
+    cautions: Mapping[str, str] = study.get("cautions") or {}
+    for record in records:
+        names = design_targets if record["target"] == MEAN_OF_TARGETS else [record["target"]]
+        record["caution"] = "; ".join(f"{name}: {cautions[name]}" for name in names if name in cautions)
     text = caption(
         "score_table",
         n_seeds=n_seeds(study),
         shows_mean=MEAN_OF_TARGETS in columns,
         marks={cell.mark for _, group in groups for _, cells in group for cell in cells},
         leaks=group_leaks((target, leaks[target]) for target in columns if target in leaks),
+        cautions="; ".join(f"{target}: {cautions[target]}" for target in columns if target in cautions),
     )
     footnotes = {target: f"leak: {tasks}" for target, tasks in leaks.items()}
     return Table("orders", text, ["order", *columns], groups, records, footnotes=footnotes)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stiltwalk.tasks.base_data.unknown_labels import describe_unknown_label
 from stiltwalk.utils.errors import InputError
 
 
@@ -65,10 +66,9 @@ class HubColumns:
             label_name = self._label_name(label, class_names)
             if label_name is not None and label_name not in self.labels:
                 row = row_of(pc.index(encoded.indices, code).as_py())
-                shown = repr(label)[:80] if label_name == str(label) else f"{label!r} ({label_name})"
+                name_of_number = "" if label_name == str(label) else label_name
                 raise InputError(
-                    f"{self.where}: row {row} has the label {shown}; its record lists the labels "
-                    f"{', '.join(self.labels)}"
+                    f"{self.where}: row {row} has {describe_unknown_label(label, self.labels, name_of_number)}"
                 )
             names.append(label_name)
         return pa.array(names, pa.string()).take(encoded.indices)

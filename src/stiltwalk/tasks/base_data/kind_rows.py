@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stiltwalk.tasks.base_data.hub_columns import HubColumns, is_text
-from stiltwalk.tasks.base_data.own_lines import read_lines
+from stiltwalk.tasks.base_data.own_lines import read_lines, refuse_csv_quotes
 from stiltwalk.utils.errors import InputError
 
 
@@ -91,7 +91,9 @@ class KindRows(ABC):
         layout: which of several layouts the file has, if the record says so.
         Raises InputError, naming file and place, where the file has a wrong layout or an unknown label.
         """
-        return (self.parse_line(place, line, labels) for place, line in read_lines(path) if line)
+        lines = [(place, line) for place, line in read_lines(path) if line]
+        refuse_csv_quotes(lines)
+        return (self.parse_line(place, line, labels) for place, line in lines)
 
     def parse_line(self, place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
         """Read one line of a user's own file."""

@@ -149,7 +149,7 @@ class RowTokenizer(ABC):
 
         Most kinds give one tokenized row per row of the table. A kind that gives another number of them also returns
         `row`, the row of the table that each one comes from. A kind whose loss has another number of terms than one
-        per tokenized row also returns `weight`, the number of terms.
+        per tokenized row also returns `loss_terms`, their number.
         """
 
     def labels_of(self, training_rows: pa.Table) -> list[str]:

@@ -35,7 +35,7 @@ def tokenize_folder(folder: Path, options: dict[str, Any], subwords: SubwordToke
         tokens += len(batch["input_ids"].flatten(recursive=True))
         for what, count in tokenizer.lost.items():
             if count:
-                print(f"{folder.name} {path.stem}: {count:,} {what}")
+                tqdm.write(f"{folder.name} {path.stem}: {count:,} {what}")
         tokenizer.lost.clear()
     write_json(options["labels"], folder / "labels.json")
     return tokens
@@ -47,11 +47,11 @@ def record_batch(features: Features, first_row: int = 0) -> pa.RecordBatch:
     A column holds integers of 32 bits, or floats of 32 bits if its first value is one.
 
     Two columns are added where the features lack them: `row`, the row of the data that each tokenized row comes from,
-    and `weight`, its number of loss terms (1).
+    and `loss_terms`, their number (1).
     first_row: the number, within the data, of the first row that the features were made from.
     """
     count = len(features["input_ids"])
-    columns: dict[str, Any] = {"row": range(count), "weight": [1] * count} | features
+    columns: dict[str, Any] = {"row": range(count), "loss_terms": [1] * count} | features
     columns["row"] = [first_row + row for row in columns["row"]]
     return pa.record_batch({name: pa.array(values, _type_of(values)) for name, values in columns.items()})
 

@@ -22,12 +22,12 @@ class Tokenizer(RowTokenizer):
     def tokenize(self, table: pa.Table, gold: bool) -> Features:
         """Return `input_ids`; `labels`, the true ids of the tokens to predict; and `mlm_mask`, 1 at those tokens.
 
-        A text is truncated to `max_length` tokens. The labels of all other tokens are IGNORED. The weight of a row is
-        its number of tokens to predict.
+        A text is truncated to `max_length` tokens. The labels of all other tokens are IGNORED. A row has as many loss
+        terms as tokens to predict.
         """
         special = np.unique(list(self.subwords.special.values()))
         words = np.setdiff1d(np.arange(self.subwords.size), special)
-        features: Features = {name: [] for name in ("input_ids", "labels", "mlm_mask", "weight")}
+        features: Features = {name: [] for name in ("input_ids", "labels", "mlm_mask", "loss_terms")}
         texts = table["text"].to_pylist()
         for text, row in zip(texts, self.subwords.ids(texts, self.max_length), strict=True):
             rng = np.random.default_rng(zlib.crc32(text.encode()))
@@ -43,5 +43,5 @@ class Tokenizer(RowTokenizer):
             features["input_ids"].append(ids.tolist())
             features["labels"].append(labels.tolist())
             features["mlm_mask"].append((labels != IGNORED).astype(int).tolist())
-            features["weight"].append(len(chosen))
+            features["loss_terms"].append(len(chosen))
         return features

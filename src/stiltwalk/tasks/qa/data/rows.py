@@ -34,8 +34,9 @@ class Rows(KindRows):
     def convert_columns(self, raw: HubColumns) -> ConvertedRows:
         """Move every answer to where its text is: google/xtreme strips contexts but keeps the old `answer_start`.
 
-        The occurrence nearest to the stated start is taken. In training, an answer that does not occur is left out,
-        and a row that loses all its answers is unfit. A test keeps such an answer with start -1: only texts are scored.
+        Stripping moves a text to the left, so the last occurrence at or before the stated start is taken, if there is
+        one. In training, an answer that does not occur is left out, and a row that loses all its answers is unfit. A
+        test keeps such an answer with start -1: only texts are scored.
         """
         answers = raw.array("answers")
         _check_answer_type(answers.type, raw.where)
@@ -133,11 +134,14 @@ def _texts_and_starts(answer: dict[str, Any], place: str) -> tuple[list[str], li
 
 
 def _find_answer(context: str, text: str, stated: int) -> int:
-    """Return the start of the occurrence nearest to the stated start, or -1 if there is none."""
+    """Return the start of the occurrence at or next before the stated start, else of the first one after it.
+
+    Returns -1 if there is none. Starts are too high where a data set has lost characters before the answer.
+    """
     if stated >= 0 and context.startswith(text, stated):
         return stated
     starts = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)] if text else []
-    return min(starts, key=lambda start: abs(start - stated), default=-1)
+    return max((start for start in starts if start <= stated), default=min(starts, default=-1))
 
 
 def _objects(path: Path, parent: Any, parent_key: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:

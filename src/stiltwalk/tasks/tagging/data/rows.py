@@ -57,7 +57,7 @@ class Rows(KindRows):
         """Yield the sentences of a file in the layout `tokens` or `sentences`, or in the one that its lines show."""
         lines = list(read_lines(path))
         if (layout or _find_layout(path, lines)) == "sentences":
-            return (_parse_sentence(place, line, labels) for place, line in lines if line.strip())
+            return (_parse_sentence(place, line, labels) for place, line in lines if line.strip(" "))
         return _group_tokens(lines, labels)
 
     def split_gold(self, table: pa.Table) -> tuple[pa.Table, str]:
@@ -71,7 +71,7 @@ def _find_layout(path: Path, lines: Sequence[tuple[str, str]]) -> str:
 
     A tag with a space is that of a sentence. An empty line between two others separates sentences of one token a line.
     """
-    written = [number for number, (_, line) in enumerate(lines) if line.strip()]
+    written = [number for number, (_, line) in enumerate(lines) if line.strip(" ")]
     sentences = [number for number in written if " " in lines[number][1].partition("\t")[2].strip()]
     empty = [after - 1 for before, after in itertools.pairwise(written) if after > before + 1]
     remedy = "write layout: tokens or layout: sentences into the record"
@@ -80,7 +80,7 @@ def _find_layout(path: Path, lines: Sequence[tuple[str, str]]) -> str:
             f"{lines[sentences[0]][0]} has several tags, as where every line is a sentence, but line {empty[0] + 1} is "
             f"empty, as where every line is a token; mend the file, or {remedy}"
         )
-    is_one_word = all(re.fullmatch(r"[^ \t]+\t[^ \t]+", lines[number][1].strip()) for number in written)
+    is_one_word = all(re.fullmatch(r"[^ \t]+\t[^ \t]+", lines[number][1].strip(" ")) for number in written)
     if len(written) > 1 and is_one_word and not empty:
         raise InputError(
             f"{path} has one tag on every line and no empty line between them: either one sentence, or a sentence on "
@@ -110,7 +110,7 @@ def _group_tokens(lines: Sequence[tuple[str, str]], labels: Mapping[str, int]) -
     sentence: dict[str, list[str]] = {"tokens": [], "tags": []}
     for place, line in [*lines, ("", "")]:
         if line.strip(" "):
-            token, tag = split_fields(place, line, ["token", "tag"])
+            token, tag = split_fields(place, line, ["token", "tag"], blanks=" ")
             check_labels(place, [tag], labels)
             sentence["tokens"].append(token)
             sentence["tags"].append(tag)
@@ -121,7 +121,7 @@ def _group_tokens(lines: Sequence[tuple[str, str]], labels: Mapping[str, int]) -
 
 def _parse_sentence(place: str, line: str, labels: Mapping[str, int]) -> dict[str, Any]:
     """Read one sentence in jiant's layout."""
-    fields = split_fields(place, line, ["tokens", "tags"])
+    fields = split_fields(place, line, ["tokens", "tags"], blanks=" ")
     tokens, tags = ([word for word in field.split(" ") if word] for field in fields)
     if len(tokens) != len(tags):
         raise InputError(f"{place} has {len(tokens)} tokens and {len(tags)} tags; a tag must not contain a space")

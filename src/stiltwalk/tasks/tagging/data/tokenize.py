@@ -37,7 +37,7 @@ class Tokenizer(RowTokenizer):
     def tokenize(self, table: pa.Table, gold: bool) -> Features:
         """Return `input_ids`; `labels` of every token if gold; and `first`, the position of each word's first subword.
 
-        The weight of a row is its number of words.
+        A row has as many loss terms as words.
         """
         sentences = table["tokens"].to_pylist()
         tags = table["tags"].to_pylist() if gold else [[None] * len(words) for words in sentences]
@@ -54,7 +54,7 @@ class Tokenizer(RowTokenizer):
             features["labels"] = [[IGNORED, *segment.labels, IGNORED] for segment in segments]
         features["first"] = [segment.first for segment in segments]
         features["row"] = [segment.sentence for segment in segments]
-        features["weight"] = [len(segment.first) for segment in segments]
+        features["loss_terms"] = [len(segment.first) for segment in segments]
         return features
 
     def labels_of(self, training_rows: pa.Table) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from stiltwalk.tasks.mining.neighbours import nearest_neighbours, shortlist_size
+from stiltwalk.tasks.mining.search.neighbours import nearest_neighbours, shortlist_size
 
 Alignment = tuple[np.ndarray, np.ndarray, np.ndarray]  # scores, source rows, target rows
 

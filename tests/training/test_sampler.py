@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stiltwalk.training.plan import schedule_tasks
+from stiltwalk.training.sampler import sample_tasks
 from stiltwalk.training.settings import Settings
 from toy import SETTINGS, nli
 
@@ -19,13 +19,13 @@ from toy import SETTINGS, nli
 )
 def test_a_joint_step_divides_its_steps_as_the_sampler_says(subwords, changes, steps):
     data, settings = {"a": nli(80, subwords), "b": nli(8, subwords)}, Settings.read(SETTINGS | changes)
-    schedule = schedule_tasks(data, settings, np.random.default_rng(0))
+    schedule = sample_tasks(data, settings, np.random.default_rng(0))
     assert {task: schedule.count(task) for task in data} == steps
-    assert schedule == schedule_tasks(data, settings, np.random.default_rng(0))
+    assert schedule == sample_tasks(data, settings, np.random.default_rng(0))
     assert schedule != sorted(schedule)
 
 
 def test_a_task_that_is_trained_alone_is_not_capped(subwords):
     settings = Settings.read(SETTINGS | {"sampler": "capped", "cap": 24})
-    alone = schedule_tasks({"a": nli(80, subwords)}, settings, np.random.default_rng(0))
+    alone = sample_tasks({"a": nli(80, subwords)}, settings, np.random.default_rng(0))
     assert len(alone) == 20

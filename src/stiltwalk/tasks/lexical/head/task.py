@@ -1,7 +1,7 @@
 """Targeted lexical injection: pull translation word pairs together in one early layer (arXiv 2506.15415).
 
-Only LoRA weights of that layer are trained, by a contrastive loss over the pairs of a batch. At the end of the step
-they are merged into the encoder, which then has the same architecture as before.
+Only LoRA weights of that layer are trained, by a contrastive loss over the pairs of a micro-batch. At the end of the
+step they are merged into the encoder, which then has the same architecture as before.
 """
 
 import contextlib
@@ -45,7 +45,8 @@ class Head(TaskHead):
 class Task(TrainedTask[float]):
     """A prediction is the cosine of a pair.
 
-    options: layer (counted from 1), rank and alpha (of LoRA), temperature (of the softmax over the pairs of a batch).
+    options: layer (counted from 1), rank and alpha (of LoRA), temperature (of the softmax over the pairs of a
+    micro-batch).
     """
 
     freezes_encoder = True
@@ -93,7 +94,9 @@ class Task(TrainedTask[float]):
         return Head(self.layer)
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Return InfoNCE: the cross entropy of each word's partner among all partners in the batch.
+        """Return InfoNCE: the cross entropy of each word's partner among all partners in the micro-batch.
+
+        A batch that is split by memory or among processes has fewer partners to choose from.
 
         logits: unit vectors, the source and the target of each pair in turn. The result is the mean of both directions,
         summed over pairs.

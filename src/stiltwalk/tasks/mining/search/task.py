@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from transformers import PreTrainedModel
 
 from stiltwalk.tasks.base_search import RetrievalTask
-from stiltwalk.tasks.mining.margin import align, best_threshold
+from stiltwalk.tasks.mining.search.margin import align, best_threshold
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.tables import read_table
@@ -69,7 +69,8 @@ class Task(RetrievalTask[Pair]):
         )
         dev_candidates = self.mine(accelerator, encoder, dev, dev_rows, max_tokens, f"{language} dev")
         threshold, f1 = self.tune_threshold(dev_candidates, gold)
-        if table.equals(dev):
+        is_dev = table.equals(dev)
+        if is_dev:
             candidates = dev_candidates
         else:
             candidates = self.mine(accelerator, encoder, table, test_rows, max_tokens, f"{language} test")
@@ -78,7 +79,7 @@ class Task(RetrievalTask[Pair]):
             "threshold": round(threshold, 6) if math.isfinite(threshold) else None,  # JSON has no infinity
             "dev_f1": round(100 * f1, 4),
             "candidates": len(candidates),
-        }
+        } | ({"threshold_from_test": True} if is_dev else {})
         return pairs, facts
 
     def mine(

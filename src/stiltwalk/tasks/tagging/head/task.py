@@ -47,7 +47,7 @@ class Task(TrainedTask[list[str]]):
     def decode(self, logits: list[np.ndarray], rows: TokenizedRows, table: pa.Table) -> list[list[str]]:
         """Return the most probable label of every word. The segments of a long sentence are joined again."""
         tags: list[list[str]] = [[] for _ in range(len(table))]
-        for row, values, first in zip(rows.rows.tolist(), logits, rows.lists("first"), strict=True):
+        for row, values, first in zip(rows.table_rows.tolist(), logits, rows.lists("first"), strict=True):
             tags[row] += [self.labels[label] for label in values[first].argmax(-1)]
         return tags
 

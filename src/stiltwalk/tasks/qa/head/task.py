@@ -14,6 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from stiltwalk.tasks.base_head import TaskHead, TrainedTask, percent_correct
+from stiltwalk.tasks.qa.head.normalisation import squad_words
 from stiltwalk.training.batching import TokenizedRows
 
 
@@ -80,7 +81,7 @@ class Task(TrainedTask[str]):
         best = [NO_SPAN] * len(table)
         null_scores = np.full(len(table), np.inf if self.unanswerable else -np.inf)
         offsets = [np.stack(pair, 1) for pair in zip(rows.lists("begins"), rows.lists("ends"), strict=True)]
-        numbers = rows.rows.tolist()
+        numbers = rows.table_rows.tolist()
         widest = widest_context(numbers, offsets)
         for row, values, places, may_begin in zip(numbers, logits, offsets, widest, strict=True):
             null_scores[row] = min(null_scores[row], float(values[0].sum()))
@@ -114,12 +115,12 @@ class Task(TrainedTask[str]):
         return [""] * len(table)
 
     def evaluate(self, predictions: list[str], table: pa.Table) -> dict[str, float]:
-        """Return the share of predictions that equal a gold answer, regardless of case.
+        """Return SQuAD's exact match: the share of predictions that equal a gold answer once both are normalised.
 
         A question without gold answers has the empty answer as its only right one.
         """
         correct = [
-            prediction.casefold() in ({text.casefold() for text in answers["text"]} or {""})
+            squad_words(prediction) in ([squad_words(text) for text in answers["text"]] or [[]])
             for prediction, answers in zip(predictions, table["answers"].to_pylist(), strict=True)
         ]
         return {"exact": percent_correct(correct)}

@@ -9,11 +9,11 @@ from stiltwalk.training.settings import Settings
 from stiltwalk.training.task_data import TaskData
 
 
-def schedule_tasks(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
+def sample_tasks(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
     """Return the task of every optimizer step, shuffled.
 
-    There are as many steps as all epochs have batches. The sampler decides how many of them each task gets; a task
-    that is trained alone gets all its rows.
+    The number of steps is the sum over tasks of rows * epochs / batch size, rounded up. The sampler `capped` counts at
+    most `cap` rows of a task. `temperature` and `uniform` divide the steps among the tasks in other shares.
     """
     rows = {name: len(task_data.train) for name, task_data in data.items()}
     if settings.sampler == "capped" and len(rows) > 1:
@@ -36,4 +36,5 @@ def describe_cost(training: str, schedule: list[str], data: Mapping[str, TaskDat
     tokens_per_step = {name: settings.batch_size * task_data.train.lengths.mean() for name, task_data in data.items()}
     tokens = sum(schedule.count(name) * count for name, count in tokens_per_step.items())
     rows = ", ".join(f"{name} {len(task_data.train):,} rows" for name, task_data in data.items())
-    return f"{training}: {len(schedule):,} steps of {settings.batch_size} ({rows}), {tokens / 1e6:,.2f} M tokens"
+    total = f"{tokens / 1e6:,.2f} M" if tokens >= 1e5 else f"{tokens:,.0f}"
+    return f"{training}: {len(schedule):,} steps of {settings.batch_size} ({rows}), {total} tokens"

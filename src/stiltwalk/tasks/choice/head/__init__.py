@@ -1,0 +1,1 @@
+"""Training on tasks of this kind, and what becomes of their predictions."""

@@ -1,0 +1,1 @@
+"""Search with the sentence vectors of an encoder as it is."""
