@@ -1,14 +1,16 @@
 """The command src/compare.py: its table, and its messages."""
 
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import compare
+from laboratory import ROOT
 from stiltwalk.analysis.settings import SettingsGroup
-from stiltwalk.sweep.experiments import Experiment
+from stiltwalk.sweep.experiments import Experiment, read_committed
 from stiltwalk.utils.errors import InputError
 
 
@@ -93,3 +95,15 @@ def test_flagged_and_incomparable_scores_are_marked(capsys):
     out = capsys.readouterr().out.splitlines()
     assert out[1] == "one         mnli!  42    33.3 / -!~  1.0 / -"
     assert [line[0] for line in out[-2:]] == ["!", "~"]
+
+
+def test_a_run_with_other_settings_than_the_committed_one_is_not_compared_with_it(capsys, monkeypatch):
+    committed = read_committed(ROOT)
+    assert committed
+    monkeypatch.setattr(compare, "read_committed", lambda: committed)
+    compare.print_difference_from_head(replace(committed, params=committed.params | {"seed": 7}))
+    assert not capsys.readouterr().out
+    compare.print_difference_from_head(replace(committed, params=committed.params | {"source": "hub"}))
+    assert "`dvc metrics diff` without names compares with HEAD's run, whose settings differ (source=world" in (
+        capsys.readouterr().out
+    )

@@ -79,7 +79,11 @@ def test_the_last_of_several_runs_of_one_order_and_seed_counts():
         make_run("backward-one", BACKWARD, 50.0),
     ]
     text = visible_text(write_page(runs))
-    assert "only the last one counts; we exclude old-one." in text and "15.0" not in text and "65.0" in text
+    assert (
+        "the last one that has a target gives its score; we exclude old-one." in text
+        and "15.0" not in text
+        and "65.0" in text
+    )
 
 
 def narrow(name: str, order: tuple[str, ...], score: float) -> Experiment:
@@ -88,15 +92,26 @@ def narrow(name: str, order: tuple[str, ...], score: float) -> Experiment:
     run.params["plan"]["targets"] = {"xnli": run.params["plan"]["targets"]["xnli"]}
     run.summary["tasks"] = {"xnli": {}}
     run.cells["targets"] = {"xnli": run.cells["targets"]["xnli"]}
+    run.cells["steps"] = {"0-encoder": {"retention": {}, "trajectory": [], "flags": {}}}
+    return run
+
+
+def with_trajectory(run: Experiment) -> Experiment:
+    run.cells["steps"] = {"0-encoder": {"retention": {}, "trajectory": [50.0, 60.0], "flags": {}}}
     return run
 
 
 def test_a_later_run_with_fewer_targets_replaces_only_the_scores_of_these():
-    runs = [make_run("full", FORWARD, 10.0), make_run("backward", BACKWARD, 50.0), narrow("narrow", FORWARD, 60.0)]
+    runs = [
+        with_trajectory(make_run("full", FORWARD, 10.0)),
+        make_run("backward", BACKWARD, 50.0),
+        narrow("narrow", FORWARD, 60.0),
+    ]
     result = build_study(runs, [])
     assert result and not result["design"]["missing"] and not result["replaced"]
     scores = {tuple(entry["steps"]): entry["scores"] for entry in result["orders"]}[FORWARD]
     assert (scores["xnli"]["mean"], scores["panx"]["mean"]) == (65.0, 15.0)
+    assert [entry["layers"] for entry in result["trajectory"]] == [[[50.0, 60.0]]]  # of the full run
     result = build_study([narrow("narrow", FORWARD, 60.0), *runs], [])
     assert result and [run["name"] for run in result["replaced"]] == ["narrow"]
 

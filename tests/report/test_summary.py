@@ -117,7 +117,7 @@ def test_excluded_runs_and_versions_of_the_code_are_mentioned(study):
     }
     text = paragraphs(summarise_three(study))[-1]
     assert "We exclude 2 runs with a seed that few orders have (42 and 43)." in text
-    assert "only the last one counts; we exclude a, b and 3 more." in text
+    assert "the last one that has a target gives its score; we exclude a, b and 3 more." in text
     assert "We exclude 1 experiment with other settings;" in text
     assert "2 versions of the code for training and scoring (3 with bbbbbbb and 1 with ccccccc)" in text
     assert text.endswith("One run has a flag; see the table of runs below.")

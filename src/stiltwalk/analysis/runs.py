@@ -34,7 +34,8 @@ def merge_runs(runs: Sequence[Experiment]) -> Experiment:
         scores |= run.cells["targets"]
         outputs |= run.outputs
         for step, probe in run.cells["steps"].items():  # without Tatoeba, a run has no trajectory
-            steps[step] = steps.get(step, {}) | {name: value for name, value in probe.items() if value}
+            known = {name: value for name, value in steps.get(step, {}).items() if not probe.get(name)}
+            steps[step] = probe | known
         flags = {place: flag for place, flag in flags.items() if place not in run.summary["tasks"]}
         flags |= run.summary.get("flags", {})
     params = latest.params | {"plan": latest.params["plan"] | {"targets": plan}}

@@ -27,4 +27,5 @@ def check_dvc_command(argv: Sequence[str]) -> None:
     for key in ("name", "email"):
         is_set = all(os.environ.get(f"GIT_{role}_{key.upper()}") for role in ("AUTHOR", "COMMITTER"))
         if not is_set and not subprocess.run(["git", "config", f"user.{key}"], capture_output=True).stdout.strip():
-            raise InputError(f"Git has no user.{key}, and experiments are commits; run git config --global user.{key} ...")
+            command = f"git config --global user.{key} ..."
+            raise InputError(f"Git has no user.{key}, and experiments are commits; run {command}")

@@ -32,8 +32,9 @@ def split_files(path: str, files: Iterable[str], card: dict[str, Any], name: str
         raise InputError(f"{path} ({name}) has no split '{split}'; {_list_similar(split, patterns)}")
     matches = sorted(file for file in files if any(fnmatch.fnmatchcase(file, pattern) for pattern in patterns[split]))
     if not matches:
+        hint = "" if card.get("configs") else "; if it holds only a loading script, try revision: refs/convert/parquet"
         raise InputError(
-            f"{path} has no file for config '{name}' (name), split '{split}' ({', '.join(patterns[split])})"
+            f"{path} has no file for config '{name}' (name), split '{split}' ({', '.join(patterns[split])}){hint}"
         )
     if other := next((file for file in matches if not file.endswith(".parquet")), None):
         raise InputError(f"{path}, {other} is not parquet; try revision: refs/convert/parquet")

@@ -50,7 +50,9 @@ def read(task: str, record: dict[str, Any], split: str, language: str = "en") ->
     try:
         parts, origins = zip(*(_read_place(place, record, split, code) for place, code in places), strict=True)
     except InputError as error:
-        raise InputError(f"{key}: {error}") from None
+        is_test = split == "test" and "languages" in record
+        hint = f" (to leave {language} out: ++xtreme.{task}.languages=[...])" if is_test else ""
+        raise InputError(f"{key}: {error}{hint}") from None
     rows = join(parts)
     sample = record.get("sample") or {}
     drawn = draw(rows, sample.get(split), sample.get("seed", 0))
