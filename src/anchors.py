@@ -9,6 +9,7 @@ conf/anchors.yaml.
 from pathlib import Path
 
 from stiltwalk.scoring.aggregate import mean
+from stiltwalk.sweep.experiments import read_workspace
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import read_json
 from stiltwalk.utils.params import read_params, read_yaml
@@ -18,6 +19,8 @@ PUBLISHED = Path("conf/anchors.yaml")
 
 
 def main() -> None:
+    if read_workspace() is None:
+        raise InputError("the last run did not finish, so its scores are of an earlier one; run `make anchors`")
     order, targets, encoder = read_params("order", "plan.targets", "encoder")
     if order:
         raise InputError(

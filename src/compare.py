@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly if `| head` stops reading
     experiments, others = select_experiments(arguments.name)
     groups = group_by_settings(experiments)
-    largest = max(reversed(groups), key=lambda group: group.size)  # the latest of the largest
+    largest = max(reversed(groups), key=lambda group: group.size)  # of equally large ones, that which began last
     print_groups(groups, largest)
     print_others(others)
     print_difference_from_head(next((one for one in experiments if one.name == WORKSPACE), None))
@@ -65,7 +65,7 @@ def select_experiments(sweep: str) -> tuple[list[Experiment], dict[str, str]]:
             raise InputError(f"--name {sweep}: no sweep of this name has an experiment; `make show` lists all of them")
         return experiments, others
     if workspace := read_workspace():
-        experiments.insert(0, workspace)
+        experiments.append(workspace)
     elif SUMMARY.is_file():
         others = {"the working tree": "its last run did not finish (the same command goes on)"} | others
     if not experiments:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.scoring.aggregate import TaskScores, describe_missing_languages, group_scores, score_task
+from stiltwalk.scoring.aggregate import TaskScores, describe_differences, group_scores, score_task
 from stiltwalk.scoring.tasks import XTREME_TASKS
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.stage import run
@@ -38,7 +38,7 @@ def main(labels: Path, predictions: Path, with_languages: bool) -> None:
             warn(f"{path}: not scored, there is no such task")
     if not scores:
         raise InputError(f"{labels} and {predictions} have no task in common; the tasks are {', '.join(XTREME_TASKS)}")
-    for warning in describe_missing_languages(scores):
+    for warning in describe_differences(scores):
         warn(warning)
     print(json.dumps(report | group_scores({name: scored.score for name, scored in scores.items()}), indent=1))
 

@@ -5,7 +5,7 @@
 metrics/summary.json has task, group and overall scores, and how well the last encoder retains the order's tasks. `leak`
 names the intermediate tasks that train on a target's own rows: their gain is not transfer. `caution` and `incomplete`
 say which numbers do not compare with XTREME's. metrics/cells.json has each target's validation score and its scores by
-language, and each checkpoint's probes. Git tracks both.
+language, each checkpoint's probes, and the MD5 of everything that was read. Git tracks both.
 
 A directory is one dependency to DVC. Results that an earlier run left for other targets or steps are removed first, so
 that every clone has the same directories, and so that predictions/ never mixes two orders.
@@ -25,7 +25,7 @@ from stiltwalk.scoring.aggregate import TaskScores, score_task
 from stiltwalk.scoring.probes import read_probes
 from stiltwalk.scoring.summary import make_cells, make_summary, print_summary
 from stiltwalk.scoring.tasks import XTREME_TASKS
-from stiltwalk.utils.files import atomic_dir, read_json, write_csv, write_json
+from stiltwalk.utils.files import atomic_dir, dvc_md5, read_json, write_csv, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.stage import run_stage
 
@@ -42,7 +42,8 @@ def main() -> None:
     probes = read_probes(PROBES, checkpoint_keys(order))
     summary = make_summary(scores, facts, probes, leaks)
     write_reports(scores)
-    write_json(make_cells(scores, facts, probes), Path("metrics/cells.json"))
+    inputs = {path.as_posix(): dvc_md5(path) for path in list_inputs(targets)}
+    write_json(make_cells(scores, facts, probes) | {"inputs": inputs}, Path("metrics/cells.json"))
     write_json(summary, Path("metrics/summary.json"))
     print_summary(order, summary)
     for scored in scores.values():
@@ -63,6 +64,15 @@ def remove_earlier_results(targets: Collection[str], checkpoints: Collection[str
         is_stale = path.parent.name == "trajectory" and "tatoeba" not in targets
         if is_stale or path.stem not in checkpoints:
             path.unlink()
+
+
+def list_inputs(targets: Collection[str]) -> list[Path]:
+    """Return the outputs of other stages that scores are made from.
+
+    DVC knows them as parts of folders, so only this record ties an experiment's scores to its other stages.
+    """
+    folders = [folder / target for target in targets for folder in (LABELS, PREDICTIONS)]
+    return [*folders, *(TARGETS / f"{target}.json" for target in targets), *sorted(PROBES.glob("*/*"))]
 
 
 def write_reports(scores: dict[str, TaskScores]) -> None:

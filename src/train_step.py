@@ -55,7 +55,8 @@ def main(key: str) -> None:
         weights = accelerator.get_state_dict(result.model)  # under FSDP the main process gathers all of them
         if accelerator.is_main_process:
             save(key, step, result, weights, data)
-            write_report(result.scores | result.problems, cosines, Path("metrics/steps") / key)
+            facts = result.scores | result.problems
+            write_report(facts, cosines, Path("metrics/steps") / key)
             resume.remove()
             print(f"{key}: validation {describe_scores(result.scores, result.flags)}")
 
@@ -120,10 +121,13 @@ def describe_scores(scores: Scores, flags: Mapping[str, str]) -> str:
     return ", ".join(f"{task} {score}{notes.get(task, '')}" for task, score in scores.items())
 
 
-def write_report(scores: Mapping[str, Any], cosines: Mapping[str, list[float]], report: Path) -> None:
-    """Write validation scores and flags; of lexical injection also the cosines by hidden state, before and after."""
+def write_report(facts: Mapping[str, Any], cosines: Mapping[str, list[float]], report: Path) -> None:
+    """Write facts about the training, and the cosines of a lexical injection by hidden state, before and after.
+
+    facts: by task, its validation scores; `flags`, and `attempts` that were given up, if there are any.
+    """
     with atomic_dir(report) as folder:
-        write_json(scores, folder / "scores.json")
+        write_json(facts, folder / "scores.json")
         for name, values in cosines.items():
             write_csv(["layer", "score"], list(enumerate(values)), folder / "cosines" / f"{name}.csv")
 

@@ -38,7 +38,7 @@ def test_files_that_changed_since_params_yaml_was_composed_are_refused(folder: P
     record = {"kind": "tagging", "labels": None, "sample": SAMPLE, "digest": own_digest("ccg")}
     source.read("ccg", record, "train")
     (folder / "train.tsv").write_text("The\tN/N\n")
-    message = "^data/own/ccg changed since params.yaml was composed; run `dvc exp run` again$"
+    message = "^data/own/ccg changed since params.yaml was composed; repeat your `dvc exp run` command, with its -S$"
     with pytest.raises(InputError, match=message):
         source.read("ccg", record, "train")
 
@@ -48,7 +48,7 @@ def test_corpora_that_changed_since_params_yaml_was_composed_are_refused(folder:
     record |= {"digest": own_digest("ccg")}
     source.read_pairs("ccg", record, "validation", "zh")
     (folder / "zh-en.dev.en").write_text("en-1\tBye!\nen-2\tHello.\n")
-    message = "^data/own/ccg changed since params.yaml was composed; run `dvc exp run` again$"
+    message = "^data/own/ccg changed since params.yaml was composed; repeat your `dvc exp run` command, with its -S$"
     with pytest.raises(InputError, match=message):
         source.read_pairs("ccg", record, "validation", "zh")
 

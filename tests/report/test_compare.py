@@ -51,12 +51,12 @@ def test_groups_are_headed_by_their_first_five_differences(capsys):
     assert out.endswith("\n\nEnglish / mean of the other languages; - where there is none\n")
 
 
-def test_the_working_tree_comes_first_unless_a_sweep_is_named(monkeypatch):
+def test_the_working_tree_is_the_latest_run_unless_a_sweep_is_named(monkeypatch):
     runs = [make_run("first.mnli-s1", ["mnli"]), make_run("mnli-s1", ["mnli"])]
     workspace = make_run("workspace", [])
     set_experiments(monkeypatch, runs, workspace)
     others = {"part": "only some of its stages ran"}
-    assert compare.select_experiments("") == ([workspace, *runs], others)
+    assert compare.select_experiments("") == ([*runs, workspace], others)
     assert compare.select_experiments("first") == (runs[:1], {})
     with pytest.raises(InputError, match="--name second: no sweep of this name has an experiment"):
         compare.select_experiments("second")

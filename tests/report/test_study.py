@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from stiltwalk.analysis.runs import merge_runs
 from stiltwalk.report import study
 from stiltwalk.report.data_notes import data_notes
 from stiltwalk.report.figure import Figure
@@ -114,6 +115,19 @@ def test_a_later_run_with_fewer_targets_replaces_only_the_scores_of_these():
     assert [entry["layers"] for entry in result["trajectory"]] == [[[50.0, 60.0]]]  # of the full run
     result = build_study([narrow("narrow", FORWARD, 60.0), *runs], [])
     assert result and [run["name"] for run in result["replaced"]] == ["narrow"]
+
+
+def test_a_flag_is_gone_when_a_later_run_has_none():
+    flagged, later = narrow("flagged", FORWARD, 10.0), narrow("later", FORWARD, 60.0)
+    flagged.summary["flags"] = {"xnli": "not learned", "0-encoder mnli": "not learned", "2-squad squad": "not learned"}
+    assert merge_runs([flagged, later]).summary["flags"] == {"2-squad squad": "not learned"}
+
+
+def test_a_new_run_in_the_working_tree_counts_instead_of_an_older_experiment():
+    runs = [make_run("old", FORWARD, 10.0), make_run("backward", BACKWARD, 50.0), make_run("workspace", FORWARD, 60.0)]
+    result = build_study(runs, [])
+    assert result and [run["name"] for run in result["replaced"]] == ["old"]
+    assert "workspace" in [run["name"] for run in result["runs"]]
 
 
 def test_notes_on_the_data_are_those_of_the_experiments(monkeypatch: pytest.MonkeyPatch):

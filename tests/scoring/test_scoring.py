@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from stiltwalk.scoring.aggregate import TaskScores, describe_missing_languages, group_scores, score_task
+from stiltwalk.scoring.aggregate import TaskScores, describe_differences, group_scores, score_task
 from stiltwalk.scoring.answers import mlqa_scores, squad_scores
 from stiltwalk.scoring.metrics import chunk_f1, extract_chunks, pair_f1, part_of_speech_scores
 from stiltwalk.scoring.tasks import XTREME_TASKS
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.files import write_json
+from stiltwalk.utils.files import dvc_md5, write_json
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "../shared/golden/xtreme"
@@ -162,20 +162,19 @@ def test_a_group_has_a_score_only_if_all_its_tasks_have_one() -> None:
     assert groups == {"classification": 90, "tagging": 90, "qa": 0, "retrieval": 90, "all_task": 60}
 
 
-def test_an_average_over_fewer_languages_gives_a_warning() -> None:
+def test_an_average_over_other_languages_than_xtremes_gives_a_warning() -> None:
     def warnings(*codes: str) -> list[str]:
         scored = {"accuracy": 50.0}
         xnli = TaskScores(XTREME_TASKS["xnli"], dict.fromkeys(XTREME_TASKS["xnli"].languages, scored))
         pawsx = TaskScores(XTREME_TASKS["pawsx"], dict.fromkeys(codes, scored))
-        return [*describe_missing_languages({"xnli": xnli, "pawsx": pawsx})]
+        return [*describe_differences({"xnli": xnli, "pawsx": pawsx})]
 
     languages = XTREME_TASKS["pawsx"].languages
-    of_group = "classification: not comparable with XTREME's average, for lack of languages in pawsx"
-    assert warnings(*languages[:-2]) == [
-        "pawsx: the average is not comparable with XTREME's over 7 languages: ko zh are missing",
-        of_group,
-    ]
-    assert warnings("en")[0].endswith("over 7 languages: de es fr ja ko and 1 more are missing")
+    start = "pawsx: the average does not compare with XTREME's, as it is over "
+    of_group = "classification: the average does not compare with XTREME's, because of the languages of pawsx"
+    assert warnings(*languages[:-2]) == [f"{start}5 of XTREME's 7 languages, without ko zh", of_group]
+    assert warnings("en")[0] == f"{start}1 of XTREME's 7 languages, without de es fr ja ko and 1 more"
+    assert warnings(*languages, "sw") == [f"{start}7 of XTREME's 7 languages, with sw", of_group]
     assert warnings(*languages) == warnings("en", "qaa") == []
 
 
@@ -346,11 +345,20 @@ def test_the_score_stage_writes_all_metrics_or_fails_with_one_line(tmp_path: Pat
             "non_english": 50,
             "gap": 50,
             "leak": "mnli",
-            "caution": "2 of XTREME's 15 languages",
+            "caution": "2 of XTREME's 15 languages, without ar bg el es fr and 8 more",
         },
-        "tatoeba": {"score": 100, "non_english": 100, "caution": "1 of XTREME's 36 languages"},
+        "tatoeba": {
+            "score": 100,
+            "non_english": 100,
+            "caution": "1 of XTREME's 36 languages, without ar he vi id jv and 30 more",
+        },
     }
-    assert json.loads((tmp_path / "metrics/cells.json").read_text()) == {
+    cells = json.loads((tmp_path / "metrics/cells.json").read_text())
+    inputs = cells.pop("inputs")
+    assert inputs["metrics/targets/xnli.json"] == dvc_md5(tmp_path / "metrics/targets/xnli.json")
+    folders = [f"{folder}/{target}" for target in ("xnli", "tatoeba") for folder in ("data/labels", "predictions")]
+    assert {path for path, md5 in inputs.items() if md5.endswith(".dir")} == set(folders)
+    assert cells == {
         "targets": {
             "xnli": {"validation": 62.5, "languages": {"de": 50, "en": 100}},
             "tatoeba": {"validation": None, "languages": {"de": 100}},
@@ -397,8 +405,8 @@ def test_evaluate_warns_about_everything_that_it_does_not_score(tmp_path: Path) 
     assert done.stderr.splitlines() == [
         f"xnli: not scored, only {labels} has it",
         f"{predictions}/XNLI: not scored, there is no such task",
-        "tatoeba: the average is not comparable with XTREME's over 36 languages: "
-        "ar he vi id jv and 30 more are missing",
+        "tatoeba: the average does not compare with XTREME's, as it is over 1 of XTREME's 36 languages, "
+        "without ar he vi id jv and 30 more",
     ]
 
     shutil.rmtree(predictions / "tatoeba")

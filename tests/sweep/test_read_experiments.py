@@ -1,5 +1,6 @@
 """What Git and the working tree say about experiments."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,17 @@ def test_scores_older_than_one_of_the_stages_behind_them_do_not_count(tree: Path
 def test_without_a_run_there_are_no_scores(tree: Path):
     (tree / "dvc.lock").unlink()
     assert read_workspace(tree) is None
+
+
+def test_scores_do_not_count_if_every_stage_but_score_has_run_again(tree: Path):
+    """`score` reads whole folders, so dvc.lock alone does not tell which outputs of other stages it read."""
+    cells = json.loads((tree / "metrics/cells.json").read_text(encoding="utf-8"))
+    for path in ("predictions/tatoeba", "metrics/targets/xnli.json", "metrics/probes/retention/2-squad.json"):
+        changed = cells | {"inputs": cells["inputs"] | {path: "0" * 32}}
+        write_json(changed, tree / "metrics/cells.json")
+        assert read_workspace(tree) is None
+    write_json(cells, tree / "metrics/cells.json")
+    assert read_workspace(tree)
 
 
 def test_an_unfinished_sweep_reports_its_progress(tmp_path: Path):

@@ -15,6 +15,7 @@ from toy import SETTINGS, nli
         ({"sampler": "capped", "cap": 24}, {"a": 6, "b": 2}),
         ({"sampler": "uniform"}, {"a": 11, "b": 11}),
         ({"sampler": "temperature", "temperature": 2.0}, {"a": 17, "b": 5}),  # 22 steps as sqrt(80) : sqrt(8)
+        ({"sampler": "temperature", "temperature": 0.3}, {"a": 21, "b": 1}),  # the head of b must not stay untrained
     ],
 )
 def test_a_joint_step_divides_its_steps_as_the_sampler_says(subwords, changes, steps):

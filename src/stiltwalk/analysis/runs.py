@@ -19,7 +19,8 @@ def find_permuted_tasks(experiments: Iterable[Experiment]) -> list[str]:
 def merge_runs(runs: Sequence[Experiment]) -> Experiment:
     """Return one run of an order, seed and settings with the targets of all of them, each as its latest run scored it.
 
-    runs: oldest first. A later run may have fewer targets; it has repeated the same steps.
+    runs: oldest first. A later run may have fewer targets; it has repeated the same steps. Averages over targets are
+    those of the latest run.
     """
     latest = runs[-1]
     plan: dict[str, Any] = {}
@@ -33,10 +34,11 @@ def merge_runs(runs: Sequence[Experiment]) -> Experiment:
         tasks |= run.summary["tasks"]
         scores |= run.cells["targets"]
         outputs |= run.outputs
-        for step, probe in run.cells["steps"].items():  # without Tatoeba, a run has no trajectory
-            known = {name: value for name, value in steps.get(step, {}).items() if not probe.get(name)}
-            steps[step] = probe | known
-        flags = {place: flag for place, flag in flags.items() if place not in run.summary["tasks"]}
+        for step, probe in run.cells["steps"].items():
+            trajectory = probe.get("trajectory") or steps.get(step, {}).get("trajectory", [])  # needs Tatoeba
+            steps[step] = probe | {"trajectory": trajectory}
+        places = {*run.summary["tasks"], *run.cells["steps"]}
+        flags = {place: flag for place, flag in flags.items() if place.split()[0] not in places}
         flags |= run.summary.get("flags", {})
     params = latest.params | {"plan": latest.params["plan"] | {"targets": plan}}
     summary = latest.summary | {"tasks": tasks, "flags": flags}

@@ -28,7 +28,7 @@ HUB_AND_OWN = "src/stiltwalk/data"  # the only sources that one mixture can mix
 ENCODERS = {"world": "src/stiltwalk/miniworld", "hub": "src/stiltwalk/data/hub"}
 RECORD_FACTS = ("kind", "labels", "languages", "shuffled", "parts", "layout")  # what data stages may read of a record
 REAL_DATA_FACTS = ("notes", "drop_characters", "train", "validation", "test")  # and what only real data need
-# They change memory use, and results only by rounding; those of `tli` also by the pairs of a micro-batch.
+# They change memory use, and results only by rounding and dropout masks; those of `tli` also by a micro-batch's pairs.
 MEMORY_SETTINGS = ("micro_batch_tokens", "prediction_tokens", "gradient_checkpointing", "cuda_graphs")
 PREDICTION_SETTINGS = ("attention", "mixed_precision", "threads", "prediction_tokens")
 

@@ -47,8 +47,9 @@ def build_study(
 ) -> dict[str, Any] | None:
     """Analyse experiments that differ only in order and seed.
 
-    tasks: the permuted tasks; if empty, those of which most orders are permutations. n_other_settings: the number of
-    experiments with other settings, which the report mentions. progress: of the sweep, if it is incomplete.
+    experiments: oldest first. tasks: the permuted tasks; if empty, those of which most orders are permutations.
+    n_other_settings: the number of experiments with other settings, which the report mentions. progress: of the sweep,
+    if it is incomplete.
 
     Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment trains
     on.
@@ -86,18 +87,20 @@ def build_study(
 def select_runs(experiments: Sequence[Experiment]) -> Selection:
     """Merge the experiments of each order and seed, and leave out those whose seed few orders have.
 
-    A replaced run of the working tree is not listed: it is usually the same run as the experiment that replaces it.
+    experiments: oldest first. The run of the working tree counts only if it is not one of the experiments.
     """
+    kept = [run for run in experiments if run.name != WORKSPACE]
+    kept += [run for run in experiments if run.name == WORKSPACE and run.cells not in [one.cells for one in kept]]
     by_key: dict[tuple[Order, int], list[Experiment]] = {}
-    for run in experiments:
+    for run in kept:
         by_key.setdefault((run.order, run.seed), []).append(run)
     replaced = [
         run for same in by_key.values() for place, run in enumerate(same) if is_replaced(run, same[place + 1 :])
     ]
     runs, rare_seeds = select_common_seeds([merge_runs(by_key[key]) for key in sorted(by_key)])
     seeds = {run.seed for run in runs}
-    sources = [run for run in experiments if run.seed in seeds and run not in replaced]
-    return Selection(runs, sources, rare_seeds, [run for run in replaced if run.name != WORKSPACE])
+    sources = [run for run in kept if run.seed in seeds and run not in replaced]
+    return Selection(runs, sources, rare_seeds, replaced)
 
 
 def list_trained(runs: Iterable[Experiment]) -> list[str]:
@@ -195,7 +198,7 @@ def read_sources(runs: Iterable[Experiment]) -> dict[str, dict[str, Any] | None]
     each, whose name says which experiments read it.
     """
     users: dict[str, dict[str, list[Experiment]]] = {}  # by path and MD5
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.name):
         for path in (
             *(f"{MIXTURE_SOURCES}/{mixture}.json" for mixture in mixtures_of(run)),
             *(f"{TARGET_SOURCES}/{target}.json" for target in targets_of(run)),
@@ -203,9 +206,9 @@ def read_sources(runs: Iterable[Experiment]) -> dict[str, dict[str, Any] | None]
             if path in run.outputs:
                 users.setdefault(path, {}).setdefault(run.outputs[path], []).append(run)
     sources: dict[str, dict[str, Any] | None] = {}
-    for path, versions in users.items():
+    for path, versions in sorted(users.items()):
         total = sum(map(len, versions.values()))
-        for readers in versions.values():
+        for readers in sorted(versions.values(), key=lambda readers: readers[0].name):
             some = f" (in {len(readers)} of {total} experiments, such as {readers[0].name})"
             version = some if len(versions) > 1 else ""
             text = read_output(readers[0], path)

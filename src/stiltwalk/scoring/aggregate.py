@@ -3,7 +3,7 @@
 All scores are from 0 to 100.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -57,15 +57,20 @@ class TaskScores:
         return {"score": self.score, **self.transfer}
 
     @cached_property
-    def missing_languages(self) -> list[str]:
-        """XTREME's languages that have no scores, so that the averages do not compare with XTREME's.
+    def difference_in_languages(self) -> str:
+        """Why the averages do not compare with XTREME's: which languages are missing or added; empty if none are.
 
-        Empty if the languages are others than XTREME's, as in the generated world.
+        Also empty if all languages but English are others than XTREME's, as in the generated world.
         """
-        of_xtreme = self.languages.keys() & set(self.task.languages)
-        if self.languages.keys() - of_xtreme and not of_xtreme - {"en"}:
-            return []
-        return [language for language in self.task.languages if language not in of_xtreme]
+        all_languages = self.task.languages
+        of_xtreme, added = (set(self.languages) & set(all_languages), set(self.languages) - set(all_languages))
+        if added and not of_xtreme - {"en"}:
+            return ""
+        missing = [language for language in all_languages if language not in of_xtreme]
+        parts = [f"without {list_some(missing)}"] if missing else []
+        parts += [f"with {list_some(sorted(added))}"] if added else []
+        count = f"{len(of_xtreme)} of XTREME's {len(all_languages)} languages"
+        return f"{count}, {' and '.join(parts)}" if parts else ""
 
 
 def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
@@ -89,24 +94,19 @@ def score_task(name: str, labels: Path, predictions: Path) -> TaskScores:
     return TaskScores(task, scores, warnings)
 
 
-def describe_missing_languages(scores: Mapping[str, TaskScores]) -> Iterator[str]:
-    """Yield a one-line warning for each task, and each average over tasks, that lacks some of XTREME's languages."""
-    incomplete = {name: scored for name, scored in scores.items() if scored.missing_languages}
-    for name, scored in incomplete.items():
-        missing, languages = scored.missing_languages, scored.task.languages
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        yield (
-            f"{name}: the average is not comparable with XTREME's over {len(languages)} languages: "
-            f"{' '.join(missing[:5])}{more} are missing"
-        )
+def describe_differences(scores: Mapping[str, TaskScores]) -> Iterator[str]:
+    """Yield a one-line warning for each task, and each average over tasks, that has other languages than XTREME's."""
+    for name, scored in scores.items():
+        if difference := scored.difference_in_languages:
+            yield f"{name}: the average does not compare with XTREME's, as it is over {difference}"
     for group, names in incomplete_groups(scores).items():
-        yield f"{group}: not comparable with XTREME's average, for lack of languages in {', '.join(names)}"
+        yield f"{group}: the average does not compare with XTREME's, because of the languages of {', '.join(names)}"
 
 
 def incomplete_groups(scores: Mapping[str, TaskScores]) -> dict[str, list[str]]:
-    """Return, for every group whose tasks all have scores, those that lack some of XTREME's languages, if any do."""
+    """Return, for every group whose tasks all have scores, those with other languages than XTREME's, if any have."""
     incomplete = {
-        group: [name for name in names if scores[name].missing_languages]
+        group: [name for name in names if scores[name].difference_in_languages]
         for group, names in task_groups().items()
         if scores.keys() >= set(names)
     }
@@ -133,6 +133,12 @@ def task_groups() -> dict[str, list[str]]:
     for task in tasks:
         groups.setdefault(task.group, []).append(task.name)
     return groups
+
+
+def list_some(names: Sequence[str]) -> str:
+    """List names; of more than five, the first five and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return " ".join(names[:5]) + more
 
 
 def mean(values: Iterable[float]) -> float:

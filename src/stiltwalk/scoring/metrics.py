@@ -31,12 +31,14 @@ def part_of_speech_scores(gold: Sequence[str], predicted: Sequence[str], languag
 def extract_chunks(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """Return the chunks (type, first line, last line) of a file with one tag per line, where "" ends a sentence.
 
-    The rule is that of seqeval before 1.0, such as 0.0.12, the newest when XTREME was published; its install script
-    names no version. The first letter of a tag is its prefix (B, I, E,
-    S or O); its type is the part after the last '-'. A part-of-speech tag has no '-': its first letter acts as a prefix
-    and the whole tag is the type. Adjacent words with the same tag therefore form one chunk, except for tags that start
-    with S (SCONJ, SYM), where every word is a chunk; INTJ acts as an I- tag. seqeval 1.x differs: it takes `tag[1:]` as
-    the type, which makes CCONJ equal to SCONJ and changes the third digit of some UDPOS scores.
+    The first letter of a tag is its prefix (B, I, E, S or O); its type is the part after the last '-'. A part-of-speech
+    tag has no '-': its first letter acts as a prefix and the whole tag is the type. Adjacent words with the same tag
+    therefore form one chunk, except for tags that start with S (SCONJ, SYM), where every word is a chunk; INTJ acts as
+    an I- tag.
+
+    This is the rule of seqeval before 1.0. XTREME's install script names no version; 0.0.12 was the newest when XTREME
+    was published. seqeval 1.x takes `tag[1:]` as the type, which makes CCONJ equal to SCONJ and changes the third digit
+    of some UDPOS scores.
     """
     chunks = set()
     first, previous_prefix, previous_type = 0, "O", ""

@@ -29,8 +29,8 @@ def make_summary(
 ) -> dict[str, Any]:
     """Return the averages over groups of tasks, and for each target its scores, leaks and cautions.
 
-    Also how well the order's tasks are retained, which averages lack languages, and flags; none of them where it is
-    empty.
+    Also how well the order's tasks are retained, which averages do not compare with XTREME's, and flags; none of them
+    where it is empty.
     """
     tasks: dict[str, dict[str, Any]] = {}
     for target, scored in scores.items():
@@ -61,16 +61,15 @@ def print_summary(order: Sequence[str], summary: Mapping[str, Any]) -> None:
         if "caution" in task:
             print(f"caution: {target}: {task['caution']}")
     for group, names in summary.get("incomplete", {}).items():
-        print(f"caution: {group}: not XTREME's average, for lack of languages in {names}")
+        print(f"caution: {group}: the average does not compare with XTREME's, because of the languages of {names}")
     for place, flag in summary.get("flags", {}).items():
         print(f"flag: {place} {flag}")
 
 
 def _cautions(scored: TaskScores, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield why the scores of a target do not compare with XTREME's."""
-    if missing := scored.missing_languages:
-        of_xtreme = len(scored.task.languages)
-        yield f"{of_xtreme - len(missing)} of XTREME's {of_xtreme} languages"
+    if difference := scored.difference_in_languages:
+        yield difference
     if any(isinstance(value, Mapping) and value.get("threshold_from_test") for value in facts.values()):
         yield "the threshold is chosen on the pairs that are scored"
 

@@ -30,7 +30,7 @@ def rows_of_corpus(gold: Path, predictions: Path, language: str) -> Iterator[str
     """
     labels = read_text_lines(gold)
     count = len(labels)
-    # Labels that are counted from 1 by mistake reach `count`, so this alone is no excerpt.
+    # Labels counted from 1 by mistake have the maximum `count`. Only a label above it shows an excerpt.
     is_excerpt = any(_is_row(line) and int(line) > count for line in labels)
     upper_bound = "" if is_excerpt else f", here to {count - 1}"
     for path in (gold, predictions):

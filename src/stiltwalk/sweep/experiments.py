@@ -3,6 +3,7 @@
 import functools
 import json
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ FOREACH = {  # the stages of dvc.yaml that iterate over a block of `plan`
     "target_pair": "tuning_pairs",
     "retrieval": "retrievals",
 }
+SCORED = ("data/labels/", "predictions/", "metrics/targets/", "metrics/probes/")  # outputs that `score` reads
 RESULTS = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
 SWEEP_FOLDER = Path(".dvc/tmp/sweep")
@@ -84,6 +86,11 @@ def git(*arguments: str, root: Path = Path(), stdin: str | None = None) -> str:
     return run_program("git", *arguments, root=root, stdin=stdin)
 
 
+def dvc(*arguments: str, root: Path = Path()) -> str:
+    """Run the DVC of this environment and return what it prints. Raises InputError if it fails."""
+    return run_program(Path(sys.executable).with_name("dvc"), *arguments, root=root)
+
+
 def run_program(program: str | Path, *arguments: str, root: Path, stdin: str | None = None) -> str:
     """Run a program in a folder and return what it prints.
 
@@ -130,9 +137,9 @@ def read_scored_and_others(root: Path = Path()) -> tuple[list[Experiment], dict[
             continue
         stages = _parse_lock(lock)
         experiment = Experiment(name, commit, baseline, *_parse_results(texts), _outputs_of(stages))
-        if "plan" not in experiment.params:
+        if "plan" not in experiment.params or "inputs" not in experiment.cells:
             others[name] = "an older version of Stiltwalk made it"
-        elif not _is_whole(experiment.params, stages):
+        elif not _is_whole(experiment, stages):
             others[name] = "only some of its stages ran"
         else:
             experiments.append(experiment)
@@ -162,7 +169,7 @@ def read_workspace(root: Path = Path()) -> Experiment | None:
     results = _parse_results([path.read_text(encoding="utf-8") for path in paths])
     stages = _read_lock(root)
     experiment = Experiment(WORKSPACE, "", "", *results, _outputs_of(stages))
-    return experiment if _is_whole(experiment.params, stages) else None
+    return experiment if _is_whole(experiment, stages) else None
 
 
 def read_committed(root: Path = Path()) -> Experiment | None:
@@ -175,21 +182,17 @@ def read_committed(root: Path = Path()) -> Experiment | None:
 
 
 def read_output(experiment: Experiment, path: str, root: Path = Path()) -> str | None:
-    """Return the text of an output of an experiment, from DVC's cache; None where the cache lacks it."""
+    """Return the text of an output of an experiment, from DVC's local cache; None where the cache lacks it."""
     if experiment.name == WORKSPACE:
         return (root / path).read_text(encoding="utf-8") if (root / path).is_file() else None
-    try:
-        text: str = _open_revision(root, experiment.commit).read_text(path, encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return text
+    md5 = experiment.outputs[path]
+    cached = _cache_folder(root) / "files/md5" / md5[:2] / md5[2:]
+    return cached.read_text(encoding="utf-8") if cached.is_file() else None
 
 
 @functools.cache
-def _open_revision(root: Path, commit: str) -> Any:
-    from dvc.api import DVCFileSystem  # half a second
-
-    return DVCFileSystem(str(root), rev=commit)
+def _cache_folder(root: Path) -> Path:
+    return root / dvc("cache", "dir", root=root).strip()
 
 
 def completed_stages(candidates: Iterable[Mapping[str, Any]], root: Path = Path()) -> set[str]:
@@ -220,18 +223,23 @@ def _parse_lock(text: str) -> dict[str, Any]:
     return stages
 
 
-def _is_whole(params: Mapping[str, Any], lock: Mapping[str, Any]) -> bool:
-    """Return whether the stages in a dvc.lock are one run with these parameters, so that the scores are theirs.
+def _is_whole(experiment: Experiment, lock: Mapping[str, Any]) -> bool:
+    """Return whether the stages in a dvc.lock are one run with the experiment's parameters, so that the scores are its.
 
     Every stage of the plan ran with the parameters, and no two of them read or wrote different versions of one file.
-    A failed run, and a run of some stages, leave the scores of an earlier one.
+    The stage `score` depends on whole folders, so it records itself which versions of their parts it read. A failed
+    run, and a run of some stages, leave the scores of an earlier one.
     """
+    params, inputs = experiment.params, experiment.cells.get("inputs")
     plan = params.get("plan")
-    if plan is None:
+    if plan is None or inputs is None:
         return False  # of an older version
     names = [f"{group}@{key}" for group, block in FOREACH.items() for key in plan[block]]
     stages = [lock.get(name, {}) for name in ["world", "encoder", *names, "score"]]
     if not all(_ran_with(params, stage) for stage in stages):
+        return False
+    outputs = _outputs_of(dict(zip(names, stages[2:], strict=False)))
+    if any(inputs.get(path) != md5 for path, md5 in outputs.items() if path.startswith(SCORED)):
         return False
     versions: dict[str, str] = {}
     entries = (entry for stage in stages for entry in (*stage["deps"], *stage["outs"]))

@@ -29,7 +29,7 @@ from tqdm import tqdm
 from stiltwalk.config.orders import step_keys
 from stiltwalk.data.own.files import FOLDER
 from stiltwalk.sweep.cost import Cost, schedule
-from stiltwalk.sweep.experiments import LATEST_SWEEP, SWEEP_FOLDER, git, read_experiments, run_program
+from stiltwalk.sweep.experiments import LATEST_SWEEP, SWEEP_FOLDER, dvc, git, read_experiments
 from stiltwalk.sweep.plan import Group, Sweep
 from stiltwalk.sweep.stages import Stage, stages_to_share
 from stiltwalk.sweep.trie import Order
@@ -185,8 +185,8 @@ class Runner:
         for key in ("user.name", "user.email"):
             value = subprocess.run(["git", "config", key], cwd=root, capture_output=True, text=True).stdout.strip()
             git("config", key, value or "sweep@localhost", root=clone)
-        cache = (root / _dvc(root, "cache", "dir").strip()).resolve()
-        _dvc(clone, "cache", "dir", "--local", os.path.relpath(cache, clone))  # DVC can only write ASCII
+        cache = (root / dvc("cache", "dir", root=root).strip()).resolve()
+        dvc("cache", "dir", "--local", os.path.relpath(cache, clone), root=clone)  # DVC can only write ASCII
         if (root / FOLDER).is_dir():
             shutil.copytree(root / FOLDER, clone / FOLDER, symlinks=True)
         return clone
@@ -334,11 +334,6 @@ def visible_gpus(environment: Mapping[str, str]) -> list[str]:
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    dvc = Path(sys.executable).parent / "dvc"
-    return run_program(dvc, *arguments, root=root)
 
 
 def refuse_uncommitted_changes(root: Path) -> None:

@@ -46,8 +46,8 @@ class TokenizedRows:
     """Rows of token ids, made from the rows of a table. A table row with a long text may give several of them.
 
     Columns: `input_ids`, a list of token ids, or a list of such lists if a row holds several sequences (the choices of
-    a question; every row then has the same number); `row`, the table row that it comes from; `loss_terms`, their
-    number (0 if there is no label to learn from); and what the kind of task adds
+    a question; every row then has the same number); `row`, the table row that it comes from; `loss_terms`,
+    the number of terms that it adds to the loss (0 if there is no label to learn from); and what the kind of task adds
     (src/stiltwalk/tasks/<kind>/data/tokenize.py).
     """
 

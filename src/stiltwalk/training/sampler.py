@@ -12,8 +12,9 @@ from stiltwalk.training.task_data import TaskData
 def sample_tasks(data: Mapping[str, TaskData], settings: Settings, generator: np.random.Generator) -> list[str]:
     """Return the task of every optimizer step, shuffled.
 
-    The number of steps is the sum over tasks of rows * epochs / batch size, rounded up. The sampler `capped` counts at
-    most `cap` rows of a task. `temperature` and `uniform` divide the steps among the tasks in other shares.
+    The number of steps is the sum over tasks of rows * epochs / batch size, rounded up. In a joint step, the sampler
+    `capped` counts at most `cap` rows of a task. `temperature` and `uniform` divide the steps among the tasks in other
+    shares; each task has at least one.
     """
     rows = {name: len(task_data.train) for name, task_data in data.items()}
     if settings.sampler == "capped" and len(rows) > 1:
@@ -23,7 +24,10 @@ def sample_tasks(data: Mapping[str, TaskData], settings: Settings, generator: np
         power = 1 / settings.temperature if settings.sampler == "temperature" else 0.0
         weights = np.array([count**power for count in rows.values()])
         ends = np.rint(np.cumsum(weights / weights.sum()) * sum(steps.values())).astype(int)
-        steps = dict(zip(rows, np.diff(ends, prepend=0).tolist(), strict=True))
+        counts = np.diff(ends, prepend=0)
+        counts[counts.argmax()] -= (counts == 0).sum()
+        counts[counts == 0] = 1  # the head of every task is saved, and evaluated after later steps
+        steps = dict(zip(rows, counts.tolist(), strict=True))
     names = [name for name, count in steps.items() for _ in range(count)]
     return [names[i] for i in generator.permutation(len(names))]
 

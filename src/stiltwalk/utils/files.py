@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import hashlib
 import json
 import math
 import shutil
@@ -33,6 +34,15 @@ def atomic_dir(target: Path) -> Iterator[Path]:
         target.rename(old)
     partial.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def dvc_md5(path: Path) -> str:
+    """Return the MD5 by which dvc.lock knows a file, or a folder: that of the list of its files, with `.dir`."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    files = {file.relative_to(path).as_posix(): dvc_md5(file) for file in path.rglob("*") if file.is_file()}
+    listing = [{"md5": files[name], "relpath": name} for name in sorted(files, key=lambda name: tuple(name.split("/")))]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def write_json(value: Any, path: Path) -> None:

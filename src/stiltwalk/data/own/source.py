@@ -63,4 +63,6 @@ def read_pairs(
 def _check_digest(task: str, record: dict[str, Any]) -> None:
     """Guard against files that change while an experiment runs: its parameters record the digest of the old ones."""
     if "digest" in record and own_digest(task) != record["digest"]:
-        raise InputError(f"{FOLDER / task} changed since params.yaml was composed; run `dvc exp run` again")
+        raise InputError(
+            f"{FOLDER / task} changed since params.yaml was composed; repeat your `dvc exp run` command, with its -S"
+        )

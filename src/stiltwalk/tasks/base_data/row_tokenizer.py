@@ -72,7 +72,7 @@ class SubwordTokenizer:
         stride: int = 0,
         special_tokens: bool = True,
     ) -> Iterator[Encoding]:
-        """Tokenise texts, or pairs of texts, in order.
+        """Tokenise texts, or pairs of texts, in order and lazily: errors are raised by the first one that is read.
 
         max_length: most tokens of an encoding, special tokens included; None never truncates.
         truncation: which text of a pair is truncated. side: the end at which tokens are removed.
@@ -81,15 +81,15 @@ class SubwordTokenizer:
 
         Raises InputError if the encoder cannot read max_length tokens, or if max_length leaves no room for a text.
         """
-        if max_length is None:
-            self.backend.no_truncation()
-        elif max_length > self.limit:
+        if max_length is not None and max_length > self.limit:
             raise InputError(
                 f"params.yaml: a max_length under kinds is {max_length}; the encoder reads at most {self.limit} tokens"
             )
-        else:
-            self.backend.enable_truncation(max_length, stride=stride, strategy=truncation, direction=side)
         for start in range(0, len(texts), TEXTS_PER_CALL):
+            if max_length is None:  # set again for each chunk: another iterator may have changed it
+                self.backend.no_truncation()
+            else:
+                self.backend.enable_truncation(max_length, stride=stride, strategy=truncation, direction=side)
             chunk: list[Any] = list(texts[start : start + TEXTS_PER_CALL])
             try:
                 encodings = self.backend.encode_batch(chunk, add_special_tokens=special_tokens)

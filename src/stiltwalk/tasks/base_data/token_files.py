@@ -47,7 +47,7 @@ def record_batch(features: Features, first_row: int = 0) -> pa.RecordBatch:
     A column holds integers of 32 bits, or floats of 32 bits if its first value is one.
 
     Two columns are added where the features lack them: `row`, the row of the data that each tokenized row comes from,
-    and `loss_terms`, their number (1).
+    and `loss_terms`, the number of terms that the row adds to the loss (1).
     first_row: the number, within the data, of the first row that the features were made from.
     """
     count = len(features["input_ids"])

@@ -57,9 +57,11 @@ class Task(RetrievalTask[Pair]):
         language: str,
         max_tokens: int,
     ) -> tuple[list[Pair], dict[str, Any]]:
-        """Return the mined pairs of the test corpora, by descending score, and the threshold and F1 on dev.
+        """Return the mined pairs of the test corpora, by descending score, and facts.
 
-        The threshold is None if no candidate of the dev corpora is right. Then no pair is mined.
+        The facts are the `threshold` with the best F1 on the dev corpora, this `dev_f1` (0 to 100), the number of
+        `candidates` in the test corpora, and `threshold_from_test` if dev and test are the same corpora. The threshold
+        is None if no candidate of the dev corpora is right. Then no pair is mined.
         """
         dev = read_table(data / f"validation-{language}.parquet")
         lines = (data / f"validation-{language}.tsv").read_text("utf-8").splitlines()

@@ -74,8 +74,9 @@ class Task(TrainedTask[str]):
         """Return the text of the best span of every question, over all its windows.
 
         A span may begin in a window only at a token that has its widest context there. In a task with unanswerable
-        questions the answer is empty if `<s>` scores higher than the best span; its score is the lowest that it has in
-        any window (run_squad.py of BERT, threshold 0). In any other task there is always an answer.
+        questions the answer is empty if `<s>` scores higher than the best span; the score of `<s>` is its lowest over
+        the windows (run_squad.py of BERT, threshold 0). In any other task it is empty only if none of the n_best x
+        n_best spans is possible.
         """
         contexts = table["context"].to_pylist()
         best = [NO_SPAN] * len(table)
@@ -108,6 +109,8 @@ class Task(TrainedTask[str]):
         length = ends[None, :] - starts[:, None] + 1
         scores[(length < 1) | (length > self.max_answer_length)] = -np.inf
         i, j = np.unravel_index(scores.argmax(), scores.shape)
+        if scores[i, j] == -np.inf:
+            return NO_SPAN
         return Span(float(scores[i, j]), int(offsets[starts[i], 0]), int(offsets[ends[j], 1]))
 
     def majority_baseline(self, table: pa.Table) -> list[str]:
