@@ -6,9 +6,12 @@ import subprocess
 from itertools import product
 from pathlib import Path
 
+import pytest
+
 import anchors
 from laboratory import ROOT, compose
 from stiltwalk.config.orders import PRETRAINED
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 
 
@@ -30,6 +33,9 @@ def test_scores_without_training_are_printed_beside_published_scores(tmp_path, m
     scores = {"languages": {"sw": {"accuracy": 10.0}, "xx": {"accuracy": 50.0}}}
     write_json(scores, Path("metrics/scores/tatoeba.json"))
     monkeypatch.setattr(anchors, "PUBLISHED", ROOT / "conf/anchors.yaml")
+    with pytest.raises(InputError, match="the last run did not finish, so its scores are of an earlier one"):
+        anchors.main()
+    monkeypatch.setattr(anchors, "read_workspace", lambda: "a finished run")
     anchors.main()
     lines = capsys.readouterr().out.splitlines()
     assert "bucc2018, hidden state 14 (dev)" in lines and "tatoeba, hidden state 14" in lines
