@@ -1,4 +1,6 @@
-"""Print the encoder's Tatoeba and BUCC scores without any training beside published scores of XLM-R large.
+"""Print the encoder's scores without intermediate training beside published scores.
+
+Tatoeba and BUCC are compared with XLM-R large, untrained; tuned targets with the same encoder, fine-tuned on English.
 
     python src/anchors.py
 
@@ -6,6 +8,7 @@ It reads the results of a run with order=[]; `make anchors` does the run too. Th
 conf/anchors.yaml.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from stiltwalk.scoring.aggregate import mean
@@ -27,12 +30,27 @@ def main() -> None:
             f"params.yaml: order is {order}; the published scores are of the pretrained encoder without further "
             "training; run `make anchors`"
         )
-    published = read_yaml(PUBLISHED.read_text(encoding="utf-8"))["published"]
+    anchors = read_yaml(PUBLISHED.read_text(encoding="utf-8"))
     name = encoder.get("path") or "of the generated world"
-    print(f"encoder {name}; published: XLM-R large, hidden state 14 of 24, mean pooling")
-    for target, published_scores in published.items():
+    print(f"encoder {name}; published for search: XLM-R large, hidden state 14 of 24, mean pooling")
+    for target, published_scores in anchors["published"].items():
         if target in targets:
             print_target(target, published_scores)
+    sources = anchors["zero_shot"].get(name, {})
+    print_tuned({target: {source: of[target] for source, of in sources.items() if target in of} for target in targets})
+
+
+def print_tuned(published: Mapping[str, Mapping[str, float]]) -> None:
+    """Print a table of the tuned targets: our accuracy or F1, and the published ones by source (conf/anchors.yaml)."""
+    lines = []
+    for target, scores in published.items():
+        if scores:
+            averages = read_json(Path("metrics/scores", f"{target}.json"))["averages"]
+            ours = averages["avg_f1"] if "avg_f1" in averages else averages["avg_accuracy"]
+            listed = ", ".join(f"{score} ({name})" for name, score in scores.items())
+            lines.append(f"{target:10}{ours:8.1f}   {listed}")
+    if lines:
+        print("\n".join(["", f"{'target':10}{'ours':>8}   published", *lines]))
 
 
 def print_target(target: str, published_scores: dict[str, float]) -> None:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from accelerate import Accelerator
 from tqdm import tqdm
 
+from stiltwalk.models.architecture import set_language
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import TRAINING_CODE, Resume
@@ -84,6 +85,7 @@ def predict_tests(
     bar = tqdm(tests, f"{targets[0]} predictions", unit="language", disable=not accelerator.is_main_process)
     with out_of_memory_hint("prediction_tokens", settings):
         for target, path in bar:
+            set_language(tuned.encoder, path.stem.removeprefix("test-"))
             rows, tokens = read_table(path), TokenizedRows.read(path.with_suffix(".arrow"))
             answers = predict(accelerator, tuned, targets[0], task, tokens, rows, settings)
             predictions[target][path.stem] = answers, rows

@@ -40,7 +40,8 @@ def main(key: str) -> None:
         for path in tqdm(sorted(LABELS.glob("test-*.tsv")), "tatoeba", unit="language", disable=hide):
             gold = np.array([int(line) for line in path.read_text(encoding="utf-8").split()])
             pairs = TokenizedRows.read(DATA / f"{path.stem}.arrow")
-            answers = task.nearest(accelerator, encoder, pairs, settings.prediction_tokens, layers)
+            language = path.stem.removeprefix("test-")
+            answers = task.nearest(accelerator, encoder, pairs, language, settings.prediction_tokens, layers)
             accuracies.append([float(np.mean(np.array(answer) == gold)) for answer in answers])
         seconds = time.perf_counter() - begin
         scores = [round(100 * score, 4) for score in np.mean(accuracies, axis=0).tolist()]

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from stiltwalk.models.architecture import TESTED
 from stiltwalk.models.checkpoint import load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.perf.fast_dropout import (
-    EAGER_MODELS,
     FastDropout,
     eager_with_fast_dropout,
     install_fast_dropout,
@@ -60,7 +60,7 @@ def test_attention_with_dropout_is_attention(mask):
     torch.testing.assert_close(mean, expected, rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize("model_type", EAGER_MODELS)
+@pytest.mark.parametrize("model_type", [name for name, tested in TESTED.items() if tested.fast_eager])
 def test_eager_attention_is_that_of_the_model(model_type):
     name = model_type.replace("-", "_")
     theirs = import_module(f"transformers.models.{name}.modeling_{name}").eager_attention_forward

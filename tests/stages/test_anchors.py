@@ -45,3 +45,15 @@ def test_scores_without_training_are_printed_beside_published_scores(tmp_path, m
         ["mean", "65.0", "72.1"],
         ["mean", "10.0", "7.9"],
     ]
+
+
+def test_tuned_targets_are_printed_beside_published_scores_of_the_same_encoder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_json({"averages": {"avg_f1": 61.25, "avg_precision": 1.0}}, Path("metrics/scores/panx.json"))
+    write_json({"averages": {"avg_accuracy": 75.04}}, Path("metrics/scores/xnli.json"))
+    anchors.print_tuned({"xnli": {"mmbert": 74.6, "xlm-align": 75.0}, "panx": {"mmbert": 61.4}, "pawsx": {}})
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "target        ours   published",
+        "xnli          75.0   74.6 (mmbert), 75.0 (xlm-align)",
+        "panx          61.2   61.4 (mmbert)",
+    ]

@@ -27,7 +27,7 @@ def test_a_repeated_text_is_in_no_pair(encoder, subwords):
         ("target", "en-2", "the dog"),
     )
     rows = tokenized("mining", table, False, OPTIONS, subwords)
-    candidates = Task(OPTIONS).mine(Accelerator(), encoder, table, rows, 64)
+    candidates = Task(OPTIONS).mine(Accelerator(), encoder, table, rows, "qaa", 64)
     assert [(candidate.source, candidate.target) for candidate in candidates] == [("a-1", "en-1")]
 
 
@@ -39,7 +39,7 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, subwords, tmp_path):
     }
     table = corpora(*((side, f"{side}-{n}", text) for side, texts in sides.items() for n, text in enumerate(texts)))
     rows = tokenized("mining", table, False, OPTIONS, subwords)
-    candidates = task.mine(accelerator, encoder, table, rows, 64)
+    candidates = task.mine(accelerator, encoder, table, rows, "qaa", 64)
     gold = {("source-0", "target-1"), ("source-1", "target-0")}
     assert {candidate[1:] for candidate in candidates[:2]} == gold and len(candidates) > 2
     threshold, f1 = task.tune_threshold(candidates, gold)
@@ -54,7 +54,7 @@ def test_the_threshold_of_dev_is_applied_to_test(encoder, subwords, tmp_path):
     answers, facts = task.search(accelerator, encoder, test, tmp_path, "qaa", 64)
     expected = [
         (candidate.source, candidate.target)
-        for candidate in task.mine(accelerator, encoder, test, rows.take(range(7)), 64)
+        for candidate in task.mine(accelerator, encoder, test, rows.take(range(7)), "qaa", 64)
         if candidate.score >= threshold
     ]
     assert answers == expected and set(expected) >= gold

@@ -23,7 +23,7 @@ def test_words_are_masked_but_never_special_tokens(subwords):
         assert [label for label in labels if label != IGNORED] == hidden
         assert sum(mask) == 4 and mask[0] == mask[-1] == 0
         assert all(i == true_id for i, true_id, chosen in zip(ids, true_ids, mask, strict=True) if not chosen)
-        masked += ids.tolist().count(subwords.special["mask_token"])
+        masked += ids.tolist().count(subwords.mask)
     assert 130 < masked < 190  # 80 % of 200
 
 

@@ -34,8 +34,8 @@ def test_equal_sentences_are_nearest(encoder, subwords, table, tmp_path, pooling
 
 def test_every_hidden_state_gives_the_matches_it_gives_alone(encoder, subwords, table):
     rows, task, accelerator = tokenized("retrieval", table, False, OPTIONS, subwords), Task(OPTIONS), Accelerator()
-    together = task.nearest(accelerator, encoder, rows, 64, range(3))
-    assert together == [task.nearest(accelerator, encoder, rows, 64, [state])[0] for state in range(3)]
+    together = task.nearest(accelerator, encoder, rows, "qaa", 64, range(3))
+    assert together == [task.nearest(accelerator, encoder, rows, "qaa", 64, [state])[0] for state in range(3)]
     assert np.shape(together) == (3, 4)
 
 

@@ -15,7 +15,7 @@ def test_pairs_are_truncated_as_in_transformers(subwords, tokenizer, length):
     pairs = list(zip(random_sentences(60, 0), random_sentences(60, 1), strict=True))
     expected = tokenizer(*map(list, zip(*pairs, strict=True)), truncation="longest_first", max_length=length)
     assert subwords.ids(pairs, length) == expected["input_ids"]
-    assert subwords.special["mask_token"] == tokenizer.mask_token_id and subwords.size == len(tokenizer)
+    assert subwords.mask == tokenizer.mask_token_id and subwords.size == len(tokenizer)
 
 
 def test_a_folder_without_a_tokenizer_is_named(tmp_path):
@@ -23,11 +23,11 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path):
         SubwordTokenizer(tmp_path)
 
 
-def test_a_tokenizer_without_a_special_token_of_an_encoder_is_refused(toy_folder, tmp_path):
+def test_a_tokenizer_that_puts_no_token_before_a_text_is_refused(toy_folder, tmp_path):
     shutil.copytree(toy_folder, tmp_path / "toy")
-    config = json.loads((toy_folder / "tokenizer_config.json").read_text())
-    (tmp_path / "toy/tokenizer_config.json").write_text(json.dumps(config | {"unk_token": "<nothing>"}))
-    with pytest.raises(InputError, match=r"tokenizer_config.json names no unk_token that tokenizer.json has"):
+    tree = json.loads((toy_folder / "tokenizer.json").read_text())
+    (tmp_path / "toy/tokenizer.json").write_text(json.dumps(tree | {"post_processor": None}))
+    with pytest.raises(InputError, match=r"tokenizer.json puts no token such as <s> before a text, which heads read"):
         SubwordTokenizer(tmp_path / "toy")
 
 

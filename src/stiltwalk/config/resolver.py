@@ -57,6 +57,11 @@ def check_derived(root: DictConfig) -> None:
 def read_config(root: DictConfig) -> dict[str, Any]:
     """Return the configuration with the full records. Raises InputError if a field is wrong."""
     config = plain_config(root)
+    if config.get("source") == "world" and "path" in mapping(config.get("encoder")):
+        raise InputError(
+            f"encoder.path is {config['encoder']['path']}, but a scale in the generated world pretrains its encoder; "
+            "add -S scale=small, base or large"
+        )
     check_names(names_in(config))
     check_fields(config)
     config["order"] = check_order(plain_order(config["order"]), config["tasks"])

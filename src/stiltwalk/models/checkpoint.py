@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,6 +21,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from stiltwalk.models.architecture import (
+    attention_of,
+    check_is_encoder,
+    prepare_languages,
+    set_dropout,
+)
 from stiltwalk.utils.errors import InputError
 
 WEIGHTS = "model.safetensors"
@@ -31,8 +38,8 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
     """Load an encoder from a folder in the hub's layout, with float32 weights.
 
     Only safetensors are read, and no code in the folder is run.
-    dropout: for hidden states and attention; None keeps the encoder's own.
-    attention: the implementation, by its name in transformers.
+    dropout: in the encoder's layers; None keeps the encoder's own.
+    attention: the implementation, by its name in transformers; an encoder without `sdpa` uses `eager`.
     Raises InputError if the folder does not hold a complete encoder, or if a weight is not finite.
     """
     if (folder / WEIGHTS_INDEX).is_file():
@@ -40,8 +47,11 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
     try:
         config = _load_config(folder)
         if dropout is not None:
-            config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-        encoder, report = _load_model(folder, config, attention)
+            set_dropout(config, dropout)
+        available = attention_of(config, attention)
+        if available != attention and int(os.environ.get("RANK", 0)) == 0:
+            print(f"{folder}: a {config.model_type} has no {attention} attention; it uses {available}, which is slower")
+        encoder, report = _load_model(folder, config, available)
     except Exception as error:  # a broken config.json makes transformers raise nearly any exception
         raise _load_error(folder, "an encoder", error) from None
     _check_weight_names(folder, encoder, report["missing_keys"], report["unexpected_keys"])
@@ -68,11 +78,9 @@ def read_shard_names(index: Path) -> list[str]:
 def _load_config(folder: Path) -> PretrainedConfig:
     """Load config.json. Raises ValueError if it does not describe an encoder, or not the model that was saved."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    for name in ("hidden_dropout_prob", "pad_token_id"):
-        if getattr(config, name, None) is None:
-            raise ValueError(f"a {config.model_type} without {name} is not an encoder like XLM-R or BERT")
-    if getattr(config, "is_decoder", False):
-        raise ValueError("config.json has is_decoder: true, but an encoder is needed")
+    check_is_encoder(config)
+    if config.pad_token_id is None:
+        config.pad_token_id = 0  # the attention mask hides it
     if not 1 <= config.num_hidden_layers <= 1000:
         raise ValueError(f"config.json has {config.num_hidden_layers} layers")
     # The weights of one architecture may fit another that numbers positions differently, without any error.
@@ -98,6 +106,7 @@ def _load_model(folder: Path, config: PretrainedConfig, attention: str) -> tuple
         attn_implementation=attention,
         **options,
     )
+    prepare_languages(encoder)
     return encoder, report
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from stiltwalk.models.architecture import find_layers
 from stiltwalk.tasks.base_head import TaskHead
 
 
@@ -16,6 +17,9 @@ class MultiTaskModel(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.heads = nn.ModuleDict(heads)
+        found = find_layers(encoder)
+        self._no_split_modules = [type(found[1][0]).__name__] if found else []
+        """The class of the layers, which FSDP shards one by one; Accelerate looks for this name."""
 
     def forward(
         self, name: str, input_ids: torch.Tensor, attention_mask: torch.Tensor, mlm_mask: torch.Tensor | None = None

@@ -9,6 +9,7 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from stiltwalk.models.architecture import language_arguments
 from stiltwalk.perf.bf16_inference import inference_forward
 from stiltwalk.perf.truncated_encoder import truncated_encoder
 from stiltwalk.training.batching import TokenizedRows, token_batches
@@ -46,12 +47,14 @@ class SentenceEmbedder:
         rows: TokenizedRows,
         max_tokens: int,
         hidden_states: Sequence[int],
+        languages: Sequence[str] = (),
         progress: str = "",
     ) -> torch.Tensor:
         """Return unit vectors (hidden states x sequences x width) in float32, on the CPU.
 
         rows: all with the same number of sequences. The sequences of a row are consecutive in the result.
-        max_tokens: padded tokens in one batch. progress: label of a progress bar; empty for none.
+        max_tokens: padded tokens in one batch. languages: of each sequence of a row, for encoders that ask for them.
+        progress: label of a progress bar; empty for none.
         """
         width = encoder.config.hidden_size
         vectors = torch.empty(len(hidden_states), 0, width)
@@ -61,8 +64,9 @@ class SentenceEmbedder:
             for numbers in tqdm(batches, progress, unit="batch", disable=hide):
                 batch = rows.tensors(numbers, encoder.config.pad_token_id, accelerator.device)
                 ids, mask = batch["input_ids"], batch["attention_mask"]
-                states = forward(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-                sequences = len(ids) // len(numbers)
+                of_languages = language_arguments(encoder, languages, len(numbers)) if languages else {}
+                outputs = forward(input_ids=ids, attention_mask=mask, output_hidden_states=True, **of_languages)
+                states, sequences = outputs.hidden_states, len(ids) // len(numbers)
                 if not vectors.shape[1]:
                     vectors = torch.empty(len(hidden_states), sequences * len(rows), width)
                 places = (numbers[:, None] * sequences + np.arange(sequences)).ravel()

@@ -14,14 +14,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import eager_mask, sdpa_mask
 
+from stiltwalk.models.architecture import architecture_of
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.perf.modules import swapped_modules
 
 LOWEST = torch.iinfo(torch.int64).min
 LEVELS = 1 << 16  # the probability is rounded to a multiple of 1/65,536; the scale follows the rounded one
-
-EAGER_MODELS = ("bert", "camembert", "electra", "roberta", "xlm-roberta", "xlm-roberta-xl")
-"""Values of `model_type` whose eager attention is the one below."""
 
 
 class _FastDropout(torch.autograd.Function):
@@ -120,7 +118,7 @@ def install_fast_dropout(model: MultiTaskModel) -> Iterator[None]:
     AttentionMaskInterface.register("eager_fast_dropout", eager_mask)
     config = model.encoder.config
     attention = config._attn_implementation
-    known = attention == "sdpa" or (attention == "eager" and config.model_type in EAGER_MODELS)
+    known = attention == "sdpa" or (attention == "eager" and architecture_of(config).fast_eager)
     with swapped_modules(model, substitute):
         if known:
             model.encoder.set_attn_implementation(f"{attention}_fast_dropout")

@@ -7,6 +7,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
+from stiltwalk.models.architecture import find_layers
+
 
 @contextlib.contextmanager
 def truncated_encoder(encoder: PreTrainedModel, hidden_state: int) -> Iterator[None]:
@@ -20,23 +22,25 @@ def truncated_encoder(encoder: PreTrainedModel, hidden_state: int) -> Iterator[N
         return
     # transformers installs these hooks once, in the first pass. They must be on all layers.
     maybe_install_capturing_hooks(encoder)
-    layers = stack.get_submodule("layer")
+    module, name = stack
+    layers = module.get_submodule(name)
     assert isinstance(layers, nn.ModuleList)
-    stack.layer = layers[: max(1, hidden_state)]
+    setattr(module, name, layers[: max(1, hidden_state)])
     try:
         yield
     finally:
-        stack.layer = layers
+        setattr(module, name, layers)
 
 
-def _layer_stack(encoder: PreTrainedModel) -> nn.Module | None:
-    """Return the module whose only child is the list `layer`, as in XLM-R and BERT, or None.
+def _layer_stack(encoder: PreTrainedModel) -> tuple[nn.Module, str] | None:
+    """Return the module whose only child is the list of layers, as in XLM-R and BERT, and the list's name, or None.
 
-    An encoder with a layer norm behind its last layer has none: there the last hidden state is not that of a layer.
+    An encoder with a norm behind its last layer has none: there the last hidden state is not that of a layer.
     """
-    children = dict(encoder.named_children())
-    stack = children.get("encoder")
-    if stack is None or "LayerNorm" in children:
+    found = find_layers(encoder)
+    has_norm = any("norm" in type(child).__name__.lower() for child in encoder.children())
+    if found is None or has_norm:
         return None
-    parts = dict(stack.named_children())
-    return stack if list(parts) == ["layer"] and isinstance(parts["layer"], nn.ModuleList) else None
+    parent, _, name = found[0].rpartition(".")
+    stack = encoder.get_submodule(parent)
+    return (stack, name) if parent and len(list(stack.children())) == 1 else None

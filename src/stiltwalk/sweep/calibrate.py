@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, XLMRobertaConfig
 
+from stiltwalk.models.architecture import attention_of, check_is_encoder, prepare_languages
 from stiltwalk.tasks.base_data.token_files import record_batch
 from stiltwalk.tasks.pair.head.task import Task
 from stiltwalk.training.accelerator import make_accelerator
@@ -56,7 +57,9 @@ def time_training(spec: dict[str, Any], config: PreTrainedConfig, rows: Tokenize
     settings = Settings.read(spec["training"] | {"epochs": epochs, "evaluations": 1})
     table = pa.table({"text_a": ["", ""], "text_b": ["", ""], "label": ["0", "0"]})
     data = {"pair": TaskData(Task({"labels": ["0", "1"]}), rows, table, rows.take(range(2)))}
-    encoder = AutoModel.from_config(config, attn_implementation=settings.attention)
+    check_is_encoder(config)
+    encoder = AutoModel.from_config(config, attn_implementation=attention_of(config, settings.attention))
+    prepare_languages(encoder)
     with make_accelerator(settings) as accelerator:
         start = time.perf_counter()
         Trainer(accelerator, encoder, data, settings, 0, "calibration").train()

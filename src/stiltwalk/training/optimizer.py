@@ -5,19 +5,19 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import get_linear_schedule_with_warmup
 
+from stiltwalk.models.architecture import undecayed_parameters
 from stiltwalk.training.settings import Settings
-
-NO_DECAY = ("bias", "LayerNorm.weight", "layer_norm.weight")
 
 
 def make_optimizer(model: nn.Module, settings: Settings, steps: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
-    """Return AdamW, without decay of biases and layer norms, and a schedule of linear warm-up and linear decay.
+    """Return AdamW, without decay of biases and norms, and a schedule of linear warm-up and linear decay.
 
     steps: the number of optimizer steps; the schedule is advanced once after each.
     """
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    decayed = [weight for name, weight in trained if not name.endswith(NO_DECAY)]
-    others = [weight for name, weight in trained if name.endswith(NO_DECAY)]
+    undecayed = undecayed_parameters(model)
+    decayed = [weight for name, weight in trained if name not in undecayed]
+    others = [weight for name, weight in trained if name in undecayed]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
     return optimizer, get_linear_schedule_with_warmup(optimizer, round(settings.warmup * steps), steps)

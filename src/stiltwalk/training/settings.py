@@ -7,7 +7,7 @@ from stiltwalk.utils.errors import InputError
 
 Precision = Literal["no", "bf16", "fp16"]
 Keep = Literal["last", "best"]
-Attention = Literal["sdpa", "eager"]
+Attention = Literal["sdpa", "eager", "flex_attention", "flash_attention_2"]
 Sampler = Literal["proportional", "capped", "temperature", "uniform"]
 
 Requirement = tuple[str, bool, str]  # a setting, whether its value is allowed, and what it must be
@@ -21,7 +21,8 @@ class PredictionSettings:
     """
 
     attention: Attention
-    """Implementation of attention: sdpa is fused; eager is faster on a CPU for tiny hidden sizes."""
+    """Implementation of attention: sdpa is fused; eager is faster on a CPU for tiny hidden sizes. flex_attention and
+    flash_attention_2 are for GPUs, and the latter needs the package flash-attn."""
     mixed_precision: Precision
     """Precision of passes through encoder and heads; weights stay float32. fp16 is for GPUs without bf16."""
     threads: int | None

@@ -15,8 +15,9 @@ from accelerate.utils import DistributedType, gather_object, set_seed
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
+from stiltwalk.models.architecture import architecture_of
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import STOPPED, Resume
 from stiltwalk.perf.bf16_weights import install_bf16_weights
@@ -110,7 +111,7 @@ class Trainer:
         if settings.gradient_checkpointing:
             encoder.activation_checkpointing_enable()
 
-        self.records_passes = settings.cuda_graphs and can_record_passes(accelerator, settings)
+        self.records_passes = settings.cuda_graphs and can_record_passes(accelerator, settings, encoder.config)
         self.multiples = {task_name: self.padding_multiple(task_data) for task_name, task_data in data.items()}
         self.padded_lengths = {
             task_name: task_data.train.padded_lengths(self.multiples[task_name])
@@ -187,7 +188,8 @@ class Trainer:
         self.accelerator.print(describe_cost(self.name, self.schedule, self.data, self.settings))
         if self.settings.cuda_graphs and self.accelerator.device.type == "cuda" and not self.records_passes:
             self.accelerator.print(
-                f"{self.name}: CUDA graphs are off: they need one process and gradient_checkpointing=false"
+                f"{self.name}: CUDA graphs are off: they need one process, gradient_checkpointing=false, "
+                "attention=sdpa and an architecture that they were tested with (models/architecture.py)"
             )
         if self.resume and self.resume.is_saved:
             self.load_state(self.resume)
@@ -209,7 +211,8 @@ class Trainer:
             if self.accelerator.device.type == "cpu":
                 installed.enter_context(install_fast_dropout(self.model))
             # FSDP rounds weights itself.
-            if self.accelerator.mixed_precision == "bf16" and not self.accelerator.is_fsdp2:
+            rounds_weights = architecture_of(self.encoder.config).bf16_weights and not self.accelerator.is_fsdp2
+            if self.accelerator.mixed_precision == "bf16" and rounds_weights:
                 installed.enter_context(install_bf16_weights(self.encoder))
             self.run_pass = self.forward_backward
             if self.records_passes:
@@ -359,13 +362,15 @@ def check_batch_size(settings: Settings, processes: int) -> None:
         )
 
 
-def can_record_passes(accelerator: Accelerator, settings: Settings) -> bool:
+def can_record_passes(accelerator: Accelerator, settings: Settings, encoder: PretrainedConfig) -> bool:
     """Return whether passes can be recorded as CUDA graphs: on one GPU, without gradient checkpointing.
 
-    Gradient checkpointing reads the state of the random numbers, which is impossible within a graph.
+    Gradient checkpointing reads the state of the random numbers, which is impossible within a graph. Flash and flex
+    attention remove padding, so that shapes depend on the values of the batch.
     """
     is_one_gpu = accelerator.device.type == "cuda" and accelerator.distributed_type == DistributedType.NO
-    return is_one_gpu and not settings.gradient_checkpointing
+    fits = architecture_of(encoder).cuda_graphs and settings.attention in ("sdpa", "eager")
+    return is_one_gpu and fits and not settings.gradient_checkpointing
 
 
 def train_with_retries(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stiltwalk.data.hub.fetch import Repository, download, resolve_repository
+from stiltwalk.models.architecture import max_tokens
 from stiltwalk.models.checkpoint import (
     WEIGHTS,
     WEIGHTS_INDEX,
@@ -31,6 +32,7 @@ def build(out: Path, params: dict[str, Any], resume: Resume) -> dict[str, Any]:
         folder = files[0].parent
         encoder, tokenizer = load_encoder(folder), load_tokenizer(folder)
         check_vocabulary(encoder, tokenizer, folder)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, max_tokens(encoder) or tokenizer.model_max_length)
     except InputError as error:
         raise InputError(f"encoder: {error}") from None
     # Without this the checkpoint would contain the path of the local cache.

@@ -18,8 +18,6 @@ from tokenizers import Encoding, Tokenizer
 
 from stiltwalk.utils.errors import InputError
 
-SPECIAL_TOKENS = ("cls_token", "sep_token", "pad_token", "unk_token", "mask_token", "bos_token", "eos_token")
-REQUIRED_TOKENS = SPECIAL_TOKENS[:4]
 TEXTS_PER_CALL = 1000  # the library's results are large, so only so many are in memory at once
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
@@ -32,11 +30,15 @@ class SubwordTokenizer:
     """The fast tokenizer in an encoder's folder.
 
     Attributes:
-        special: ids of the special tokens by transformers' names (`cls_token`, ...).
+        prefix, suffix: the ids that it puts before and after a text, such as those of `<s>` and `</s>`.
+        special: the ids of all special tokens.
+        mask: the id of the mask token, or None.
+        unknown: the id for a word without any subword: `<unk>`, or the last one of `suffix` if there is none.
+        word_space: what must stand before a word for it to get the subwords that it gets within a text.
         limit: the largest number of tokens that the encoder reads, infinite if its folder does not say.
         size: the number of tokens in the vocabulary.
 
-    Raises InputError if the folder holds no fast tokenizer, or one without the special tokens of an encoder.
+    Raises InputError if the folder holds no fast tokenizer, or one that puts no token before a text.
 
     """
 
@@ -52,12 +54,19 @@ class SubwordTokenizer:
                 f"{folder} has no tokenizer that can be loaded: {reason}; make, fetch or download the folder again"
             ) from None
         self.backend.no_padding()
-        self.special = _special_tokens(self.backend, config)
-        if missing := [name for name in REQUIRED_TOKENS if name not in self.special]:
+        self.backend.no_truncation()
+        self.prefix, self.suffix = _surroundings(self.backend.encode("a"))
+        if not self.prefix:
             raise InputError(
-                f"{folder}/tokenizer_config.json names no {missing[0]} that tokenizer.json has; "
-                "make, fetch or download the folder again"
+                f"{folder}/tokenizer.json puts no token such as <s> before a text, which heads read; use another "
+                "encoder"
             )
+        added = self.backend.get_added_tokens_decoder().items()
+        self.special = {*self.prefix, *self.suffix, *(number for number, token in added if token.special)}
+        self.mask = _token_id(self.backend, config, "mask_token")
+        unknown = _token_id(self.backend, config, "unk_token")
+        self.unknown: int = [*self.prefix, *self.suffix][-1] if unknown is None else unknown
+        self.word_space = _word_space(self.backend)
         limit = config.get("model_max_length")
         self.limit: float = limit if isinstance(limit, (int, float)) else math.inf
         self.size: int = self.backend.get_vocab_size(with_added_tokens=True)
@@ -176,13 +185,26 @@ def load_tokenizer(options: dict[str, Any], subwords: SubwordTokenizer) -> RowTo
     return tokenizer
 
 
-def _special_tokens(backend: Tokenizer, config: dict[str, Any]) -> dict[str, int]:
-    """Return the ids of the special tokens that tokenizer_config.json names and tokenizer.json has."""
-    ids = {}
-    for name in SPECIAL_TOKENS:
-        token = config.get(name)
-        content = token["content"] if isinstance(token, dict) else token
-        token_id = backend.token_to_id(content) if content else None
-        if token_id is not None:
-            ids[name] = token_id
-    return ids
+def _surroundings(encoding: Encoding) -> tuple[list[int], list[int]]:
+    """Return the special tokens before and after the others."""
+    words = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+    return encoding.ids[: words[0]], encoding.ids[words[-1] + 1 :]
+
+
+def _token_id(backend: Tokenizer, config: dict[str, Any], name: str) -> int | None:
+    """Return the id of the special token that tokenizer_config.json has under a name, if tokenizer.json has it."""
+    token = config.get(name)
+    content = token["content"] if isinstance(token, dict) else token
+    number: int | None = backend.token_to_id(content) if content else None
+    return number
+
+
+def _word_space(backend: Tokenizer) -> str:
+    """Return a space for tokenizers that tell a word after a space from the same word at the beginning of a text.
+
+    Byte-level BPE and Gemma's are such; SentencePiece as in XLM-R and WordPiece are not.
+    """
+    both, first, alone, after_space = (
+        backend.encode(text, add_special_tokens=False).ids for text in ("in a", "in", "a", " a")
+    )
+    return " " if both != first + alone and both == first + after_space else ""

@@ -17,6 +17,7 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from stiltwalk.models.architecture import attention_linears, find_layers
 from stiltwalk.models.sentence_vectors import SentenceEmbedder
 from stiltwalk.tasks.base_head import TaskHead, TrainedTask, write_lines
 from stiltwalk.training.batching import TokenizedRows
@@ -24,9 +25,6 @@ from stiltwalk.utils.errors import InputError
 
 if TYPE_CHECKING:
     from stiltwalk.training.task_data import TaskData
-
-ADAPTED = ("self.query", "self.key", "self.value", "output.dense")
-"""The linear layers of a layer's attention that get LoRA weights."""
 
 
 class Head(TaskHead):
@@ -80,14 +78,24 @@ class Task(TrainedTask[float]):
         cosines: dict[str, list[float]] = {}
         for name, rows in pairs.items():
             cosines[f"{name}-before"] = self.cosines(accelerator, encoder, rows, tokens)
-        attention = f"encoder.layer.{self.layer - 1}.attention"
-        modules = [f"{attention}.{name}" for name in ADAPTED]
+        modules = self._adapted_modules(encoder)
         inject_adapter_in_model(LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=modules), encoder)
         yield cosines
         _merge_adapters(encoder, modules)
         encoder.requires_grad_(True)
         for name, rows in pairs.items():
             cosines[f"{name}-after"] = self.cosines(accelerator, encoder, rows, tokens)
+
+    def _adapted_modules(self, encoder: PreTrainedModel) -> list[str]:
+        """Return the paths of the linear layers that get LoRA weights: those of the layer's attention."""
+        found = find_layers(encoder)
+        names = attention_linears(found[1][self.layer - 1]) if found else []
+        if not found or not names:
+            raise InputError(
+                f"the attention of a {encoder.config.model_type} is not known, which kinds.lexical adapts; use another "
+                "encoder, or leave out the task"
+            )
+        return [f"{found[0]}.{self.layer - 1}.{name}" for name in names]
 
     def make_head(self, encoder: PreTrainedModel, dropout: float) -> TaskHead:
         """Return a head that reads the output of the adapted layer."""

@@ -69,13 +69,13 @@ class Task(RetrievalTask[Pair]):
         dev_rows, test_rows = (
             TokenizedRows.read(data / f"{split}-{language}.arrow") for split in ("validation", "test")
         )
-        dev_candidates = self.mine(accelerator, encoder, dev, dev_rows, max_tokens, f"{language} dev")
+        dev_candidates = self.mine(accelerator, encoder, dev, dev_rows, language, max_tokens, "dev")
         threshold, f1 = self.tune_threshold(dev_candidates, gold)
         is_dev = table.equals(dev)
         if is_dev:
             candidates = dev_candidates
         else:
-            candidates = self.mine(accelerator, encoder, table, test_rows, max_tokens, f"{language} test")
+            candidates = self.mine(accelerator, encoder, table, test_rows, language, max_tokens, "test")
         pairs = [(source, target) for score, source, target in candidates if score >= threshold]
         facts = {
             "threshold": round(threshold, 6) if math.isfinite(threshold) else None,  # JSON has no infinity
@@ -90,6 +90,7 @@ class Task(RetrievalTask[Pair]):
         encoder: PreTrainedModel,
         table: pa.Table,
         rows: TokenizedRows,
+        language: str,
         max_tokens: int,
         progress: str = "",
     ) -> list[Candidate]:
@@ -98,15 +99,15 @@ class Task(RetrievalTask[Pair]):
         As in XTREME, a text that occurs twice on one side is searched once and is in no pair: it is unknown which of
         its ids would be right.
         """
-        label = progress if accelerator.is_main_process else ""
+        label = f"{language} {progress}" if progress and accelerator.is_main_process else ""
         hidden_states = [self.hidden_state(encoder)]
         ids: list[list[str]] = []
         vectors: list[torch.Tensor] = []
-        for side in ("source", "target"):
+        for side, of_side in (("source", language), ("target", "en")):
             side_ids, numbers = _distinct_texts(table, side)
             ids.append(side_ids)
             distinct, bar = rows.take(numbers), label and f"{label} {side}"
-            (embedded,) = self.embedder.embed(accelerator, encoder, distinct, max_tokens, hidden_states, bar)
+            (embedded,) = self.embedder.embed(accelerator, encoder, distinct, max_tokens, hidden_states, [of_side], bar)
             vectors.append(embedded.to(accelerator.device))
         alignment = align(vectors[0], vectors[1], self.neighbours, label and f"{label} search")
         matches = zip(*(values.tolist() for values in alignment), strict=True)

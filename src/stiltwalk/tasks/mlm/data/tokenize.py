@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from stiltwalk.tasks.base_data.row_tokenizer import Features, RowTokenizer
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.labels import IGNORED
 
 MASKED = 0.8  # share of the chosen tokens that become `<mask>`
@@ -25,7 +26,9 @@ class Tokenizer(RowTokenizer):
         A text is truncated to `max_length` tokens. The labels of all other tokens are IGNORED. A row has as many loss
         terms as tokens to predict.
         """
-        special = np.unique(list(self.subwords.special.values()))
+        if self.subwords.mask is None:
+            raise InputError("the encoder's tokenizer has no mask token, which mlm needs; leave out the task")
+        special = np.unique(list(self.subwords.special))
         words = np.setdiff1d(np.arange(self.subwords.size), special)
         features: Features = {name: [] for name in ("input_ids", "labels", "mlm_mask", "loss_terms")}
         texts = table["text"].to_pylist()
@@ -37,7 +40,7 @@ class Tokenizer(RowTokenizer):
             draws = rng.random(len(chosen))
             labels = np.full(len(ids), IGNORED)
             labels[chosen] = ids[chosen]
-            ids[chosen[draws < MASKED]] = self.subwords.special["mask_token"]
+            ids[chosen[draws < MASKED]] = self.subwords.mask
             replaced = chosen[draws >= MASKED + KEPT]
             ids[replaced] = rng.choice(words, len(replaced))
             features["input_ids"].append(ids.tolist())

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from stiltwalk.models.architecture import norm_epsilon
 from stiltwalk.tasks.base_head import TaskHead, TrainedTask, percent_correct, write_lines
 from stiltwalk.training.batching import TokenizedRows
 from stiltwalk.utils.labels import IGNORED
@@ -18,14 +19,16 @@ TOKENS_PER_PRODUCT = 256  # tokens whose logits over the whole vocabulary are in
 class Head(TaskHead):
     """RoBERTa's head: dense, GELU, layer norm, and the word embeddings (shared, not copied) as the output layer.
 
+    The dense layer leads from the encoder's width to that of the embeddings, which is smaller in ELECTRA and RemBERT.
+
     In training it gives logits over the vocabulary. In prediction it gives only the id of the most probable token: with
     the 250,002 tokens of XLM-R, all logits of a validation set would not fit into memory.
     """
 
-    def __init__(self, embeddings: nn.Embedding, epsilon: float) -> None:
+    def __init__(self, embeddings: nn.Embedding, encoder_width: int, epsilon: float) -> None:
         super().__init__()
         words, width = embeddings.weight.shape
-        self.dense = nn.Linear(width, width)
+        self.dense = nn.Linear(encoder_width, width)
         self.layer_norm = nn.LayerNorm(width, eps=epsilon)
         self.bias = nn.Parameter(torch.zeros(words))
         # A list hides the embedding from torch, so that only the encoder saves and trains it.
@@ -53,7 +56,7 @@ class Task(TrainedTask[list[tuple[int, int]]]):
         """Return a head that shares the encoder's word embeddings."""
         embeddings = encoder.get_input_embeddings()
         assert isinstance(embeddings, nn.Embedding)
-        return Head(embeddings, encoder.config.layer_norm_eps)
+        return Head(embeddings, encoder.config.hidden_size, norm_epsilon(encoder.config))
 
     def loss(self, logits: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """Return the cross entropy, summed over the masked tokens."""

@@ -30,7 +30,7 @@ class Task(RetrievalTask[int]):
     ) -> tuple[list[int], dict[str, Any]]:
         """Return the row of the nearest sentence in the other language for every English sentence; no facts."""
         pairs = TokenizedRows.read(data / f"test-{language}.arrow")
-        (matches,) = self.nearest(accelerator, encoder, pairs, max_tokens, [self.hidden_state(encoder)])
+        (matches,) = self.nearest(accelerator, encoder, pairs, language, max_tokens, [self.hidden_state(encoder)])
         return matches, {}
 
     def nearest(
@@ -38,11 +38,12 @@ class Task(RetrievalTask[int]):
         accelerator: Accelerator,
         encoder: PreTrainedModel,
         pairs: TokenizedRows,
+        language: str,
         max_tokens: int,
         hidden_states: Sequence[int],
     ) -> list[list[int]]:
         """Return the matches by each of these hidden states. One forward pass serves all of them."""
-        vectors = self.embedder.embed(accelerator, encoder, pairs, max_tokens, hidden_states)
+        vectors = self.embedder.embed(accelerator, encoder, pairs, max_tokens, hidden_states, (language, "en"))
         other, english = vectors[:, ::2], vectors[:, 1::2]
         return [(queries @ index.T).argmax(-1).tolist() for queries, index in zip(english, other, strict=True)]
 

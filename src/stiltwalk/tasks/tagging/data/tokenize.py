@@ -17,17 +17,17 @@ class Segment:
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     first: list[int] = field(default_factory=list)
-    """Position of every word's first subword, counted from `<s>`."""
+    """Position of every word's first subword among `ids`."""
 
     def add(self, subwords: list[int], label: int) -> None:
         """Append a word. Its label lies on its first subword."""
-        self.first.append(len(self.ids) + 1)
+        self.first.append(len(self.ids))
         self.ids += subwords
         self.labels += [label] + [IGNORED] * (len(subwords) - 1)
 
 
 class Tokenizer(RowTokenizer):
-    """Tokenises every word alone, as XTREME does (third_party/utils_tag.py).
+    """Tokenises every word alone, as XTREME does (third_party/utils_tag.py), with the space before it if that matters.
 
     A word without any subword becomes `<unk>`. A word's label lies on its first subword. A sentence of more than
     `max_length` tokens is split into several rows, so that no word is left out. The loss ignores a gold tag that is not
@@ -48,11 +48,12 @@ class Tokenizer(RowTokenizer):
             labels = [numbers.get(tag, IGNORED) for tag in word_tags]
             self.lost["tags that are not among the labels"] += labels.count(IGNORED) if gold else 0
             segments += self._segments(sentence, [ids[word] for word in words], labels)
-        start, end = self.subwords.special["cls_token"], self.subwords.special["sep_token"]
-        features: Features = {"input_ids": [[start, *segment.ids, end] for segment in segments]}
+        prefix, suffix = self.subwords.prefix, self.subwords.suffix
+        features: Features = {"input_ids": [[*prefix, *segment.ids, *suffix] for segment in segments]}
         if gold:
-            features["labels"] = [[IGNORED, *segment.labels, IGNORED] for segment in segments]
-        features["first"] = [segment.first for segment in segments]
+            before, after = [IGNORED] * len(prefix), [IGNORED] * len(suffix)
+            features["labels"] = [[*before, *segment.labels, *after] for segment in segments]
+        features["first"] = [[len(prefix) + place for place in segment.first] for segment in segments]
         features["row"] = [segment.sentence for segment in segments]
         features["loss_terms"] = [len(segment.first) for segment in segments]
         return features
@@ -63,7 +64,7 @@ class Tokenizer(RowTokenizer):
 
     def _segments(self, sentence: int, words: list[list[int]], labels: list[int]) -> Iterator[Segment]:
         """Yield the segments of one sentence; an empty sentence has one, which is empty."""
-        room = self.max_length - 2
+        room = self.max_length - len(self.subwords.prefix) - len(self.subwords.suffix)
         segment = Segment(sentence)
         for word, label in zip(words, labels, strict=True):
             subwords = word[:room]
@@ -76,6 +77,5 @@ class Tokenizer(RowTokenizer):
     def _ids_by_word(self, sentences: list[list[str]]) -> dict[str, list[int]]:
         """Return at least one subword id for every distinct word."""
         words = sorted({word for words in sentences for word in words})
-        unknown = self.subwords.special["unk_token"]
-        ids = self.subwords.ids(words, special_tokens=False)
-        return {word: word_ids or [unknown] for word, word_ids in zip(words, ids, strict=True)}
+        ids = self.subwords.ids([f"{self.subwords.word_space}{word}" for word in words], special_tokens=False)
+        return {word: word_ids or [self.subwords.unknown] for word, word_ids in zip(words, ids, strict=True)}
