@@ -67,7 +67,8 @@ def select_experiments(sweep: str) -> tuple[list[Experiment], dict[str, str]]:
     if workspace := read_workspace():
         experiments.append(workspace)
     elif SUMMARY.is_file():
-        others = {"the working tree": "its last run did not finish (the same command goes on)"} | others
+        reason = "not all of its stages ran with its parameters; `dvc repro` runs the others"
+        others = {"the working tree": reason} | others
     if not experiments:
         print_others(others)
         raise InputError("no experiments yet; run `dvc exp run` for one, or `python src/sweep.py run ...` for many")
@@ -129,7 +130,9 @@ def print_table(experiments: Sequence[Experiment]) -> set[str]:
 
 
 def format_scores(score: Mapping[str, Any], flagged: bool) -> str:
-    """Return the scores of a target in English and in the other languages, with its marks."""
+    """Return the scores of a target in English and in the other languages, with its marks; empty if it was not run."""
+    if not score:
+        return ""
     values = [score.get(column) for column in ("english", "non_english")]
     marks = (FLAGGED if flagged else "") + (INCOMPARABLE if "caution" in score else "")
     return " / ".join("-" if value is None else f"{value:.1f}" for value in values) + marks

@@ -25,6 +25,7 @@ from stiltwalk.scoring.aggregate import TaskScores, score_task
 from stiltwalk.scoring.probes import read_probes
 from stiltwalk.scoring.summary import make_cells, make_summary, print_summary
 from stiltwalk.scoring.tasks import XTREME_TASKS
+from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import atomic_dir, dvc_md5, read_json, write_csv, write_json
 from stiltwalk.utils.params import read_params
 from stiltwalk.utils.stage import run_stage
@@ -37,6 +38,7 @@ def main() -> None:
     order = [step or "null" for step in order]  # YAML reads the task `null` as its own null
     targets = list(leaks)
     remove_earlier_results(targets, checkpoint_keys(order))
+    check_inputs(targets)
     scores = {target: score_task(target, LABELS / target, PREDICTIONS / target) for target in targets}
     facts = {target: read_json(TARGETS / f"{target}.json") for target in targets}
     probes = read_probes(PROBES, checkpoint_keys(order))
@@ -64,6 +66,13 @@ def remove_earlier_results(targets: Collection[str], checkpoints: Collection[str
         is_stale = path.parent.name == "trajectory" and "tatoeba" not in targets
         if is_stale or path.stem not in checkpoints:
             path.unlink()
+
+
+def check_inputs(targets: Collection[str]) -> None:
+    """Raise InputError if no stage has made the labels or predictions of a target yet."""
+    for folder in (parent / target for target in targets for parent in (LABELS, PREDICTIONS)):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is missing; `dvc repro` runs the stage that makes it")
 
 
 def list_inputs(targets: Collection[str]) -> list[Path]:

@@ -35,7 +35,7 @@ def test_the_table_has_a_line_for_each_experiment(capsys):
     assert capsys.readouterr().out.splitlines() == [
         "experiment  order          seed  xnli         tatoeba",
         "workspace   none           42    89.3 / 61.5  - / 89.6",
-        "mnli-first  mnli -> squad  42    89.3 / 61.5  - / -",
+        "mnli-first  mnli -> squad  42    89.3 / 61.5",
     ]
 
 
@@ -73,7 +73,8 @@ def test_scores_of_a_failed_run_are_left_out_with_a_message(monkeypatch, tmp_pat
     assert experiments == [run]
     compare.print_others(others)
     assert capsys.readouterr().out == (
-        "not scored: the working tree, because its last run did not finish (the same command goes on)\n"
+        "not scored: the working tree, because not all of its stages ran with its parameters; "
+        "`dvc repro` runs the others\n"
         "not scored: part, because only some of its stages ran\n"
     )
 

@@ -276,7 +276,7 @@ def test_line_endings_do_not_change_the_score(tmp_path: Path, last: str) -> None
         ),
         ("xquad", squad_json(a=["x"]), '{"a": ' + "[" * 99999, "not valid JSON: maximum recursion"),
         ("xquad", '{"a": "x"}', '{"a": "x"}', "labels/test-en.json is not in SQuAD's layout"),
-        ("xnli", "\n", "\n", "labels/test-en.tsv is empty"),
+        ("xnli", "\n", "\n", "labels/test-en.tsv has no labels"),
     ],
 )
 def test_an_error_names_the_file_and_line_that_do_not_fit(

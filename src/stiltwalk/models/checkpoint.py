@@ -42,6 +42,8 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
     attention: the implementation, by its name in transformers; an encoder without `sdpa` uses `eager`.
     Raises InputError if the folder does not hold a complete encoder, or if a weight is not finite.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is missing; `dvc repro` runs the stage that makes it")
     if (folder / WEIGHTS_INDEX).is_file():
         read_shard_names(folder / WEIGHTS_INDEX)  # rejects files that transformers must not open
     try:
@@ -155,7 +157,7 @@ def check_vocabulary(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFas
 
 
 def _load_error(folder: Path, what: str, error: Exception) -> InputError:
-    message = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return InputError(f"{folder} does not hold {what} that can be loaded: {message}; {REMEDY}")
 
 

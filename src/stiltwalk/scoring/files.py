@@ -141,7 +141,7 @@ def _read_questions(path: Path) -> dict[str, list[str]]:
 
 def _check_not_empty(items: Sized, labels: Path) -> None:
     if not items:
-        raise InputError(f"{labels} is empty; create the label files again")
+        raise InputError(f"{labels} has no labels; create the label files again")
 
 
 def _quote(line: str) -> str:
