@@ -20,6 +20,8 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: setup
 setup: .venv/installed ## make .venv with the locked dependencies
+	@git config user.name >/dev/null && git config user.email >/dev/null || echo 'Git has no user.name or user.email, which \
+	experiments need: run git config --global user.name "..." and git config --global user.email "..."' >&2
 
 .PHONY: repro
 repro: setup ## run the experiment of params.yaml, the default in a fresh clone, and print its scores

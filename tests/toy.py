@@ -84,6 +84,27 @@ def choices(count: int, subwords: SubwordTokenizer) -> TaskData:
     return make_data("choice", rows, {"labels": ["0", "1", "2"], "max_length": 16}, subwords)
 
 
+def questions(count: int, subwords: SubwordTokenizer) -> TaskData:
+    """Which noun follows the colour that the question names."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for number in range(count):
+        first, second = (str(noun) for noun in rng.permutation(NOUNS)[:2])
+        context = f"the red {first} sees the blue {second}"
+        text, color = ((first, "red"), (second, "blue"))[number % 2]
+        answer = {"text": [text], "answer_start": [context.index(text)]}
+        rows.append({"id": str(number), "context": context, "question": f"which {color} ?", "answers": answer})
+    options = {"max_length": 40, "max_query_length": 12, "doc_stride": 8, "max_answer_length": 8, "n_best": 5}
+    return make_data("qa", rows, options | {"labels": []}, subwords)
+
+
+def word_pairs(subwords: SubwordTokenizer) -> TaskData:
+    """Pairs of words, to be pulled together in the second layer."""
+    words = [("cat", "red"), ("dog", "blue"), ("house", "big"), ("Anna", "small"), ("Ben", "in"), ("Paris", "who")]
+    options = {"layer": 2, "rank": 4, "alpha": 8, "temperature": 0.05, "max_length": 16}
+    return make_data("lexical", [{"source": a, "target": b} for a, b in words], options, subwords)
+
+
 def masked_words(count: int, subwords: SubwordTokenizer) -> TaskData:
     """Sentences in which every word follows from its place."""
     rows = [{"text": "Anna sees the big red house in Paris ."}] * count

@@ -23,6 +23,7 @@ from stiltwalk.models.architecture import (
     undecayed_parameters,
 )
 from stiltwalk.models.checkpoint import load_encoder, save_checkpoint
+from stiltwalk.models.resume import Resume
 from stiltwalk.models.sentence_vectors import SentenceEmbedder
 from stiltwalk.perf.bf16_inference import inference_forward
 from stiltwalk.sweep import calibrate
@@ -30,7 +31,7 @@ from stiltwalk.tasks.base_data.row_tokenizer import SubwordTokenizer
 from stiltwalk.training.settings import Settings
 from stiltwalk.training.trainer import Trainer
 from stiltwalk.utils.errors import InputError
-from toy import SETTINGS, choices, fit, masked_words, nli, tags, toy_accelerator
+from toy import SETTINGS, choices, fit, masked_words, nli, questions, tags, toy_accelerator, word_pairs
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +87,48 @@ def test_hidden_states_of_a_padded_batch_are_those_of_single_sentences(folders, 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_tasks_of_all_kinds_train(folders, name):
     subwords, encoder = SubwordTokenizer(folders(name)), load_encoder(folders(name), dropout=0.1)
-    for make, metric in ((nli, "accuracy"), (tags, "f1"), (choices, "accuracy"), (masked_words, "accuracy")):
+    kinds = ((nli, "accuracy"), (tags, "f1"), (questions, "exact"), (choices, "accuracy"), (masked_words, "accuracy"))
+    for make, metric in kinds:
         before = {name: weight.clone() for name, weight in encoder.named_parameters()}
         weights, scores = fit(encoder, {"toy": make(16, subwords)}, epochs=1, prediction_tokens=200, dropout=0.1)
         assert metric in scores["toy"]
         changed = [key for key, weight in before.items() if not torch.equal(weights[f"encoder.{key}"], weight)]
         assert len(changed) > len(before) / 3
         assert all(torch.isfinite(weight).all() for weight in weights.values())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_lexical_injection_changes_the_attention_of_one_layer(folders, name):
+    subwords, encoder = SubwordTokenizer(folders(name)), load_encoder(folders(name), dropout=0.0)
+    data, before = word_pairs(subwords), {key: weight.clone() for key, weight in encoder.state_dict().items()}
+    settings = Settings.read(SETTINGS | {"batch_size": 6, "epochs": 4})
+    with toy_accelerator(settings) as accelerator, data.task.adapting(accelerator, encoder, data, 64) as cosines:
+        Trainer(accelerator, encoder, {"tli": data}, settings, 5, "tli").train()
+    changed = {key for key, weight in encoder.state_dict().items() if not torch.equal(before[key], weight)}
+    found = find_layers(encoder)
+    assert found and changed
+    assert changed <= {f"{found[0]}.1.{path}.weight" for path in attention_linears(found[1][1])}
+    assert all(len(values) == 4 for values in cosines.values())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_stopped_training_resumes_to_the_same_weights(folders, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("STILTWALK_RESUME", str(tmp_path))
+    subwords, settings = SubwordTokenizer(folders(name)), Settings.read(SETTINGS | {"dropout": 0.1})
+
+    def train(*, stop: bool, resume: Resume | None) -> Any:
+        if resume:
+            resume.stop_requested = stop
+        encoder = load_encoder(folders(name), dropout=0.1)
+        with toy_accelerator(settings) as accelerator:
+            trainer = Trainer(accelerator, encoder, {"tags": tags(24, subwords)}, settings, 5, "toy", resume)
+            return trainer.train().model.state_dict()
+
+    whole = train(stop=False, resume=None)
+    with pytest.raises(SystemExit):
+        train(stop=True, resume=Resume("toy", name, (), []))
+    parts = train(stop=False, resume=Resume("toy", name, (), []))
+    assert all(torch.equal(parts[key], weight) for key, weight in whole.items())
 
 
 @pytest.mark.parametrize("name", ENCODERS)
