@@ -18,10 +18,10 @@ PIP := pip install --quiet --disable-pip-version-check --no-compile
 	$(PIP) $(TORCH)
 	touch $@
 
+NO_IDENTITY := note: experiments need a Git identity: set user.name and user.email with git config --global
 .PHONY: setup
 setup: .venv/installed ## make .venv with the locked dependencies
-	@git config user.name >/dev/null && git config user.email >/dev/null || echo 'Git has no user.name or user.email, which \
-	experiments need: run git config --global user.name "..." and git config --global user.email "..."' >&2
+	@git config user.name >/dev/null && git config user.email >/dev/null || echo "$(NO_IDENTITY)" >&2
 
 .PHONY: repro
 repro: setup ## run the experiment of params.yaml, the default in a fresh clone, and print its scores
