@@ -36,7 +36,7 @@ LABELS, PREDICTIONS, TARGETS, PROBES = map(Path, ("data/labels", "predictions", 
 def main() -> None:
     order, leaks = read_params("order", "plan.leaks")
     order = [step or "null" for step in order]  # YAML reads the task `null` as its own null
-    targets = list(leaks)
+    targets = list(leaks)  # it has a key for every target
     remove_earlier_results(targets, checkpoint_keys(order))
     check_inputs(targets)
     scores = {target: score_task(target, LABELS / target, PREDICTIONS / target) for target in targets}
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def remove_earlier_results(targets: Collection[str], checkpoints: Collection[str]) -> None:
-    """Remove labels, predictions and metrics of other targets, and probes of other steps; DVC's cache keeps them.
+    """Remove labels, predictions and metrics of other known targets, and probes of other steps; DVC's cache keeps them.
 
     Without Tatoeba among the targets, all trajectories are removed.
     """

@@ -21,8 +21,8 @@ import pyarrow as pa
 from accelerate import Accelerator
 from tqdm import tqdm
 
-from stiltwalk.models.architecture import set_language
-from stiltwalk.models.checkpoint import load_encoder
+from stiltwalk.models.architecture import check_languages, set_language
+from stiltwalk.models.checkpoint import load_config, load_encoder
 from stiltwalk.models.multitask import MultiTaskModel
 from stiltwalk.models.resume import TRAINING_CODE, Resume
 from stiltwalk.tasks.base_head import TrainedTask
@@ -52,6 +52,7 @@ def main(first: str, second: str = "") -> None:
     data = {target: TaskData.read(DATA / target, options) for target in targets}
     task = data[first].task
     start = Path("models") / final / "encoder"
+    check_languages(load_config(start), test_languages(targets))
     inputs = [start, *(DATA / target for target in targets)]
     resume = Resume(first, [seed, seed_name, block, options], TRAINING_CODE, inputs)
     curves = record_curves(Path("metrics/curves") / first, resume)
@@ -90,6 +91,11 @@ def predict_tests(
             answers = predict(accelerator, tuned, targets[0], task, tokens, rows, settings)
             predictions[target][path.stem] = answers, rows
     return predictions
+
+
+def test_languages(targets: list[str]) -> list[str]:
+    """Return the languages of all tests."""
+    return [path.stem.removeprefix("test-") for target in targets for path in (DATA / target).glob("test-*.parquet")]
 
 
 def write_predictions(predictions: Predictions, task: TrainedTask[Any], target: str) -> None:

@@ -9,7 +9,10 @@ from stiltwalk.sweep.experiments import Experiment
 
 
 def find_permuted_tasks(experiments: Iterable[Experiment]) -> list[str]:
-    """Return the set of steps that has the most orders, sorted; empty if no order has two different steps."""
+    """Return the set of steps that has the most orders, sorted; empty if there are none.
+
+    Orders of one step and orders that repeat a step do not count.
+    """
     orders = {experiment.order for experiment in experiments}
     sets = Counter(frozenset(order) for order in orders if len(order) > 1 and len(set(order)) == len(order))
     best = max(sets, key=lambda steps: (sets[steps], len(steps), sorted(steps)), default=frozenset[str]())
@@ -56,7 +59,7 @@ def _targets(run: Experiment) -> set[str]:
 
 
 def select_common_seeds(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[Experiment]]:
-    """Split experiments into those whose seed most orders have, and the rest.
+    """Split experiments into those with a common seed, and the rest.
 
     A seed is common if it has at least half as many experiments as the most frequent seed. The other seeds would leave
     most of their cells missing.

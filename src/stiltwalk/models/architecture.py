@@ -1,10 +1,11 @@
 """What an encoder architecture of transformers offers, in one place.
 
 Most facts are read from the configuration and the modules of the encoder, so that an architecture that nobody has tried
-here works too. TESTED lists those that were, with the speed-ups that give their results beyond rounding.
+here works too. TESTED lists those that were tried, with the speed-ups that change their results by no more than
+rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ class Architecture:
 LIKE_BERT = Architecture(bf16_weights=True, fast_eager=True, cuda_graphs=True)
 TESTED = {
     "bert": LIKE_BERT,
-    "camembert": LIKE_BERT,
+    "camembert": LIKE_BERT,  # RoBERTa under another name; not tested itself
     "deberta-v2": Architecture(),
     "distilbert": Architecture(bf16_weights=True),
     "electra": LIKE_BERT,
@@ -56,6 +57,8 @@ def architecture_of(config: PretrainedConfig) -> Architecture:
 def check_is_encoder(config: PretrainedConfig) -> None:
     """Raise ValueError if a model of this configuration cannot encode a text in both directions."""
     kind = config.model_type
+    if not isinstance(MODEL_MAPPING.get(type(config), None), type):
+        raise ValueError(f"transformers has no single model for a {kind}")
     if getattr(config, "is_encoder_decoder", False):
         raise ValueError(f"a {kind} has an encoder and a decoder, but an encoder alone is needed")
     if getattr(config, "is_decoder", False):
@@ -129,7 +132,7 @@ def set_language(encoder: PreTrainedModel, language: str) -> None:
     """Choose the parts of an encoder that has some for single languages (X-MOD); change no other encoder."""
     if _has_languages(encoder):
         x_mod: Any = encoder
-        x_mod.set_default_language(_language_name(encoder, language))
+        x_mod.set_default_language(_language_name(encoder.config, language))
 
 
 def prepare_languages(encoder: PreTrainedModel) -> None:
@@ -144,6 +147,13 @@ def prepare_languages(encoder: PreTrainedModel) -> None:
                 weight.requires_grad_(False)
 
 
+def check_languages(config: PretrainedConfig, languages: Iterable[str]) -> None:
+    """Raise InputError if an encoder with parts for single languages (X-MOD) has none for one of these."""
+    if config.model_type == "xmod":
+        for language in languages:
+            _language_name(config, language)
+
+
 def language_arguments(encoder: PreTrainedModel, languages: Sequence[str], rows: int) -> dict[str, torch.Tensor]:
     """Return the argument that names the language of every sequence to an encoder such as X-MOD; empty for all others.
 
@@ -152,7 +162,7 @@ def language_arguments(encoder: PreTrainedModel, languages: Sequence[str], rows:
     if not _has_languages(encoder):
         return {}
     known = list(encoder.config.languages)
-    ids = [known.index(_language_name(encoder, language)) for language in languages]
+    ids = [known.index(_language_name(encoder.config, language)) for language in languages]
     return {"lang_ids": torch.tensor(ids * rows, device=encoder.device)}
 
 
@@ -160,15 +170,15 @@ def _has_languages(encoder: PreTrainedModel) -> bool:
     return hasattr(encoder, "set_default_language")
 
 
-def _language_name(encoder: PreTrainedModel, language: str) -> str:
+def _language_name(config: PretrainedConfig, language: str) -> str:
     """Return X-MOD's name of a language, such as de_DE for de. Raises InputError if it does not have it."""
-    for name in encoder.config.languages:
-        if name.split("_")[0] == language:
-            return str(name)
-    raise InputError(
-        f"this {encoder.config.model_type} has no part for the language '{language}'; leave it out of the languages of "
-        "the targets, or use another encoder"
-    )
+    names = {str(name).split("_")[0]: str(name) for name in config.languages}
+    if language not in names:
+        raise InputError(
+            f"this {config.model_type} has no adapter for the language '{language}'; leave it out of "
+            f"xtreme.<target>.languages, or use another encoder; it has {', '.join(sorted(names))}"
+        )
+    return names[language]
 
 
 def norm_epsilon(config: PretrainedConfig) -> float:

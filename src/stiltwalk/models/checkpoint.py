@@ -47,7 +47,7 @@ def load_encoder(folder: Path, dropout: float | None = None, attention: str = "s
     if (folder / WEIGHTS_INDEX).is_file():
         read_shard_names(folder / WEIGHTS_INDEX)  # rejects files that transformers must not open
     try:
-        config = _load_config(folder)
+        config = load_config(folder)
         if dropout is not None:
             set_dropout(config, dropout)
         available = attention_of(config, attention)
@@ -77,7 +77,7 @@ def read_shard_names(index: Path) -> list[str]:
     return names
 
 
-def _load_config(folder: Path) -> PretrainedConfig:
+def load_config(folder: Path) -> PretrainedConfig:
     """Load config.json. Raises ValueError if it does not describe an encoder, or not the model that was saved."""
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     check_is_encoder(config)

@@ -29,8 +29,8 @@ def make_summary(
 ) -> dict[str, Any]:
     """Return the averages over groups of tasks, and for each target its scores, leaks and cautions.
 
-    Also how well the order's tasks are retained, which averages do not compare with XTREME's, and flags; none of them
-    where it is empty.
+    Also the `retention` of the order's tasks, `incomplete` (averages that do not compare with XTREME's) and `flags`,
+    each left out if it is empty.
     """
     tasks: dict[str, dict[str, Any]] = {}
     for target, scored in scores.items():

@@ -1,6 +1,7 @@
 """The experiments that Git holds: the parameters and results of each, read from its commit."""
 
 import functools
+import io
 import json
 import subprocess
 import sys
@@ -272,11 +273,10 @@ def _read_blobs(names: Iterable[str], root: Path) -> Iterator[str | None]:
         capture_output=True,
         check=True,
     ).stdout
-    while output:
-        head, _, output = output.partition(b"\n")
+    stream = io.BytesIO(output)
+    while head := stream.readline().rstrip(b"\n"):
         if head.endswith(b"missing"):
             yield None
             continue
-        size = int(head.rsplit(b" ", 1)[1])
-        yield output[:size].decode()
-        output = output[size + 1 :]
+        yield stream.read(int(head.rsplit(b" ", 1)[1])).decode()
+        stream.readline()

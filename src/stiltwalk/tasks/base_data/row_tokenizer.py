@@ -104,6 +104,8 @@ class SubwordTokenizer:
                 encodings = self.backend.encode_batch(chunk, add_special_tokens=special_tokens)
             except Exception as error:  # the library raises no narrower class
                 culprit = next((text for text in chunk if not self._fits(text, special_tokens)), chunk)
+                if max_length is None:
+                    raise InputError(f"the tokenizer cannot read {repr(culprit)[:160]}: {error}") from None
                 raise InputError(
                     f"max_length {max_length} leaves no room for {repr(culprit)[:160]} ({error}); raise max_length "
                     "under kinds in params.yaml, or shorten the text"
