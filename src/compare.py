@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from stiltwalk.analysis import SMALLEST
 from stiltwalk.analysis.settings import SettingsGroup, group_by_settings
 from stiltwalk.sweep.experiments import (
     WORKSPACE,
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> None:
     print_difference_from_head(next((one for one in experiments if one.name == WORKSPACE), None))
     if not arguments.table:
         tasks = arguments.tasks.split(",") if arguments.tasks else []
-        page = write_study(experiments, largest, tasks)
+        page = write_study(experiments, largest, tasks, arguments.smallest)
         if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
             print(f"no browser found; open {page.resolve().as_uri()}")
 
@@ -138,7 +139,9 @@ def format_scores(score: Mapping[str, Any], flagged: bool) -> str:
     return " / ".join("-" if value is None else f"{value:.1f}" for value in values) + marks
 
 
-def write_study(experiments: Sequence[Experiment], group: SettingsGroup, tasks: Sequence[str]) -> Path | None:
+def write_study(
+    experiments: Sequence[Experiment], group: SettingsGroup, tasks: Sequence[str], smallest: float
+) -> Path | None:
     """Analyse a group of experiments, and write statistics and page; returns the page, or None without orders."""
     from stiltwalk.report.page import write_report  # with matplotlib and statsmodels, which a table does not need
     from stiltwalk.report.study import build_study
@@ -147,7 +150,7 @@ def write_study(experiments: Sequence[Experiment], group: SettingsGroup, tasks: 
     # A sweep is only reported as incomplete if its experiments are in this group.
     incomplete = unfinished_sweep(experiments) if unfinished_sweep(group.primary) else None
     n_others = len(experiments) - len(group.members)
-    study = build_study(group.members, tasks, n_other_settings=n_others, progress=incomplete)
+    study = build_study(group.members, tasks, n_other_settings=n_others, progress=incomplete, smallest=smallest)
     if study is None:
         print("\nno orders to compare yet; for example, run python src/sweep.py plan --tasks mnli,squad --seeds 3")
         return None
@@ -164,6 +167,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="only list the experiments")
     parser.add_argument("--tasks", help="the permuted tasks, separated by commas (default: those of most orders)")
+    parser.add_argument(
+        "--smallest",
+        type=float,
+        default=SMALLEST,
+        metavar="POINTS",
+        help="smallest standard deviation of order effects that matters (default: %(default)s)",
+    )
     parser.add_argument("--name", default="", help="compare only the experiments of the sweep with this name")
     parser.add_argument("--open", action="store_true", help="show the report in a browser")
     os.chdir(Path(__file__).parents[1])

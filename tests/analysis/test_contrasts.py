@@ -10,7 +10,6 @@ from simulate import FOUR, KINDS, THREE, simulate_all_orders, simulate_targets
 from stiltwalk.analysis.cells import read_cells
 from stiltwalk.analysis.contrasts import Estimability, assess_estimability, position_effects, recency_effects
 from stiltwalk.analysis.effects import order_effects
-from stiltwalk.analysis.permutation import draw_branch_keys
 from stiltwalk.sweep.designs import make_orders
 
 
@@ -86,7 +85,6 @@ def test_estimability_agrees_with_the_analysis_of_a_finished_sweep(design, expec
 def test_intervals_of_recency_cover_the_effect_of_a_last_task_of_the_target_s_kind():
     last_squad = {"mnli": [0, 0, 0], "squad": [0, 0, 1], "hellaswag": [0, 0, 0]}
     cells = simulate_targets(THREE, 80, "qa", position=last_squad, step_sd=1)
-    keys = draw_branch_keys(cells.scores.index, 19, np.random.default_rng(0))
-    entries = recency_effects(cells, keys)["targets"].values()
+    entries = recency_effects(cells)["targets"].values()
     assert len(entries) == 80
     assert 0.9 < coverage([(entry, 1.0) for entry in entries]) < 0.99

@@ -67,7 +67,7 @@ def test_the_page_shows_every_order_and_target(study, folder):
         assert (" → ".join(entry["steps"]) or "none (baseline)") in text
     assert ">xnli<" in page and ">tatoeba<" in page
     assert "Three tasks & their <orders>" in text and "diverged at 1-mnli" in text and "Rows read: 392,702" in text
-    assert "We find a significant effect of order over all 2 targets (p\xa0" in text
+    assert "Order matters: its effect on all 2 targets together is significant (p\xa0" in text
     assert re.search(r"xnli\s+†\s+\(leak: mnli\)", text) and "training or test rows (xnli: mnli)" in text
 
 
@@ -145,7 +145,7 @@ def test_a_single_run_makes_no_claim(tmp_path, without_drawing):
             lambda table: table if "language" in table else table[:0],
             "No order can be selected because there are no val",
         ),
-        (lambda table: table.query("target == 'xnli'"), "effect of order on xnli (p"),
+        (lambda table: table.query("target == 'xnli'"), "Its effect on xnli is not significant (p"),
         (
             lambda table: table.query("order != '' and not (target == 'xnli' and seed == 2)"),
             "8 of 48 scores are missing",

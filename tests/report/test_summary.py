@@ -30,45 +30,62 @@ def summarise_three(study: dict[str, Any]) -> Summary:
     return summarise(study, OrderLabels([THREE]))
 
 
-def set_p(study: dict[str, Any], p: float | None, **family_wise: float | None) -> None:
-    """Change the p value over all targets, and those of single targets after correction."""
-    study["variance"]["targets"]["all"]["p"] = p
+def set_answer(study: dict[str, Any], **values: Any) -> None:
+    """Change the answer about all targets together."""
+    study["variance"]["together"] |= values
+
+
+def set_p(study: dict[str, Any], **family_wise: float | None) -> None:
+    """Change the p values of single targets after correction."""
     for target, value in family_wise.items():
         study["variance"]["targets"][target]["p_family_wise"] = value
 
 
 def test_a_significant_effect_is_reported_with_its_p_value(study):
-    set_p(study, 0.0123)
-    summary = summarise_three(study)
-    assert headline(summary) == "We find a significant effect of order over all 2 targets (p\u00a0=\u00a00.012)."
-    assert not any(NOISE in paragraph for paragraph in paragraphs(summary))
-    set_p(study, 0.0001)
-    assert headline(summarise_three(study)).endswith("over all 2 targets (p\u00a0<\u00a00.001).")
+    set_answer(study, p=0.0123, verdict="matters")
+    answer = headline(summarise_three(study))
+    assert answer == "Order matters: its effect on all 2 targets together is significant (p\u00a0=\u00a00.012)."
+    set_answer(study, p=0.0001)
+    assert headline(summarise_three(study)).endswith("together is significant (p\u00a0<\u00a00.001).")
 
 
-def test_only_the_test_over_all_targets_answers_whether_order_matters(study):
-    """Significant tests of single targets, although corrected for their number, do not change the headline."""
-    set_p(study, 0.2, xnli=0.01, tatoeba=0.01)
-    summary = summarise_three(study)
-    assert headline(summary) == "We find no significant effect of order over all 2 targets (p\u00a0=\u00a00.20)."
-    text = paragraphs(summary)
-    assert "After correction for 2 targets, order has a significant effect on every one of them." in text
+def test_not_significant_never_stands_alone(study):
+    """The largest effect that is not excluded stands beside it."""
+    set_answer(study, p=0.2, upper=4.25, verdict="undecided")
+    assert headline(summarise_three(study)) == (
+        "These experiments cannot yet tell whether order matters. Its effect on all 2 targets together is not "
+        "significant (p\u00a0=\u00a00.20), but a standard deviation of order effects of up to 4.2 points on a target "
+        "is not excluded."
+    )
+
+
+def test_an_effect_that_is_surely_small_is_called_so(study):
+    set_answer(study, p=0.04, upper=0.4, verdict="negligible")
+    assert headline(summarise_three(study)) == (
+        "Order hardly matters: with 95 % confidence the standard deviation of order effects is below 0.40 points on "
+        "every target, and 1.0 is the smallest of interest."
+    )
+    study["variance"]["targets"]["xnli"]["verdict"] = "negligible"
+    expected = "It hardly matters on xnli, where the standard deviation of its effects is below 1.0 points"
+    assert any(expected in paragraph for paragraph in paragraphs(summarise_three(study)))
+
+
+def test_the_mean_over_targets_is_another_question(study):
+    study["variance"]["targets"]["all"] |= {
+        "p": 0.31,
+        "verdict": "undecided",
+        "order_sd": {"sd": 1.25, "low": 0.0, "high": 4.0},
+    }
+    text = paragraphs(summarise_three(study))
+    assert (
+        "Whether order matters for the mean over targets is another question. We cannot tell (p\u00a0=\u00a00.31). "
+        "There the standard deviation of order effects is about 1.2 points, 95 % interval 0.0 to 4.0."
+    ) in text
     assert any(NOISE in paragraph for paragraph in text)
 
 
-def test_targets_answer_if_the_mean_over_targets_cannot_be_tested(study):
-    set_p(study, None, xnli=0.01, tatoeba=0.2)
-    summary = summarise_three(study)
-    assert headline(summary) == (
-        "We find a significant effect of order on xnli. "
-        "The mean over all 2 targets could not be tested because too few runs have a score for every target."
-    )
-    expected = "order has a significant effect on xnli (p\u00a0=\u00a00.010); we find none on the others."
-    assert f"After correction for 2 targets, {expected}" in paragraphs(summary)
-
-
 def test_without_any_significant_target_the_smallest_p_is_named(study):
-    set_p(study, 0.2, xnli=0.4, tatoeba=0.3)
+    set_p(study, xnli=0.4, tatoeba=0.3)
     expected = (
         "order has no significant effect on any of them; the smallest p value is that of tatoeba (p\u00a0=\u00a00.30)."
     )
@@ -77,21 +94,25 @@ def test_without_any_significant_target_the_smallest_p_is_named(study):
 
 def test_the_only_target_is_named_in_the_headline():
     study = make_small_study(keep=lambda table: table.query("target == 'xnli'"))
-    study["variance"]["targets"]["xnli"]["p"] = 0.04
-    assert headline(summarise_three(study)) == "We find a significant effect of order on xnli (p\u00a0=\u00a00.040)."
-    study["variance"]["targets"]["xnli"]["p"] = 0.4
-    assert headline(summarise_three(study)) == "We find no significant effect of order on xnli (p\u00a0=\u00a00.40)."
+    entry = study["variance"]["targets"]["xnli"]
+    entry |= {"p": 0.04, "verdict": "matters", "order_sd": {"sd": 2.0, "low": 0.5, "high": 6.0}}
+    assert headline(summarise_three(study)) == (
+        "Order matters on xnli (p\u00a0=\u00a00.040): the standard deviation of order effects is about 2.0 points, "
+        "95 % interval 0.5 to 6.0."
+    )
+    entry |= {"p": 0.4, "verdict": "undecided"}
+    assert "Its effect on xnli is not significant (p\u00a0=\u00a00.40)" in headline(summarise_three(study))
 
 
-def test_too_few_runs_and_an_incomplete_sweep_make_no_claim():
+def test_one_seed_and_an_incomplete_sweep_make_no_claim():
     orders = ["mnli,squad,hellaswag", "squad,mnli,hellaswag"]
-    study = make_study(orders=orders, controls=[""], n_languages=2) | {"unfinished": {"finished": 9, "of": 36}}
-    summary = summarise_three(study)
+    study = make_study(orders=orders, controls=[""], seeds=(1,), n_languages=2)
+    summary = summarise_three(study | {"unfinished": {"finished": 9, "of": 36}})
     warning = "The sweep is incomplete (9 of 36 experiments have finished); these results may change."
-    no_power = "2 orders with 3 seeds cannot show that the order matters: the smallest possible p is 1/4"
     assert progress(summary) == warning
-    answer = f"These experiments cannot yet tell whether order matters. {no_power}; use 6 seeds or more."
-    assert headline(summary) == answer
+    assert headline(summary).startswith(
+        "These experiments cannot yet tell whether order matters. The experiments cover 1 seed."
+    )
     assert paragraphs(summary)[0] == warning
 
 

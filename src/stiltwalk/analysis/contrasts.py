@@ -12,7 +12,7 @@ from scipy.linalg import block_diag, null_space
 from stiltwalk.analysis.anova import indicator_columns, orthonormal_basis
 from stiltwalk.analysis.cells import Cells, split_order
 from stiltwalk.analysis.intervals import t_bounds, t_interval
-from stiltwalk.analysis.permutation import BranchKeys, p_value, permutation_statistics
+from stiltwalk.analysis.order_test import order_p_value
 
 PLACES = ("first", "middle", "last")
 # Values of `positions.<target>.model` in metrics/order_effects.json.
@@ -140,7 +140,7 @@ def pool_over_seeds(estimates: np.ndarray, dimensions: int) -> list[dict[str, fl
     ]
 
 
-def recency_effects(cells: Cells, keys: BranchKeys) -> dict[str, Any]:
+def recency_effects(cells: Cells) -> dict[str, Any]:
     """Test whether the order effect is due to the last task being of the target's kind.
 
     By target: `difference` is the mean score of the orders that end with a task of that kind minus that of the others;
@@ -153,12 +153,12 @@ def recency_effects(cells: Cells, keys: BranchKeys) -> dict[str, Any]:
     for target in cells.targets:
         same_kind = [task for task in cells.tasks if cells.kinds[task] == cells.target_kinds[target]]
         if 0 < len(same_kind) < len(cells.tasks):
-            targets[target], differences[target] = _target_recency(cells.order_scores(target), same_kind, keys)
+            targets[target], differences[target] = _target_recency(cells.order_scores(target), same_kind)
     table = pd.DataFrame(differences, dtype=float)
     return {"targets": targets, "over_targets": t_interval(table.mean(axis=1, skipna=False).to_numpy())}
 
 
-def _target_recency(values: pd.Series, same_kind: list[str], keys: BranchKeys) -> tuple[dict[str, Any], pd.Series]:
+def _target_recency(values: pd.Series, same_kind: list[str]) -> tuple[dict[str, Any], pd.Series]:
     """Return the recency entry of one target and its difference by seed.
 
     A seed counts only if, for every task that is ever last, it has a run that ends with it.
@@ -182,7 +182,7 @@ def _target_recency(values: pd.Series, same_kind: list[str], keys: BranchKeys) -
         **t_bounds(difference.mean(), error, df),
         "share": share,
         "share_by_chance": by_chance,
-        "p_remaining": p_value(permutation_statistics(values, keys, covariate)) if has_both_kinds else np.nan,
+        "p_remaining": order_p_value(values, covariate) if has_both_kinds else np.nan,
     }
     return entry, difference
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from stiltwalk.analysis import SMALLEST
 from stiltwalk.analysis.anova import (
     VarianceComponents,
     language_components,
@@ -21,12 +22,13 @@ from stiltwalk.analysis.best_order import choose_best_order
 from stiltwalk.analysis.cells import ALL, Cells, read_cells, select_orders, split_order
 from stiltwalk.analysis.contrasts import position_effects, recency_effects
 from stiltwalk.analysis.intervals import t_interval
-from stiltwalk.analysis.permutation import (
-    BranchKeys,
-    draw_branch_keys,
-    family_wise_p_values,
-    p_value,
-    permutation_statistics,
+from stiltwalk.analysis.order_test import (
+    JointTest,
+    decide,
+    holm,
+    joint_test,
+    order_p_value,
+    order_sd_interval,
 )
 from stiltwalk.analysis.power import detectable_difference
 from stiltwalk.utils.files import to_jsonable
@@ -44,6 +46,7 @@ def order_effects(
     seed: int = 0,
     *,
     target_kinds: Mapping[str, str] | None = None,
+    smallest: float = SMALLEST,
 ) -> dict[str, Any]:
     """Compute all statistics of a sweep's orders, ready for JSON; null marks what cannot be estimated.
 
@@ -52,9 +55,10 @@ def order_effects(
         validation: English validation scores of the tuned targets; columns order, seed, target, score.
         tasks: the permuted tasks. The proper orders are the permutations of all of them; all others are controls.
         kinds: the kind of every task; also that of every target, unless `target_kinds` has those.
-        draws: how many permutations the tests draw.
-        seed: of the permutations. The same seed gives the same result, whatever the sequence of rows.
+        draws: how many rotations the tests over targets draw.
+        seed: of the rotations. The same seed gives the same result, whatever the sequence of rows.
         target_kinds: the kind of every target, where a task may have the name of a target.
+        smallest: the smallest standard deviation of order effects that matters, in points.
 
     Intervals are 95 % t intervals over seeds. A percentile bootstrap of three seeds has ten distinct resamples and
     cannot reach beyond the smallest and the largest seed, so it covers the mean of normal noise in 75 % of cases at
@@ -63,7 +67,6 @@ def order_effects(
     """
     cells = read_cells(scores, validation, tasks, kinds, target_kinds)
     rng = np.random.default_rng(seed)
-    keys = draw_branch_keys(select_orders(cells.scores, cells.orders).index, draws, rng)
     columns = [*cells.targets, ALL]
     components = {target: variance_components(cells.order_scores(target)) for target in columns}
     study: dict[str, Any] = to_jsonable(
@@ -71,10 +74,10 @@ def order_effects(
             "design": _describe_design(cells),
             "interval_method": INTERVALS,
             "orders": _summarise_orders(cells),
-            "variance": _analyse_variance(cells, components, keys, draws),
+            "variance": _analyse_variance(cells, components, draws, rng, smallest),
             "positions": {target: position_effects(cells, target) for target in columns},
             "agreement": _measure_agreement(cells),
-            "recency": recency_effects(cells, keys),
+            "recency": recency_effects(cells),
             "best": {
                 target: choose_best_order(cells, target, components[target].run, draws, rng) for target in columns
             },
@@ -131,28 +134,50 @@ def _summarise_orders(cells: Cells) -> list[dict[str, Any]]:
 
 
 def _analyse_variance(
-    cells: Cells, components: Mapping[str, VarianceComponents], keys: BranchKeys, draws: int
+    cells: Cells,
+    components: Mapping[str, VarianceComponents],
+    draws: int,
+    rng: np.random.Generator,
+    smallest: float,
 ) -> dict[str, Any]:
-    """Return components and shares of variance by target, and p and family-wise p of the permutation test of order.
+    """Return the test of order on all targets together, and by target components, shares, tests and verdicts.
 
     `shares` are of a score in one language, `shares_of_mean` of the mean over languages, which has no variance between
-    languages. The family consists of the targets, without their mean "all".
+    languages. `order_sd` is the standard deviation of order effects with its interval. The family of corrected p values
+    consists of the targets, without their mean "all".
     """
-    tests = {target: permutation_statistics(cells.order_scores(target), keys) for target in components}
-    adjusted = family_wise_p_values([tests[target] for target in cells.targets])
-    p_family_wise = dict(zip(cells.targets, adjusted, strict=True))
-    targets = {}
+    p = {target: order_p_value(cells.order_scores(target)) for target in components}
+    table = pd.DataFrame({target: cells.order_scores(target) for target in cells.targets})
+    joint = joint_test(table, draws, rng)
+    family_wise = _correct({target: p[target] for target in cells.targets}, joint)
+    targets: dict[str, dict[str, Any]] = {}
     for target, of_mean in components.items():
         languages = select_orders(cells.languages[target], cells.orders) if target != ALL else None
         of_score = asdict(of_mean) | language_components(languages)
+        order_sd = order_sd_interval(cells.order_scores(target))
         targets[target] = {
             "components": of_score,
             "shares": variance_shares(of_score),
             "shares_of_mean": variance_shares(asdict(of_mean)),
-            "p": p_value(tests[target]),
-            "p_family_wise": p_family_wise.get(target, math.nan),
+            "order_sd": order_sd,
+            "p": p[target],
+            "p_family_wise": family_wise.get(target, math.nan),
+            "verdict": decide(family_wise.get(target, p[target]), order_sd["high"], smallest),
         }
-    return {"permutations": draws, "targets": targets}
+    bounds = [targets[target]["order_sd"]["high"] for target in cells.targets]
+    together = {"p": joint.p if joint else math.nan, "upper": max(bounds, default=math.nan)}
+    verdict = decide(together["p"], together["upper"], smallest)
+    return {"rotations": draws, "smallest": smallest, "together": together | {"verdict": verdict}, "targets": targets}
+
+
+def _correct(p: Mapping[str, float], joint: JointTest | None) -> dict[str, float]:
+    """Return p values corrected for the number of targets: by rotations, or by Holm's method without a joint test.
+
+    A target with runs that others lack keeps its own p if that is larger.
+    """
+    if joint is None:
+        return holm(p)
+    return {target: max(value, joint.family_wise.get(target, math.nan)) for target, value in p.items()}
 
 
 def _measure_agreement(cells: Cells) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from stiltwalk.analysis.cells import Cells
-from stiltwalk.analysis.permutation import ALPHA
+from stiltwalk.analysis.order_test import ALPHA
 
 POWER, POINTS = 0.8, 0.5
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stiltwalk.analysis import SMALLEST
 from stiltwalk.analysis.effects import order_effects
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
 from stiltwalk.analysis.runs import find_permuted_tasks, is_replaced, merge_runs, select_common_seeds
@@ -44,12 +45,13 @@ def build_study(
     *,
     n_other_settings: int = 0,
     progress: Progress | None = None,
+    smallest: float = SMALLEST,
 ) -> dict[str, Any] | None:
     """Analyse experiments that differ only in order and seed.
 
     experiments: oldest first. tasks: the permuted tasks; if empty, those of which most orders are permutations.
     n_other_settings: the number of experiments with other settings, which the report mentions. progress: of the sweep,
-    if it is incomplete.
+    if it is incomplete. smallest: standard deviation of order effects that matters, in points.
 
     Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment trains
     on.
@@ -63,7 +65,9 @@ def build_study(
     if unknown := [task for task in tasks if task not in trained]:
         raise InputError(f"--tasks: no experiment trains on {unknown[0]!r}; choose from {', '.join(trained)}")
     scores, validation = score_tables(runs)
-    study: dict[str, Any] = order_effects(scores, validation, tasks, task_kinds(runs), target_kinds=target_kinds(runs))
+    study: dict[str, Any] = order_effects(
+        scores, validation, tasks, task_kinds(runs), target_kinds=target_kinds(runs), smallest=smallest
+    )
     study["design"]["targets"].sort(key=list(XTREME_TASKS).index)
     return study | {
         "title": f"The order of {join_words(tasks)}",

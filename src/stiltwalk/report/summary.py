@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from stiltwalk.analysis.permutation import ALPHA, explain_no_power
+from stiltwalk.analysis.order_test import ALPHA
 from stiltwalk.report.formatting import excludes_zero, format_half_width, format_number, format_p
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, ranked_orders, score_columns
@@ -14,14 +13,19 @@ from stiltwalk.report.wording import render_paragraphs
 MAX_NAMES = 3  # of replaced runs
 
 
-class Verdict(StrEnum):
-    """What the experiments say about the effect of order."""
+@dataclass(frozen=True)
+class Answer:
+    """What the experiments say about the effect of order on one target, on the mean of all, or on all together."""
 
-    UNDECIDED = "undecided"
-    SIGNIFICANT = "significant"
-    NOT_SIGNIFICANT = "not significant"
-    ONLY_BY_TARGET = "only by target"
-    """The mean over targets could not be tested, but at least one target shows an effect."""
+    verdict: str
+    """`matters`, `negligible` (surely smaller than the smallest effect of interest) or `undecided`."""
+    p: float | None
+    """Of the test of order; None if it was not possible."""
+    upper: float | None
+    """Upper bound of the standard deviation of order effects, in points; of all together, the largest of any target."""
+    sd: float | None = None
+    low: float | None = None
+    """The standard deviation of order effects and its lower bound; None for all targets together."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class TargetTest:
     target: str
     p: float | None
     """Family-wise p value; None if the test was not possible."""
+    verdict: str
+    """`matters`, `negligible` or `undecided`, see `Answer`."""
 
     @property
     def significant(self) -> bool:
@@ -118,18 +124,19 @@ class Caveats:
 class Summary:
     """Everything that the sentences at the top of the page state."""
 
-    verdict: Verdict
+    answer: Answer
+    """About all targets together, or about the only one."""
+    mean: Answer | None
+    """About the mean over the targets, which is another question; None with one target."""
+    smallest: float
+    """The smallest standard deviation of order effects that matters, in points."""
     target: str | None
     """The only target; None if there are several."""
     n_targets: int
     n_orders: int
     n_seeds: int
-    p: float | None
-    """Of the test that answers the question: over the mean of the targets, or on the only target."""
     progress: Mapping[str, int] | None
     """How many experiments of an incomplete sweep have `finished`, and `of` how many."""
-    no_power: str
-    """Why the test cannot become significant with so few orders and seeds; empty if it can."""
     target_tests: list[TargetTest]
     """In ascending order of p; targets without a test are last."""
     shares: VarianceShares | None
@@ -147,6 +154,11 @@ class Summary:
     def significant_targets(self) -> list[TargetTest]:
         """The targets on which the order has a significant effect."""
         return [test for test in self.target_tests if test.significant]
+
+    @property
+    def negligible_targets(self) -> list[str]:
+        """The targets on which the order surely matters by less than the smallest effect of interest."""
+        return [test.target for test in self.target_tests if test.verdict == "negligible"]
 
     @property
     def untested(self) -> list[str]:
@@ -171,22 +183,22 @@ def paragraphs(summary: Summary) -> list[str]:
 
 def summarise(study: Study, labels: OrderLabels) -> Summary:
     """Collect the verdicts and numbers of a study."""
-    design, column = study["design"], score_columns(study)[0]
+    design, column, variance = study["design"], score_columns(study)[0], study["variance"]
     targets = design["targets"]
-    p = study["variance"]["targets"][column]["p"]
-    family_wise = {target: study["variance"]["targets"][target]["p_family_wise"] for target in targets}
-    tests = [TargetTest(target, family_wise[target]) for target in targets]
+    tests = [TargetTest(name, of["p_family_wise"], of["verdict"]) for name, of in variance["targets"].items()]
+    tests = [test for test in tests if test.target in targets]
     tests.sort(key=lambda test: (test.p is None, test.p or 0.0))
-    no_power = explain_no_power([tuple(order) for order in design["orders"]], n_seeds(study))
+    of_column = collect_answer(variance["targets"][column])
+    is_mean = column == MEAN_OF_TARGETS
     return Summary(
-        verdict=decide(p, tests, bool(no_power)),
-        target=None if column == MEAN_OF_TARGETS else column,
+        answer=Answer(**variance["together"]) if is_mean else of_column,
+        mean=of_column if is_mean else None,
+        smallest=variance["smallest"],
+        target=None if is_mean else column,
         n_targets=len(targets),
         n_orders=len(design["orders"]),
         n_seeds=n_seeds(study),
-        p=p,
         progress=study.get("unfinished"),
-        no_power=no_power,
         target_tests=tests,
         shares=collect_shares(study, column),
         has_validation=bool(study["best"][column]["chosen_on"]),
@@ -196,17 +208,10 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
     )
 
 
-def decide(p: float | None, tests: list[TargetTest], cannot_be_significant: bool) -> Verdict:
-    """Answer by one test, that of the mean over targets.
-
-    Asking each target as well would inflate the false-positive rate. The targets, corrected for their number, answer
-    only if the mean cannot be tested.
-    """
-    if cannot_be_significant or (p is None and not any(test.significant for test in tests)):
-        return Verdict.UNDECIDED
-    if p is None:
-        return Verdict.ONLY_BY_TARGET
-    return Verdict.SIGNIFICANT if p <= ALPHA else Verdict.NOT_SIGNIFICANT
+def collect_answer(entry: Mapping[str, Any]) -> Answer:
+    """The answer about one target or about the mean."""
+    order_sd = entry["order_sd"]
+    return Answer(entry["verdict"], entry["p"], order_sd["high"], order_sd["sd"], order_sd["low"])
 
 
 def collect_shares(study: Study, column: str) -> VarianceShares | None:

@@ -4,10 +4,8 @@ An order is a tuple of steps; the empty tuple is the baseline. Training an order
 For one seed, a prefix that several orders share is trained once, so a node of the trie is one training.
 """
 
-from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from itertools import groupby
-from math import factorial, prod
 from typing import TypeAlias
 
 from stiltwalk.utils.text import count
@@ -44,23 +42,6 @@ def independent_groups(orders: Iterable[Order]) -> list[list[Order]]:
     return [list(group) for _, group in groupby(depth_first(orders), key=lambda order: order[:1])]
 
 
-def count_symmetries(orders: Iterable[Order]) -> int:
-    """Count the automorphisms of the trie: the ways to exchange whole branches of the same shape.
-
-    These are the permutations of one seed's runs that a permutation test may use.
-    """
-    return _symmetries(_build_trie(orders))[0]
-
-
-def count_distinct_permutations(orders: Iterable[Order], seeds: int) -> int:
-    """Count the permutations of all seeds' runs that give different test statistics.
-
-    The smallest possible p is 1 over this number. Exchanging the same branches in every seed only renames the orders,
-    so the symmetries of one seed do not count.
-    """
-    return count_symmetries(orders) ** (seeds - 1)
-
-
 def draw_tree(orders: Iterable[Order], lines: int = 60) -> str:
     """Draw the trie as text and summarise below it how many trainings the orders share.
 
@@ -92,14 +73,6 @@ def _walk(node: Node, path: Order) -> Iterator[Order]:
     for step, child in node.items():
         yield (*path, step)
         yield from _walk(child, (*path, step))
-
-
-def _symmetries(node: Node) -> tuple[int, str]:
-    """Return the number of automorphisms below the node and a text that is the same for subtrees of the same shape."""
-    below = [_symmetries(child) for child in node.values()]
-    shapes = sorted(shape for _, shape in below)
-    exchanges = prod(factorial(number) for number in Counter(shapes).values())
-    return exchanges * prod(number for number, _ in below), "".join(shapes).join("()")
 
 
 def _draw_children(node: Node, path: Order, marked: Container[Order], indent: str) -> Iterator[str]:

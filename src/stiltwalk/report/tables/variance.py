@@ -1,12 +1,11 @@
-"""Variance components and the permutation test of the order."""
+"""Variance components, and the test of the order with its verdicts."""
 
-from collections import Counter
-from math import factorial
+from collections.abc import Mapping
 
-from stiltwalk.analysis.permutation import ALPHA
-from stiltwalk.report.formatting import format_p_cell, format_percent
-from stiltwalk.report.table import Cell, Row, Table
-from stiltwalk.report.views import Study, n_seeds, score_columns
+from stiltwalk.analysis.order_test import ALPHA
+from stiltwalk.report.formatting import MISSING, format_number, format_p_cell, format_percent
+from stiltwalk.report.table import Cell, Row, Table, text_cell
+from stiltwalk.report.views import Study, score_columns
 from stiltwalk.report.wording import caption
 
 COMPONENTS = ("order", "seed", "run")
@@ -22,26 +21,27 @@ def variance_table(study: Study) -> Table:
         significant = corrected is not None and corrected <= ALPHA
         cells = [
             *(Cell(format_percent(entry["shares_of_mean"].get(component))) for component in COMPONENTS),
+            order_sd_cell(entry["order_sd"]),
             Cell(format_p_cell(entry["p"])),
             Cell(format_p_cell(corrected), mark="*" if significant else "", style="strong" if significant else ""),
+            text_cell(entry["verdict"]),
         ]
         rows.append((column, cells))
         records.append(
-            {"target": column, "p": entry["p"], "p_family_wise": corrected}
+            {"target": column, "p": entry["p"], "p_family_wise": corrected, "verdict": entry["verdict"]}
+            | {f"order_{name}" if name != "sd" else "order_sd": value for name, value in entry["order_sd"].items()}
             | {f"share_of_mean_{component}": entry["shares_of_mean"].get(component) for component in COMPONENTS}
             | {f"share_{component}": share for component, share in entry["shares"].items()}
             | {f"component_{component}": variance for component, variance in entry["components"].items()}
         )
-    text = caption("variance_table", permutations=first_task_permutations(study))
-    return Table("variance", text, ["target", "orders", "seeds", "runs", "p", "p, corrected"], [("", rows)], records)
+    text = caption("variance_table", smallest=study["variance"]["smallest"])
+    header = ["target", "orders", "seeds", "runs", "sd of order effects", "p", "p, corrected", "verdict"]
+    return Table("variance", text, header, [("", rows)], records)
 
 
-def first_task_permutations(study: Study) -> int | None:
-    """How many permutations can tell first tasks apart; None if no two orders share their first step.
-
-    The smallest p value of a difference that lies only between first tasks is 1 over this number.
-    """
-    first_tasks = Counter(steps[0] for steps in study["design"]["orders"])
-    if max(first_tasks.values()) < 2:
-        return None
-    return factorial(len(first_tasks)) ** (n_seeds(study) - 1)
+def order_sd_cell(order_sd: Mapping[str, float | None]) -> Cell:
+    """The standard deviation of order effects, with its interval."""
+    if order_sd["sd"] is None:
+        return Cell(MISSING)
+    interval = f"[{format_number(order_sd['low'])}, {format_number(order_sd['high'])}]"
+    return Cell(format_number(order_sd["sd"]), interval)
