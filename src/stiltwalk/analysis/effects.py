@@ -81,7 +81,9 @@ def order_effects(
             "best": {
                 target: choose_best_order(cells, target, components[target].run, draws, rng) for target in columns
             },
-            "detectable": {target: detectable_difference(cells, target, components[target].run) for target in columns},
+            "detectable": {
+                target: detectable_difference(cells, target, components[target].run, smallest) for target in columns
+            },
         }
     )
     return study

@@ -1,39 +1,64 @@
-"""The statistical power of a paired comparison of two orders."""
+"""The statistical power of a comparison of two orders."""
 
 import math
 from bisect import bisect_left
 from typing import Any
 
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from stiltwalk.analysis.cells import Cells
 from stiltwalk.analysis.order_test import ALPHA
 
-POWER, POINTS = 0.8, 0.5
+POWER, MAX_SEEDS = 0.8, 100_000
 
 
-def detectable_difference(cells: Cells, target: str, run_variance: float) -> dict[str, Any]:
-    """Return what a paired t test of two orders can detect with the sweep's seeds: 5 %, two-sided, power 80 %.
+def detectable_difference(cells: Cells, target: str, run_variance: float, smallest: float) -> dict[str, Any]:
+    """Return what a t test of two orders can detect with the error of all runs: 5 %, two-sided, power 80 %.
 
-    `noise_sd` is the sd of one run within its order and seed; the difference of two runs has sqrt(2) times as much.
-    `difference` is the smallest detectable true difference, `seeds_for_half_a_point` the seeds that 0.5 points take.
-    Runs that share steps differ by less; for them, both numbers are too large.
+    `noise_sd` is the sd of one run within its order and seed, estimated from all orders and seeds. `difference` is the
+    smallest detectable true difference with the sweep's seeds. `seeds_needed` is the number of seeds with which a
+    difference of `smallest` points is detected, with its 95 % interval `seeds_low` to `seeds_high`: the noise itself is
+    an estimate. The test of one pair; a search through all pairs detects less. Runs that share steps differ by less;
+    for them, all numbers are too large.
     """
-    seeds = cells.order_scores(target).index.get_level_values("seed").nunique()
-    sd = math.sqrt(2 * run_variance) if run_variance > 0 else math.nan
-    is_known = seeds > 1 and sd > 0
-    difference = TTestPower().solve_power(nobs=seeds, alpha=ALPHA, power=POWER) * sd if is_known else math.nan
-    return {
+    values = cells.order_scores(target)
+    orders, seeds = (values.index.get_level_values(level).nunique() for level in ("order", "seed"))
+    df = len(values) - orders - seeds + 1
+    result = {
         "noise_sd": math.sqrt(run_variance) if run_variance >= 0 else math.nan,
         "seeds": seeds,
-        "difference": difference,
-        "seeds_for_half_a_point": _count_seeds(POINTS / sd) if is_known else None,
+        "smallest": smallest,
+        **dict.fromkeys(("difference", "seeds_needed", "seeds_low", "seeds_high")),
     }
+    if seeds < 2 or df < 1 or not run_variance > 0:
+        return result
+    quantiles = stats.chi2.ppf([0.5, 0.975, 0.025], df)
+    variances = [run_variance, *(df * run_variance / quantiles[1:])]
+    names = ("seeds_needed", "seeds_low", "seeds_high")
+    needed = {name: _count_seeds(smallest, variance, orders) for name, variance in zip(names, variances, strict=True)}
+    return result | needed | {"difference": _find_difference(seeds, run_variance, df)}
 
 
-def _count_seeds(effect: float) -> int:
-    """Return the fewest seeds with which a paired t test detects an effect, given in sd of the difference."""
-    enough = math.ceil(((stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER)) / effect) ** 2) + 10
-    # For very large effects, SciPy's noncentral t is NaN; `not ... < POWER` counts NaN as enough power.
-    return 2 + bisect_left(range(2, enough), True, key=lambda n: not TTestPower().power(effect, n, ALPHA) < POWER)
+def power_of_pair(difference: float, seeds: int, run_variance: float, df: int) -> float:
+    """Return the power of a two-sided t test of two orders, whose error has df degrees of freedom."""
+    shift, critical = difference / math.sqrt(2 * run_variance / seeds), stats.t.ppf(1 - ALPHA / 2, df)
+    power = stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift)
+    return 1.0 if math.isnan(power) else float(power)  # SciPy's noncentral t is NaN for very large effects
+
+
+def _find_difference(seeds: int, run_variance: float, df: int) -> float:
+    low, high = 0.0, 100.0 * math.sqrt(run_variance)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power_of_pair(middle, seeds, run_variance, df) < POWER else (low, middle)
+    return high
+
+
+def _count_seeds(difference: float, run_variance: float, orders: int) -> int | None:
+    """Return the fewest seeds with which a difference is detected; None if MAX_SEEDS do not suffice."""
+
+    def is_enough(seeds: int) -> bool:
+        return power_of_pair(difference, seeds, run_variance, (orders - 1) * (seeds - 1)) >= POWER
+
+    seeds = 2 + bisect_left(range(2, MAX_SEEDS + 1), True, key=is_enough)
+    return seeds if seeds <= MAX_SEEDS else None

@@ -100,8 +100,13 @@ class Power:
 
     seeds: int
     difference: float
-    """The smallest true difference that a paired t test detects with a power of 80 %, in points."""
-    seeds_for_half_a_point: int
+    """The smallest true difference that a t test with the error of all runs detects with a power of 80 %, in points."""
+    smallest: float
+    seeds_needed: int | None
+    """Seeds with which it detects the smallest difference of interest; None if there are too many."""
+    seeds_low: int | None
+    seeds_high: int | None
+    """The 95 % interval of `seeds_needed`."""
 
 
 @dataclass(frozen=True)
@@ -254,11 +259,12 @@ def collect_selection(study: Study, column: str, labels: OrderLabels) -> Selecte
 
 
 def collect_power(study: Study, column: str) -> Power | None:
-    """What a paired t test of two orders can detect; None if the noise of a run is unknown."""
+    """What a t test of two orders can detect; None if the noise of a run is unknown."""
     entry = study["detectable"][column]
     if entry["difference"] is None:
         return None
-    return Power(entry["seeds"], entry["difference"], entry["seeds_for_half_a_point"])
+    names = ("seeds", "difference", "smallest", "seeds_needed", "seeds_low", "seeds_high")
+    return Power(**{name: entry[name] for name in names})
 
 
 def collect_caveats(study: Study) -> Caveats:

@@ -77,11 +77,18 @@ def power_table(study: Study) -> Table:
                 Cell(format_number(entries[column]["noise_sd"], 2)),
                 Cell(str(entries[column]["seeds"])),
                 Cell(format_number(entries[column]["difference"], 2)),
-                Cell(str(entries[column]["seeds_for_half_a_point"] or MISSING)),
+                seeds_cell(entries[column]),
             ],
         )
         for column in score_columns(study)
     ]
     records = [{"target": target} | entries[target] for target in [MEAN_OF_TARGETS, *study["design"]["targets"]]]
-    header = ["target", "noise", "seeds", "detectable difference", "seeds for 0.5 points"]
-    return Table("detectable", caption("power"), header, [("", rows)], records)
+    header = ["target", "noise", "seeds", "detectable difference", "seeds needed"]
+    return Table("detectable", caption("power", smallest=study["variance"]["smallest"]), header, [("", rows)], records)
+
+
+def seeds_cell(entry: Mapping[str, Any]) -> Cell:
+    """The number of seeds that a comparison needs, with its interval."""
+    if entry["seeds_needed"] is None:
+        return Cell(MISSING)
+    return Cell(str(entry["seeds_needed"]), f"[{entry['seeds_low']}, {entry['seeds_high'] or 'more'}]")
