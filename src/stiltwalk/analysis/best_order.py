@@ -19,11 +19,14 @@ def choose_best_order(
 
     The controls are no intermediate training, the best single task, and all tasks in one step. Order and single task
     are chosen by the mean over seeds of the target's validation score or, for an untuned target, of the mean over all
-    tuned targets (`chosen_on`). Gains are paired by seed.
+    tuned targets (`chosen_on`).
 
-    Validation and test scores are of the same runs, so a run's luck favours the chosen order in both.
-    `held_out_seed` avoids this: it chooses on the other seeds, for each seed. `range` is the best minus the worst order
-    on the test, which selection alone makes positive: `by_chance` is its expectation if all orders were equal.
+    Validation and test scores are of the same runs, so a run's luck favours the chosen order in both. Three numbers
+    allow for this. `held_out_seed` chooses on the other seeds, for each seed. The intervals of gains hold for all
+    orders at once (Dunnett), so also for the chosen one. `shrunken` pulls the gain towards that of the mean order,
+    by the share of the differences between orders that noise explains (James and Stein). `range` is the best minus
+    the worst order on the test, which selection alone makes positive: `by_chance` is its expectation if all orders
+    were equal.
     """
     criterion_targets = [target] if target in cells.validation else list(cells.validation)
     criterion = cells.validation[criterion_targets].mean(axis=1, skipna=False)
@@ -35,10 +38,10 @@ def choose_best_order(
         "order": split_order(order) if order is not None else None,
         "validation": select_orders(criterion, chosen).mean(),
         "test": t_interval(select_orders(test, chosen)),
-        "gain_over_baseline": t_interval(_paired_gain(test, order, "")),
+        "gain_over_baseline": _simultaneous_gain(cells, test, order, "", rng),
         "single": single,
-        "gain_over_single": t_interval(_paired_gain(test, order, single)),
-        "gain_over_joint": t_interval(_paired_gain(test, order, cells.joint)),
+        "gain_over_single": _simultaneous_gain(cells, test, order, single, rng),
+        "gain_over_joint": _simultaneous_gain(cells, test, order, cells.joint, rng),
         "held_out_seed": _held_out_gains(cells, criterion, test),
         "range": _range_of_orders(cells.order_scores(target), run_variance, draws, rng),
     }
@@ -56,6 +59,43 @@ def _paired_gain(test: pd.Series, order: str | None, control: str | None) -> pd.
     if order not in table.index or control not in table.index:
         return pd.Series(dtype=float)
     return (table.loc[order] - table.loc[control]).dropna()
+
+
+def _simultaneous_gain(
+    cells: Cells, test: pd.Series, order: str | None, control: str | None, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Return the mean gain of an order over a control, paired by seed, its n and bounds, and the `shrunken` gain.
+
+    The bounds are those of Dunnett's intervals for the gains of all orders, with the error of all orders and the
+    control; NaN without degrees of freedom.
+    """
+    gain = _paired_gain(test, order, control)
+    result = {"mean": gain.mean(), "n": len(gain), "low": math.nan, "high": math.nan, "shrunken": math.nan}
+    names = [*cells.orders, control]
+    table = test.unstack("seed").reindex(names).dropna(axis=1, how="all").dropna(axis=0)
+    others = [name for name in table.index if name != control]
+    seeds = table.shape[1]
+    if order not in others or control not in table.index or seeds < 2 or len(others) < 2:
+        return result
+    y = table.to_numpy(float)
+    residuals = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
+    df = (len(y) - 1) * (seeds - 1)
+    error = float((residuals**2).sum()) / df
+    half = _dunnett_quantile(len(others), df, rng) * math.sqrt(2 * error / seeds)
+    gains = table.loc[others].mean(axis=1) - table.loc[control].mean()
+    between = float(gains.var(ddof=1)) - error / seeds
+    share = max(between, 0.0) / (max(between, 0.0) + error / seeds) if error > 0 else 1.0
+    shrunken = gains.mean() + share * (gains[order] - gains.mean())
+    mean = float(gains[order])
+    return result | {"mean": mean, "n": seeds, "low": mean - half, "high": mean + half, "shrunken": shrunken}
+
+
+def _dunnett_quantile(comparisons: int, df: int, rng: np.random.Generator, draws: int = 20_000) -> float:
+    """Return the 95 % quantile of the largest |t| of so many comparisons with one control, by simulation."""
+    control, others = rng.standard_normal((draws, 1)), rng.standard_normal((draws, comparisons))
+    scale = np.sqrt(rng.chisquare(df, draws) / df)
+    largest = (np.abs(others - control) / math.sqrt(2)).max(axis=1) / scale
+    return float(np.quantile(largest, 0.95))
 
 
 def _held_out_gains(cells: Cells, criterion: pd.Series, test: pd.Series) -> dict[str, Any]:

@@ -14,11 +14,12 @@ BEST_HEADER = [
     "target",
     "selected order",
     "test score",
+    "held-out gain over baseline",
     "gain over baseline",
+    "shrunken",
     "gain over single task",
     "single task",
     "gain over joint training",
-    "held-out gain over baseline",
     "held-out gain over single task",
     "best − worst order",
 ]
@@ -47,11 +48,12 @@ def best_order_cells(entry: Mapping[str, Any], labels: OrderLabels, several_seed
     return [
         text_cell(labels.order(entry["order"])),
         Cell(format_number(entry["test"]["mean"]), format_half_width(entry["test"])),
+        Cell(format_signed(held_out["gain_over_baseline"]["mean"])),
         estimate_cell(entry["gain_over_baseline"]),
+        Cell(format_signed(entry["gain_over_baseline"]["shrunken"])),
         estimate_cell(entry["gain_over_single"]) if single else Cell(MISSING),
         text_cell(labels.order([single]) if single else MISSING),
         estimate_cell(entry["gain_over_joint"]),
-        Cell(format_signed(held_out["gain_over_baseline"]["mean"])),
         Cell(format_signed(held_out["gain_over_single"]["mean"])),
         Cell(format_number(test_range["difference"], 2), by_chance),
     ]
