@@ -37,7 +37,7 @@ def test_scores_without_residual_noise_have_no_range_by_chance(run_variance, exp
 
 def test_intervals_of_gains_cover_the_truth_although_the_order_was_selected():
     """Test and validation scores share the luck of a run; all orders are equal to the baseline."""
-    names = [f"t{number:03}" for number in range(200)]
+    names = [f"t{number:03}" for number in range(120)]
     rng = np.random.default_rng(3)
     scores, _ = simulate(THREE, [*all_orders(THREE), ""], (1, 2, 3), names, ["en"], seed_sd=1.0, rng=rng)
     noise = rng.normal(0, 0.75, len(scores))  # correlation 0.8 with the test

@@ -135,9 +135,9 @@ def test_a_stopped_training_resumes_to_the_same_weights(folders, name, tmp_path,
 def test_training_in_bfloat16_learns(folders, name):
     subwords, encoder = SubwordTokenizer(folders(name)), load_encoder(folders(name), dropout=0.0)
     reset_accelerate()
-    _, scores = fit(encoder, {"tags": tags(48, subwords)}, epochs=10, mixed_precision="bf16", prediction_tokens=400)
+    _, scores = fit(encoder, {"tags": tags(48, subwords)}, epochs=6, mixed_precision="bf16", prediction_tokens=400)
     reset_accelerate()
-    assert scores["tags"]["f1"] > 90
+    assert scores["tags"]["f1"] > 80
 
 
 @pytest.mark.parametrize("name", ENCODERS)

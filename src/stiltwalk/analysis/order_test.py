@@ -12,6 +12,7 @@ Statistics and Computing 15): without an effect, the contrasts of a depth are ex
 same rotation is applied to all targets.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,22 @@ def find_strata(index: pd.MultiIndex, covariate: np.ndarray | None = None) -> li
 
     covariate: one number per run; contrasts that it explains are left out of the effects.
     """
+    strata = _find_strata(tuple(index))
+    if covariate is None:
+        return list(strata)
+    remaining = []
+    for stratum in strata:
+        direction = stratum.effect @ covariate
+        if np.linalg.norm(direction) > TOLERANCE:
+            stratum = Stratum(null_space(direction[None]).T @ stratum.effect, stratum.error)
+        if len(stratum.effect):
+            remaining.append(stratum)
+    return remaining
+
+
+@functools.lru_cache(maxsize=64)
+def _find_strata(index: tuple[tuple[str, int], ...]) -> tuple[Stratum, ...]:
+    """Return the strata of the runs; most targets have the same runs."""
     runs = [(tuple(split_order(order)), seed) for order, seed in index]
     strata = []
     for depth in range(1, max((len(steps) for steps, _ in runs), default=0) + 1):
@@ -68,13 +85,9 @@ def find_strata(index: pd.MultiIndex, covariate: np.ndarray | None = None) -> li
             effects.append(effect)
             errors.append(error)
         stratum = Stratum(np.vstack(effects), np.vstack(errors))
-        if covariate is not None and len(stratum.effect):
-            direction = stratum.effect @ covariate
-            if np.linalg.norm(direction) > TOLERANCE:
-                stratum = Stratum(null_space(direction[None]).T @ stratum.effect, stratum.error)
         if len(stratum.effect) and len(stratum.error):
             strata.append(stratum)
-    return strata
+    return tuple(strata)
 
 
 def order_p_value(values: pd.Series, covariate: np.ndarray | None = None) -> float:
