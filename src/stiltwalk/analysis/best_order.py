@@ -91,7 +91,10 @@ def _simultaneous_gain(
 
 
 def _dunnett_quantile(comparisons: int, df: int, rng: np.random.Generator, draws: int = 20_000) -> float:
-    """Return the 95 % quantile of the largest |t| of so many comparisons with one control, by simulation."""
+    """Return the 95 % quantile of the largest |t| of so many comparisons with one control, by simulation.
+
+    scipy.stats.dunnett has no blocks, and so would count the differences between seeds as noise.
+    """
     control, others = rng.standard_normal((draws, 1)), rng.standard_normal((draws, comparisons))
     scale = np.sqrt(rng.chisquare(df, draws) / df)
     largest = (np.abs(others - control) / math.sqrt(2)).max(axis=1) / scale
