@@ -118,10 +118,9 @@ def describe_design(orders: list[Order], seeds: int) -> Iterator[str]:
     elif orders:
         estimable = assess_estimability([",".join(order) for order in orders], sorted(orders[0]))
         tasks = len(orders[0])
-        confounded = "" if estimable.joint or not estimable.pairs else ", confounded with positions"
         yield (
             f"these orders determine the effects of being first and last for {estimable.positions} of {tasks} tasks, "
-            f"and the carry-over of {estimable.pairs} of {tasks * (tasks - 1)} ordered neighbours{confounded}"
+            f"and the carry-over of {estimable.pairs} of {tasks * (tasks - 1)} ordered neighbours"
         )
         if seeds < 2:
             yield "with 1 seed an effect of order cannot be told apart from noise; use 3 seeds or more"

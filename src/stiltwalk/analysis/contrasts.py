@@ -1,4 +1,4 @@
-"""Which part of an order has an effect: a task's position, its neighbour, or the task that comes last."""
+"""Which part of an order has an effect: a task's position, its neighbour, or the kind of the task that comes last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,35 +11,25 @@ from scipy.linalg import block_diag, null_space
 
 from stiltwalk.analysis.anova import indicator_columns, orthonormal_basis
 from stiltwalk.analysis.cells import Cells, split_order
-from stiltwalk.analysis.intervals import t_bounds, t_interval
+from stiltwalk.analysis.intervals import t_interval
 from stiltwalk.analysis.order_test import order_p_value
 
 PLACES = ("first", "middle", "last")
-# Values of `positions.<target>.model` in metrics/order_effects.json.
-JOINT = "joint: a pair's effect is what it adds beyond the positions of both tasks"
-SEPARATE = "separate: the orders do not tell carry-over from position, so each is fitted as if it were alone"
-
-
-@dataclass(frozen=True)
-class Regression:
-    """A least-squares fit: its regressors, and the estimands as linear functions of their coefficients."""
-
-    columns: np.ndarray
-    """(orders, coefficients), without the mean."""
-    estimands: np.ndarray
-    """(estimands, coefficients)."""
+DRAWS = 4000  # of noise, for the critical value of simultaneous intervals
 
 
 @dataclass(frozen=True)
 class PositionModel:
-    """How positions and ordered pairs are fitted.
+    """The least-squares fit of positions and ordered pairs that a design of orders supports."""
 
-    The estimands of all fits are, in sequence: first, middle and last of every task, then every ordered pair.
-    """
-
-    joint: bool
-    """Whether positions and pairs are in one fit."""
-    fits: list[Regression]
+    columns: np.ndarray
+    """(orders, coefficients), without the mean."""
+    estimands: np.ndarray
+    """(estimands, coefficients): first, middle and last of every task, then every ordered pair if there are any."""
+    middle_alike: bool
+    """Whether all positions between the first and the last are taken to have the same effect."""
+    carry_over: bool
+    """Whether the orders tell carry-over from position. If not, effects of position contain both."""
 
 
 @dataclass(frozen=True)
@@ -50,104 +40,149 @@ class Estimability:
     """Tasks for which the effects of being first and last are estimable."""
     pairs: int
     """Ordered pairs whose carry-over is estimable."""
-    joint: bool
-    """Whether carry-over and position are separable."""
+    middle_alike: bool
+    """Whether that takes all positions between the first and the last to have the same effect."""
 
 
 def position_effects(cells: Cells, target: str) -> dict[str, Any]:
     """Estimate the effects of a task's position and of each ordered pair of neighbours on a target.
 
-    Each seed is fitted by least squares on the first and the last task; all positions between count as one. The coding
-    is sum-to-zero (first-order carry-over as in cross-over designs, Jones & Kenward 2014, ch. 4). An effect of position
-    is the deviation from the task's mean over positions.
+    Each seed is fitted by least squares. The coding is sum-to-zero (first-order carry-over as in cross-over designs,
+    Jones & Kenward 2014, ch. 4). An effect of position is the deviation from the task's mean over positions. The first
+    task follows no other and the last task precedes no other, so positions determine the sum of each task's pair
+    effects, as predecessor and as successor. A pair's effect is what it adds beyond both positions.
 
-    The first task follows no other and the last task precedes no other, so positions determine the sum of each task's
-    pair effects, as predecessor and as successor. In the joint model, a pair's effect is what it adds beyond both
-    positions. If the orders cannot support the joint model with a degree of freedom to spare (three tasks never can),
-    positions and pairs are fitted separately, and effects of one show up in the other. Effects that the orders do not
-    determine are NaN.
+    The model is the richest that the orders support, see `choose_model`. Effects that they do not determine are NaN.
 
     The 95 % intervals are over seeds (summary measures, Senn et al. 2000). They stay valid if runs of one seed are
-    correlated, for example by shared checkpoints; see `pool_over_seeds`.
+    correlated, for example by shared checkpoints; see `pool_over_seeds`. They hold for all effects of the target at
+    once: the critical value is the 95 % quantile of the largest |t| of all effects, simulated without any effect.
+    `low_alone` and `high_alone` are the ends of an effect's own t interval, with its own variance over seeds.
     """
     values, tasks = cells.order_scores(target), cells.tasks
     observed = [cells.orders.index(order) for order in sorted(set(values.index.get_level_values("order")))]
     model = choose_model(cells.orders, tasks, observed)
-    estimates = np.hstack([estimate_by_seed(values, cells.orders, fit) for fit in model.fits])
-    by_place, by_pair = np.split(estimates, [len(PLACES) * len(tasks)], axis=1)
-    dimensions = len(tasks) - 1
-    places = {
-        place: pool_over_seeds(part, dimensions)
-        for place, part in zip(PLACES, np.split(by_place, len(PLACES), 1), strict=True)
-    }
-    pairs = map(">".join, permutations(tasks, 2))
+    weights = weights_by_seed(values.index, cells.orders, model)
+    estimates = np.array([weight @ values.to_numpy(float) for weight in weights])
+    effects = pool_over_seeds(estimates.reshape(-1, len(model.estimands)), len(tasks), weights)
+    by_place, by_pair = effects[: len(PLACES) * len(tasks)], effects[len(PLACES) * len(tasks) :]
+    pairs = map(">".join, permutations(tasks, 2)) if model.carry_over else []
     return {
-        "model": JOINT if model.joint else SEPARATE,
-        "tasks": {task: {place: places[place][t] for place in PLACES} for t, task in enumerate(tasks)},
-        "carry_over": dict(zip(pairs, pool_over_seeds(by_pair, dimensions), strict=True)),
+        "model": {"middle_alike": model.middle_alike, "carry_over": model.carry_over},
+        "tasks": {
+            task: {place: by_place[p * len(tasks) + t] for p, place in enumerate(PLACES)}
+            for t, task in enumerate(tasks)
+        },
+        "carry_over": dict(zip(pairs, by_pair, strict=True)),
     }
 
 
 def choose_model(orders: Sequence[str], tasks: Sequence[str], observed: Sequence[int]) -> PositionModel:
-    """Fit positions and pairs jointly if the observed orders (indices into `orders`) allow it, otherwise separately."""
-    pairs = list(permutations(tasks, 2))
-    place_columns, pair_columns = _code_ends(orders, tasks), _code_neighbours(orders, pairs)
-    either_task = np.array([[pair[side] == task for pair in pairs] for side in (0, 1) for task in tasks], float)
-    beyond_positions = null_space(either_task)
-    joint_columns = np.hstack([place_columns, pair_columns @ beyond_positions])
-    design = _add_mean(joint_columns[observed])
-    if beyond_positions.shape[1] > 0 and np.linalg.matrix_rank(design) == design.shape[1] < len(observed):
-        return PositionModel(True, [Regression(joint_columns, block_diag(_place_estimands(tasks), beyond_positions))])
-    centred = null_space(np.ones((1, len(pairs))))
-    separate = [Regression(place_columns, _place_estimands(tasks)), Regression(pair_columns @ centred, centred)]
-    return PositionModel(False, separate)
+    """Choose the richest model that the observed orders (indices into `orders`) support.
+
+    1. An effect of every task at every position, and of every ordered pair.
+    2. The same, with all positions between the first and the last alike.
+    3. Positions alone, those in the middle alike. With three tasks, carry-over is left out even if all orders are
+       there: they differ by position and in one contrast more, which no pair can claim.
+    """
+    n = len(tasks)
+    ends, ends_estimands = _code_ends(orders, tasks), _end_estimands(n)
+    if n > 3:
+        pairs = list(permutations(tasks, 2))
+        either_task = np.array([[pair[side] == task for pair in pairs] for side in (0, 1) for task in tasks], float)
+        beyond_positions = null_space(either_task)
+        neighbours = _code_neighbours(orders, pairs) @ beyond_positions
+        for middle_alike in (False, True):
+            places, estimands = (
+                (ends, ends_estimands) if middle_alike else (_code_places(orders, tasks), _place_estimands(n))
+            )
+            columns = np.hstack([places, neighbours])
+            design = _add_mean(columns[observed])
+            if np.linalg.matrix_rank(design) == design.shape[1]:
+                return PositionModel(columns, block_diag(estimands, beyond_positions), middle_alike, True)
+    return PositionModel(ends, ends_estimands, n > 3, False)
 
 
 def assess_estimability(orders: Sequence[str], tasks: Sequence[str]) -> Estimability:
     """Say which effects of position and carry-over a design of orders can estimate, before anything runs."""
     model = choose_model(orders, tasks, range(len(orders)))
-    estimable = np.concatenate([_estimator_weights(fit.columns, fit.estimands)[1] for fit in model.fits])
+    estimable = _estimator_weights(model.columns, model.estimands)[1]
     by_place, by_pair = np.split(estimable, [len(PLACES) * len(tasks)])
     first, _, last = np.split(by_place, len(PLACES))
-    return Estimability(int((first & last).sum()), int(by_pair.sum()), model.joint)
+    return Estimability(int((first & last).sum()), int(by_pair.sum()), model.middle_alike)
 
 
-def estimate_by_seed(values: pd.Series, orders: Sequence[str], fit: Regression) -> np.ndarray:
-    """Estimate by seed, (seeds, estimands); NaN where the orders of a seed do not determine an estimand."""
-    estimates = []
-    for _, seed_values in values.groupby(level="seed"):
-        rows = [orders.index(order) for order in seed_values.index.get_level_values("order")]
-        weights, estimable = _estimator_weights(fit.columns[rows], fit.estimands)
-        estimates.append(np.where(estimable, weights @ seed_values.to_numpy(float), np.nan))
-    return np.array(estimates).reshape(-1, len(fit.estimands))
+def weights_by_seed(index: pd.MultiIndex, orders: Sequence[str], model: PositionModel) -> list[np.ndarray]:
+    """Return, for each seed, the weights by which the runs (order, seed) estimate the effects, (estimands, runs).
 
-
-def pool_over_seeds(estimates: np.ndarray, dimensions: int) -> list[dict[str, float]]:
-    """Average similar contrasts over seeds, (seeds, contrasts), each with its 95 % t interval.
-
-    The variance over seeds is pooled over the contrasts, because no task is special before the data are seen. The error
-    is the seed x contrast interaction, as in a split plot, with dimensions x (seeds - 1) degrees of freedom. This makes
-    the intervals useful at three seeds, where a single contrast has two degrees of freedom.
+    The weights of an effect that the orders of a seed do not determine are NaN.
     """
-    known = ~np.isnan(estimates)
+    rows = np.array([orders.index(order) for order in index.get_level_values("order")], int)
+    seeds = index.get_level_values("seed").to_numpy()
+    result = []
+    for seed in sorted(set(seeds)):
+        own = seeds == seed
+        weights, estimable = _estimator_weights(model.columns[rows[own]], model.estimands)
+        of_runs = np.zeros((len(model.estimands), len(rows)))
+        of_runs[:, own] = np.where(estimable[:, None], weights, np.nan)
+        of_runs[~estimable] = np.nan
+        result.append(of_runs)
+    return result
+
+
+def pool_over_seeds(estimates: np.ndarray, tasks: int, weights: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+    """Average effects over seeds, (seeds, effects), each with its simultaneous 95 % interval.
+
+    The variance over seeds is pooled over like effects (those of one place, or all pairs), because no task is special
+    before the data are seen. The error is the seed x effect interaction, as in a split plot. This makes the intervals
+    useful at three seeds, where a single effect has two degrees of freedom.
+    """
+    means, errors, counts = _pooled_errors(estimates[None], tasks)
+    noise = np.random.default_rng(0).standard_normal((DRAWS, weights[0].shape[1] if weights else 0))
+    drawn = np.array([noise @ np.nan_to_num(weight).T for weight in weights])  # (seeds, draws, effects)
+    drawn = np.where(np.isnan(estimates)[:, None], np.nan, drawn).transpose(1, 0, 2)
+    drawn_means, drawn_errors, _ = _pooled_errors(drawn, tasks)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        largest = pd.DataFrame(np.abs(drawn_means) / drawn_errors).max(axis=1)  # NaN where nothing has an error
+    critical = float(np.nanquantile(largest, 0.95)) if largest.notna().any() else np.nan
+    effects = []
+    for number, (mean, error, n) in enumerate(zip(means[0], errors[0], counts, strict=True)):
+        alone = t_interval(estimates[:, number])
+        effects.append(
+            {"effect": mean, "n": int(n), "low": mean - critical * error, "high": mean + critical * error}
+            | {"low_alone": alone["low"], "high_alone": alone["high"]}
+        )
+    return effects
+
+
+def _pooled_errors(estimates: np.ndarray, tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return means and standard errors over seeds, and how many seeds have an estimate.
+
+    estimates: (draws, seeds, effects), with the same effects missing in all draws. Errors are NaN with one seed.
+    """
+    known = ~np.isnan(estimates[0])
     counts = known.sum(axis=0)
-    means = np.where(counts > 0, np.where(known, estimates, 0).sum(axis=0) / np.maximum(counts, 1), np.nan)
-    df = (counts - 1).clip(0).sum()
-    variance = np.nansum((estimates - means) ** 2) / df if df else np.nan
-    return [
-        {"effect": mean, "n": int(n)} | t_bounds(mean, (variance / max(n, 1)) ** 0.5, dimensions * (n - 1))
-        for mean, n in zip(means, counts, strict=True)
-    ]
+    filled = np.nan_to_num(estimates)
+    means = np.where(counts > 0, filled.sum(axis=1) / np.maximum(counts, 1), np.nan)
+    squares = (np.where(known, filled - np.nan_to_num(means)[:, None], 0.0) ** 2).sum(axis=1)
+    errors = np.full_like(means, np.nan)
+    starts = [place * tasks for place in range(len(PLACES) + 1)]
+    for group in (*map(slice, starts[:-1], starts[1:]), slice(starts[-1], None)):
+        df = (counts[group] - 1).clip(0).sum()
+        if df:
+            variance = squares[:, group].sum(axis=1, keepdims=True) / df
+            errors[:, group] = np.where(counts[group] > 1, np.sqrt(variance / np.maximum(counts[group], 1)), np.nan)
+    return means, errors, counts
 
 
 def recency_effects(cells: Cells) -> dict[str, Any]:
-    """Test whether the order effect is due to the last task being of the target's kind.
+    """Measure whether the order effect is due to the last task being of the target's kind.
 
-    By target: `difference` is the mean score of the orders that end with a task of that kind minus that of the others;
-    its error is the seed x last task interaction, see `pool_over_seeds`. `share` is the share of the between-order sum
-    of squares that this explains, and `share_by_chance` what noise alone would explain. `p_remaining` is the p of the
-    order effect beyond it. `over_targets` is the mean difference with a plain t interval over seeds, because the errors
-    of targets tuned from one encoder are correlated.
+    By target: `difference` is the mean score of the orders that end with a task of that kind minus that of the others.
+    It has no interval of its own, because it is a multiple of the effects of those tasks in last position. `share` is
+    the share of the between-order sum of squares that it explains, and `share_by_chance` what noise alone would
+    explain. `p_remaining` is the p of the order effect beyond it. `over_targets` is the mean difference with a plain t
+    interval over seeds, because the errors of targets tuned from one encoder are correlated.
     """
     targets, differences = {}, {}
     for target in cells.targets:
@@ -167,19 +202,13 @@ def _target_recency(values: pd.Series, same_kind: list[str]) -> tuple[dict[str, 
     table = values.groupby([values.index.get_level_values("seed"), pd.Index(last)]).mean().unstack().dropna()
     last_tasks = [task for task in same_kind if task in table], [task for task in table if task not in same_kind]
     difference = table[last_tasks[0]].mean(axis=1) - table[last_tasks[1]].mean(axis=1)
-    seeds, df = len(table), (len(table) - 1) * (table.shape[1] - 1)
-    interaction = table.sub(table.mean(axis=1), axis=0)
-    interaction -= interaction.mean(axis=0)
-    variance = (interaction.to_numpy() ** 2).sum() / df if df > 0 else np.nan
-    error = (variance * sum(1 / max(len(group), 1) for group in last_tasks) / max(seeds, 1)) ** 0.5
     covariate = np.isin(last, same_kind).astype(float)
     has_both_kinds = all(last_tasks)
     share, by_chance = _explained_share(values, covariate) if has_both_kinds else (np.nan, np.nan)
     entry = {
         "own_kind": same_kind,
         "difference": difference.mean(),
-        "n": seeds,
-        **t_bounds(difference.mean(), error, df),
+        "n": len(table),
         "share": share,
         "share_by_chance": by_chance,
         "p_remaining": order_p_value(values, covariate) if has_both_kinds else np.nan,
@@ -226,15 +255,35 @@ def _code_neighbours(orders: Sequence[str], pairs: Sequence[tuple[str, str]]) ->
     return np.array(rows, float).reshape(len(orders), len(pairs))
 
 
-def _place_estimands(tasks: Sequence[str]) -> np.ndarray:
-    """Return first, middle and last of each task, as deviations from its mean over positions.
+def _code_places(orders: Sequence[str], tasks: Sequence[str]) -> np.ndarray:
+    """Code every task at every position, (orders, (tasks - 1)^2): effects sum to zero over tasks and over positions."""
+    n = len(tasks)
+    coding = _place_coding(n)
+    numbers = np.array([[tasks.index(task) for task in split_order(order)] for order in orders]).reshape(-1, n)
+    columns: np.ndarray = coding[numbers * n + np.arange(n)].sum(axis=1)
+    return columns
 
-    The functions act on the coefficients of `_code_ends`, (3 x tasks, 2 x (tasks - 1)): first of every task, then
-    middle (NaN with two tasks), then last.
+
+def _place_estimands(n: int) -> np.ndarray:
+    """Return first, middle and last of each task as functions of the coefficients of `_code_places`."""
+    by_task = _place_coding(n).reshape(n, n, -1)
+    return np.vstack([by_task[:, 0], by_task[:, 1:-1].mean(axis=1), by_task[:, -1]])
+
+
+def _place_coding(n: int) -> np.ndarray:
+    """Return the coding of a task at a position, (tasks x positions, (tasks - 1)^2)."""
+    coding = _deviation_coding(n)
+    return np.kron(coding, coding)
+
+
+def _end_estimands(n: int) -> np.ndarray:
+    """Return first, middle and last of each task as functions of the coefficients of `_code_ends`.
+
+    They are deviations from the task's mean over positions, (3 x tasks, 2 x (tasks - 1)); middle is NaN with two tasks.
     """
-    first, last = np.kron(np.eye(2), _deviation_coding(len(tasks))).reshape(2, len(tasks), -1)
-    mean = (first + last) / len(tasks)
-    return np.vstack([first - mean, -mean if len(tasks) > 2 else mean * np.nan, last - mean])
+    first, last = np.kron(np.eye(2), _deviation_coding(n)).reshape(2, n, -1)
+    mean = (first + last) / n
+    return np.vstack([first - mean, -mean if n > 2 else mean * np.nan, last - mean])
 
 
 def _deviation_coding(levels: int) -> np.ndarray:
