@@ -1,9 +1,11 @@
 """Compare orders: list every experiment, then report what the experiments say about the order, with its uncertainty.
 
     python src/compare.py [--table] [--name SWEEP] [--tasks mnli,squad,hellaswag] [--open]
+    python src/compare.py --scores FILE.csv [--validation FILE.csv] [--separator ">"] [--independent]
 
 Reads the experiments that Git holds. Experiments with different settings are listed separately, and only the largest
-group is analysed: metrics/order_effects.json has the statistics, report/ has a page with its figures and tables.
+group is analysed: metrics/order_effects.json has the statistics, report/ has a page with figures, tables and scores.
+With --scores, a table of scores from elsewhere is analysed in the same way, into the folder FILE-report beside it.
 """
 
 import argparse
@@ -12,9 +14,9 @@ import signal
 import webbrowser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stiltwalk.analysis import SMALLEST
+from stiltwalk.analysis.options import SMALLEST
 from stiltwalk.analysis.settings import SettingsGroup, group_by_settings
 from stiltwalk.sweep.experiments import (
     WORKSPACE,
@@ -25,9 +27,11 @@ from stiltwalk.sweep.experiments import (
     unfinished_sweep,
 )
 from stiltwalk.utils.errors import InputError
-from stiltwalk.utils.files import write_json
 from stiltwalk.utils.stage import run
 from stiltwalk.utils.text import count
+
+if TYPE_CHECKING:
+    from stiltwalk.report.study import Study
 
 SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_effects.json"), Path("report")
 MAX_DIFFERENCES = 5  # settings to name if groups differ
@@ -40,6 +44,13 @@ MARKS = {
 
 def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly if `| head` stops reading
+    if not arguments.smallest > 0:
+        raise InputError(f"--smallest is {arguments.smallest}; it must be a number of points above 0")
+    if arguments.scores:
+        show(write_study_of_tables(arguments), arguments.open)
+        return
+    if arguments.validation:
+        raise InputError("--validation needs --scores; the validation scores of experiments are read with them")
     experiments, others = select_experiments(arguments.name)
     groups = group_by_settings(experiments)
     largest = max(reversed(groups), key=lambda group: group.size)  # of equally large ones, that which began last
@@ -47,10 +58,13 @@ def main(arguments: argparse.Namespace) -> None:
     print_others(others)
     print_difference_from_head(next((one for one in experiments if one.name == WORKSPACE), None))
     if not arguments.table:
-        tasks = arguments.tasks.split(",") if arguments.tasks else []
-        page = write_study(experiments, largest, tasks, arguments.smallest)
-        if page and arguments.open and not webbrowser.open(page.resolve().as_uri()):
-            print(f"no browser found; open {page.resolve().as_uri()}")
+        show(write_study(experiments, largest, arguments), arguments.open)
+
+
+def show(page: Path | None, in_browser: bool) -> None:
+    """Open a page, if the user asked for it."""
+    if page and in_browser and not webbrowser.open(page.resolve().as_uri()):
+        print(f"no browser found; open {page.resolve().as_uri()}")
 
 
 def select_experiments(sweep: str) -> tuple[list[Experiment], dict[str, str]]:
@@ -139,31 +153,53 @@ def format_scores(score: Mapping[str, Any], flagged: bool) -> str:
     return " / ".join("-" if value is None else f"{value:.1f}" for value in values) + marks
 
 
-def write_study(
-    experiments: Sequence[Experiment], group: SettingsGroup, tasks: Sequence[str], smallest: float
-) -> Path | None:
+def write_study(experiments: Sequence[Experiment], group: SettingsGroup, arguments: argparse.Namespace) -> Path | None:
     """Analyse a group of experiments, and write statistics and page; returns the page, or None without orders."""
-    from stiltwalk.report.page import write_report  # with matplotlib and statsmodels, which a table does not need
-    from stiltwalk.report.study import build_study
-    from stiltwalk.report.summary import headline, progress
+    from stiltwalk.report.study import Options, build_study  # with matplotlib and statsmodels, which a table spares
 
     # A sweep is only reported as incomplete if its experiments are in this group.
     incomplete = unfinished_sweep(experiments) if unfinished_sweep(group.primary) else None
     n_others = len(experiments) - len(group.members)
-    study = build_study(group.members, tasks, n_other_settings=n_others, progress=incomplete, smallest=smallest)
+    options = Options(arguments.smallest, arguments.looks, arguments.independent)
+    tasks = parse_tasks(arguments)
+    study = build_study(group.members, tasks, n_other_settings=n_others, progress=incomplete, options=options)
     if study is None:
         print("\nno orders to compare yet; for example, run python src/sweep.py plan --tasks mnli,squad --seeds 3")
         return None
-    write_json(study, EFFECTS)
-    summary = write_report(study, REPORT)
+    return publish(study, EFFECTS, REPORT)
+
+
+def write_study_of_tables(arguments: argparse.Namespace) -> Path:
+    """Analyse tables of scores, and write statistics and page into a folder beside them; returns the page."""
+    from stiltwalk.analysis.tables import read_tables
+    from stiltwalk.report.study import Options, build_study_of_tables
+
+    tables = read_tables(arguments.scores, arguments.validation, arguments.separator)
+    options = Options(arguments.smallest, arguments.looks, arguments.independent)
+    study = build_study_of_tables(tables, parse_tasks(arguments), options)
+    folder = arguments.scores.with_name(f"{arguments.scores.stem}-report")
+    return publish(study, folder / "order_effects.json", folder)
+
+
+def parse_tasks(arguments: argparse.Namespace) -> list[str]:
+    """The permuted tasks that the user names; empty to find them."""
+    return arguments.tasks.split(",") if arguments.tasks else []
+
+
+def publish(study: "Study", effects: Path, folder: Path) -> Path:
+    """Write a study and print its answer; returns the page."""
+    from stiltwalk.report.summary import headline, progress
+
+    summary = study.write(effects, folder)
     for sentence in filter(None, (progress(summary), headline(summary))):
         print("\n" + sentence.replace("\u00a0", " "))
-    page = REPORT / "index.html"
-    print(f"{EFFECTS}, {page}: {count(study['experiments'], 'experiment')}")
+    page = folder / "index.html"
+    print(f"{effects}, {page}: {count(study.statistics['design']['runs'], 'experiment')}")
     return page
 
 
-if __name__ == "__main__":
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", action="store_true", help="only list the experiments")
     parser.add_argument("--tasks", help="the permuted tasks, separated by commas (default: those of most orders)")
@@ -174,7 +210,25 @@ if __name__ == "__main__":
         metavar="POINTS",
         help="smallest standard deviation of order effects that matters (default: %(default)s)",
     )
+    parser.add_argument(
+        "--looks", type=int, default=0, metavar="K", help="look K times while a sweep runs, with few false alarms"
+    )
+    parser.add_argument("--independent", action="store_true", help="the orders share no checkpoints")
     parser.add_argument("--name", default="", help="compare only the experiments of the sweep with this name")
     parser.add_argument("--open", action="store_true", help="show the report in a browser")
+    table = parser.add_argument_group("scores from elsewhere, in place of the experiments")
+    table.add_argument(
+        "--scores", type=Path, metavar="FILE.csv", help="order, seed, target, language (optional), score"
+    )
+    table.add_argument("--validation", type=Path, metavar="FILE.csv", help="order, seed, target, score")
+    table.add_argument("--separator", default=",", help="between the tasks of an order (default: a comma)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    options = parse()
+    for name in ("scores", "validation"):  # are relative to the folder in which the user is
+        if path := getattr(options, name):
+            setattr(options, name, path.absolute())
     os.chdir(Path(__file__).parents[1])
-    run(main, parser.parse_args())
+    run(main, options)

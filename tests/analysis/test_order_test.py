@@ -133,7 +133,7 @@ def test_intervals_cover_the_standard_deviation_of_order_effects(order_sd):
 def test_the_verdict_follows_from_the_test_and_the_upper_bound():
     assert decide(0.01, 4.0, 1.0) == "matters" and decide(0.2, 4.0, 1.0) == "undecided"
     assert decide(0.2, 0.8, 1.0) == decide(0.01, 0.8, 1.0) == "negligible"
-    assert decide(math.nan, math.nan, 1.0) == decide(None, None, 1.0) == "undecided"
+    assert decide(math.nan, math.nan, 1.0) == decide(0.01, 0.8, 1.0, None) == "undecided"
 
 
 def test_corrected_p_values_without_a_joint_test():
@@ -151,6 +151,6 @@ def test_a_clear_effect_is_significant_in_its_target_only():
     assert tests["xquad"]["verdict"] == "matters" and study["variance"]["together"]["verdict"] == "matters"
     assert {tests[target]["verdict"] for target in ("xnli", "udpos", "tatoeba")} <= {"negligible", "undecided"}
     last = study["recency"]["targets"]["xquad"]
-    assert 2 < last["low"] < 3 < last["high"] < 4 and last["share"] > 0.9 and last["p_remaining"] > 0.05
+    assert 2 < last["difference"] < 4 and last["share"] > 0.9 and last["p_remaining"] > 0.05
     wide = order_effects(scores, validation, THREE, KINDS, draws=99, smallest=50.0)
     assert wide["variance"]["together"]["verdict"] == "negligible"

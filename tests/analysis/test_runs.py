@@ -6,9 +6,11 @@ import pytest
 
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
 from stiltwalk.analysis.runs import find_permuted_tasks, select_common_seeds
-from stiltwalk.analysis.tables import mean_language_scores, score_tables, target_kinds, task_kinds
+from stiltwalk.analysis.tables import score_tables, step_kinds
 from stiltwalk.scoring.retention import retention_measures
 from stiltwalk.sweep.experiments import Experiment
+
+KINDS = {"mnli": "pair", "qqp": "pair", "squad": "qa", "xnli": "pair", "tatoeba": "retrieval"}
 
 
 def make_run(order: tuple[str, ...], seed: int, retained: list[list[float]] | None = None) -> Experiment:
@@ -18,9 +20,12 @@ def make_run(order: tuple[str, ...], seed: int, retained: list[list[float]] | No
     for row, key in zip(retained or [], keys if retained else [], strict=True):
         scores = {one: {one.split("-")[1]: {"accuracy": value}} for one, value in zip(keys, row, strict=False)}
         steps[key] = {"retention": scores, "trajectory": [40.0, 50.0 + seed]}
-    return Experiment(
-        f"{order}{seed}", "", "", {"order": list(order), "seed": seed}, {}, {"targets": {}, "steps": steps}
-    )
+    plan = {
+        "mixtures": {step: {"tasks": {task: {"kind": KINDS[task]} for task in step.split("+")}} for step in order},
+        "targets": {target: {"task": {"kind": KINDS[target]}} for target in ("xnli", "tatoeba")},
+    }
+    params = {"order": list(order), "seed": seed, "plan": plan}
+    return Experiment(f"{order}{seed}", "", "", params, {"flags": {}}, {"targets": {}, "steps": steps})
 
 
 def test_retention_is_averaged_over_seeds():
@@ -64,8 +69,8 @@ def test_measures_of_retention_of_three_steps():
 
 def test_the_permuted_tasks_are_those_of_most_orders():
     orders = [("mnli", "squad", "qqp"), ("squad", "mnli", "qqp"), ("mnli", "squad"), ("mnli",), (), ("mnli+squad",)]
-    assert find_permuted_tasks([make_run(order, 1) for order in orders]) == ["mnli", "qqp", "squad"]
-    assert find_permuted_tasks([make_run(("mnli",), 1)]) == []
+    assert find_permuted_tasks(orders) == ["mnli", "qqp", "squad"]
+    assert find_permuted_tasks([("mnli",)]) == []
 
 
 def test_a_run_of_a_seed_that_few_orders_have_is_set_apart():
@@ -84,36 +89,31 @@ def test_tables_have_a_row_per_language_and_validation_only_of_tuned_targets():
             "xnli": {"languages": {"en": score, "de": score - 10}, "validation": score + 1},
             "tatoeba": {"languages": {"de": score}, "validation": None},
         }
-    scores, validation = score_tables(runs)
-    assert scores.to_numpy().tolist() == [
-        ["mnli,squad", 1, "xnli", "en", 50.0],
-        ["mnli,squad", 1, "xnli", "de", 40.0],
-        ["mnli,squad", 1, "tatoeba", "de", 50.0],
-        ["", 2, "xnli", "en", 60.0],
-        ["", 2, "xnli", "de", 50.0],
-        ["", 2, "tatoeba", "de", 60.0],
+    runs[0].summary["flags"] = {"1-mnli mnli": "diverged", "tatoeba": "not learned"}
+    tables = score_tables(runs)
+    pair, retrieval = "1-mnli mnli diverged", "1-mnli mnli diverged; not learned"
+    assert tables.scores.to_numpy().tolist() == [
+        ["mnli,squad", 1, "xnli", "en", 50.0, pair, "pair", "qa"],
+        ["mnli,squad", 1, "xnli", "de", 40.0, pair, "pair", "qa"],
+        ["mnli,squad", 1, "tatoeba", "de", 50.0, retrieval, "retrieval", "qa"],
+        ["", 2, "xnli", "en", 60.0, "", "pair", ""],
+        ["", 2, "xnli", "de", 50.0, "", "pair", ""],
+        ["", 2, "tatoeba", "de", 60.0, "", "retrieval", ""],
     ]
-    assert validation.to_numpy().tolist() == [["mnli,squad", 1, "xnli", 51.0], ["", 2, "xnli", 61.0]]
+    assert tables.validation.to_numpy().tolist() == [["mnli,squad", 1, "xnli", 51.0], ["", 2, "xnli", 61.0]]
+    assert tables.task_kinds == {"squad": "qa"} and tables.target_kinds == {"xnli": "pair", "tatoeba": "retrieval"}
     again = make_run((), 3)
     again.cells["targets"] = {"xnli": {"languages": {"en": 61.0}, "validation": 1.0}}
-    means = mean_language_scores([*runs, again])
+    means = score_tables([*runs, again]).language_means
     assert means["xnli"] == {"": {"de": 50.0, "en": 60.5}, "mnli,squad": {"de": 40.0, "en": 50.0}}
 
 
 def test_a_joint_step_of_two_kinds_has_the_kind_joint():
-    kinds = {"mnli": "pair", "qqp": "pair", "squad": "qa"}
     run = make_run(("mnli+squad", "mnli+qqp"), 1)
-    run.params["plan"] = {
-        "mixtures": {step: {"tasks": {t: {"kind": kinds[t]} for t in step.split("+")}} for step in run.order},
-        "targets": {"xquad": {"task": {"kind": "qa"}}},
+    assert step_kinds([run]) == {
+        "mnli": "pair",
+        "qqp": "pair",
+        "squad": "qa",
+        "mnli+squad": "joint",
+        "mnli+qqp": "pair",
     }
-    assert task_kinds([run]) == kinds | {"mnli+squad": "joint", "mnli+qqp": "pair"}
-
-
-def test_a_task_named_like_a_target_keeps_the_kinds_apart():
-    run = make_run(("xnli", "squad"), 1)
-    run.params["plan"] = {
-        "mixtures": {step: {"tasks": {step: {"kind": "qa"}}} for step in run.order},
-        "targets": {"xnli": {"task": {"kind": "pair"}}},
-    }
-    assert task_kinds([run])["xnli"] == "qa" and target_kinds([run]) == {"xnli": "pair"}

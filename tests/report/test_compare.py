@@ -83,7 +83,7 @@ def test_without_experiments_the_command_says_how_to_run_one(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     set_experiments(monkeypatch, [])
     with pytest.raises(InputError, match="no experiments yet; run `dvc exp run` for one"):
-        compare.main(Namespace(name="", table=True, tasks=None, open=False))
+        compare.main(Namespace(name="", table=True, smallest=1.0, scores=None, validation=None))
 
 
 def test_flagged_and_incomparable_scores_are_marked(capsys):

@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from stiltwalk.report.figure import Figure
 from stiltwalk.report.page import write_report
-from studies import TARGETS, make_large_effects, make_small_study, make_study
+from studies import TARGETS, THREE, make_large_effects, make_small_study, make_study
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -111,9 +111,18 @@ def test_files_have_the_numbers_of_the_study(study, folder):
         "languages-xnli",
         "retention",
         "trajectories",
-        "carry_over",
         "tau",
     }
+
+
+def test_carry_over_is_shown_where_the_orders_tell_it_from_position(tmp_path, without_drawing):
+    study = make_study([*THREE, "qqp"], targets=["xnli"], n_languages=2)
+    page = write_page(study, tmp_path)
+    check_page(page)
+    assert "table-carry_over" in page and "fitted jointly" in visible_text(page)
+    page = write_page(make_small_study(), tmp_path)
+    assert "table-carry_over" not in page
+    assert "These orders cannot tell carry-over from position." in visible_text(page)
 
 
 def test_the_same_study_gives_the_same_bytes_and_old_files_are_removed(study, folder, tmp_path):

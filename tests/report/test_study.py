@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from stiltwalk.analysis.runs import merge_runs
-from stiltwalk.report import study
+from stiltwalk.report import background
+from stiltwalk.report.background import code_versions, read_sources
 from stiltwalk.report.data_notes import data_notes
 from stiltwalk.report.figure import Figure
 from stiltwalk.report.page import write_report
-from stiltwalk.report.study import build_study, code_versions
+from stiltwalk.report.study import build_study
 from stiltwalk.sweep.experiments import Experiment, Progress
 from stiltwalk.utils.errors import InputError
 
@@ -64,7 +65,7 @@ def without_drawing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def write_page(experiments: list[Experiment]) -> str:
     result = build_study(experiments, [])
     assert result
-    write_report(result, Path("report"))
+    write_report(result.page, Path("report"))
     return Path("report/index.html").read_text(encoding="utf-8")
 
 
@@ -109,12 +110,12 @@ def test_a_later_run_with_fewer_targets_replaces_only_the_scores_of_these():
         narrow("narrow", FORWARD, 60.0),
     ]
     result = build_study(runs, [])
-    assert result and not result["design"]["missing"] and not result["replaced"]
-    scores = {tuple(entry["steps"]): entry["scores"] for entry in result["orders"]}[FORWARD]
+    assert result and not result.page["design"]["missing"] and not result.page["replaced"]
+    scores = {tuple(entry["steps"]): entry["scores"] for entry in result.page["orders"]}[FORWARD]
     assert (scores["xnli"]["mean"], scores["panx"]["mean"]) == (65.0, 15.0)
-    assert [entry["layers"] for entry in result["trajectory"]] == [[[50.0, 60.0]]]  # of the full run
+    assert [entry["layers"] for entry in result.page["trajectory"]] == [[[50.0, 60.0]]]  # of the full run
     result = build_study([narrow("narrow", FORWARD, 60.0), *runs], [])
-    assert result and [run["name"] for run in result["replaced"]] == ["narrow"]
+    assert result and [run["name"] for run in result.page["replaced"]] == ["narrow"]
 
 
 def test_a_flag_is_gone_when_a_later_run_has_none():
@@ -126,8 +127,8 @@ def test_a_flag_is_gone_when_a_later_run_has_none():
 def test_a_new_run_in_the_working_tree_counts_instead_of_an_older_experiment():
     runs = [make_run("old", FORWARD, 10.0), make_run("backward", BACKWARD, 50.0), make_run("workspace", FORWARD, 60.0)]
     result = build_study(runs, [])
-    assert result and [run["name"] for run in result["replaced"]] == ["old"]
-    assert "workspace" in [run["name"] for run in result["runs"]]
+    assert result and [run["name"] for run in result.page["replaced"]] == ["old"]
+    assert "workspace" in [run["name"] for run in result.page["runs"]]
 
 
 def test_notes_on_the_data_are_those_of_the_experiments(monkeypatch: pytest.MonkeyPatch):
@@ -135,14 +136,14 @@ def test_notes_on_the_data_are_those_of_the_experiments(monkeypatch: pytest.Monk
     path = "data/sources/xtreme/xnli.json"
     runs = [replace(make_run(name, FORWARD, 1.0), outputs={path: md5}) for name, md5 in ("a1", "b2", "c2")]
     texts = {"a": '{"notes": ["old"]}', "b": '{"notes": ["new"]}'}
-    monkeypatch.setattr(study, "read_output", lambda run, _: texts.get(run.name))
-    assert study.read_sources(runs) == {
+    monkeypatch.setattr(background, "read_output", lambda run, _: texts.get(run.name))
+    assert read_sources(runs) == {
         "xnli (in 1 of 3 experiments, such as a)": {"notes": ["old"]},
         "xnli (in 2 of 3 experiments, such as b)": {"notes": ["new"]},
     }
-    assert study.read_sources(runs[:1]) == {"xnli": {"notes": ["old"]}}
+    assert read_sources(runs[:1]) == {"xnli": {"notes": ["old"]}}
     texts.clear()
-    assert data_notes(study.read_sources(runs[:1]))[0]["lines"][0].startswith("DVC's cache lacks the file")
+    assert data_notes(read_sources(runs[:1]))[0]["lines"][0].startswith("DVC's cache lacks the file")
 
 
 def test_targets_are_in_xtremes_order():
@@ -167,7 +168,7 @@ def test_joint_steps_can_be_permuted():
 
 def test_the_study_lists_the_settings_that_all_experiments_share():
     result = build_study([make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)], [])
-    assert result and result["settings"] == {
+    assert result and result.page["settings"] == {
         "encoder": "xlm-roberta-base",
         "data": "the generated world",
         "rows a step": "mnli 6000, squad all",
@@ -184,10 +185,10 @@ def test_the_study_lists_the_settings_that_all_experiments_share():
 
 def test_progress_and_other_settings_are_part_of_the_study():
     runs = [make_run("a", FORWARD, 60.0), make_run("b", BACKWARD, 50.0)]
-    result = build_study(runs, [], n_other_settings=3, progress=Progress(finished=2, total=6))
-    assert result and result["unfinished"] == {"finished": 2, "of": 6} and result["apart"] == 3
+    result = build_study(runs, [], n_other_settings=3, progress=Progress(2, 6, {1: False, 2: False}))
+    assert result and result.page["unfinished"] == {"finished": 2, "of": 6} and result.page["apart"] == 3
     result = build_study(runs, [])
-    assert result and result["unfinished"] is None and result["apart"] == 0
+    assert result and result.page["unfinished"] is None and result.page["apart"] == 0
 
 
 def test_without_two_tasks_to_permute_there_is_no_study():
@@ -207,7 +208,7 @@ def test_targets_are_no_tasks_to_permute():
 
 def test_experiments_of_different_code_are_counted_by_version(monkeypatch):
     """Commits that differ only in code that plans, compares and draws are one version."""
-    monkeypatch.setattr(study, "code_version", {"a": "one", "b": "one", "c": "other"}.get)
+    monkeypatch.setattr(background, "code_version", {"a": "one", "b": "one", "c": "other"}.get)
     runs = [Experiment("", "", baseline, {}, {}, {}) for baseline in "aabc"]
     versions = code_versions([*runs, Experiment("workspace", "", "", {}, {}, {})])
     assert versions == [{"experiments": 3, "commit": "b"}, {"experiments": 1, "commit": "c"}]

@@ -1,10 +1,8 @@
 """What the tables mark and leave out."""
 
-import pytest
-
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.tables.retention import retention_measures_table
-from stiltwalk.report.tables.scores import compare_to_best
+from stiltwalk.report.tables.scores import mark
 from stiltwalk.scoring.retention import retention_measures
 from studies import NINE, THREE
 
@@ -23,17 +21,16 @@ def test_forgetting_is_shown_if_it_is_not_the_negative_of_backward_transfer():
     assert "forgetting" in measure_columns(falling, rising)
 
 
-@pytest.mark.parametrize(
-    ("control", "means", "marks"),
-    [
-        (False, [70.04, 70.03, 68.9], ["★", "≈", ""]),
-        (True, [70.05, 69.0, 68.9], ["▲", "≈", ""]),
-    ],
-)
-def test_a_score_that_equals_the_best_only_after_rounding_is_not_the_best(control, means, marks):
-    best = {"mean": 70.04, "low": 69.0, "high": 71.08}
-    assert [compare_to_best(mean, best, control) for mean in means] == marks
-    assert compare_to_best(70.03, best | {"low": None}, control=False) == ""
+def test_scores_are_marked_by_hsus_comparisons_with_the_best():
+    """A score that equals the best only after rounding is not the best."""
+    means = {"a": 70.04, "b": 70.03, "c": 68.9, "control": 70.05, "low": 69.0}
+    entries = {
+        name: {"steps": [name], "control": name in ("control", "low"), "scores": {"xnli": {"mean": mean}}}
+        for name, mean in means.items()
+    }
+    study = {"orders": list(entries.values()), "comparisons": {"xnli": {"may_be_best": [["a"], ["b"]]}}}
+    marks = {name: mark(entry, "xnli", study) for name, entry in entries.items()}
+    assert marks == {"a": "★", "b": "○", "c": "", "control": "▲", "low": ""}
 
 
 def test_long_orders_are_abbreviated_with_a_legend():

@@ -276,7 +276,7 @@ def test_a_killed_sweep_resumes_to_the_same_results(twins):
     one, other = ((project.folder / "metrics/order_effects.json").read_bytes() for project in twins)
     assert one == other
     study = json.loads(one)
-    assert study["experiments"] == 5 and study["design"]["cells"] == {"present": 5, "expected": 5}
+    assert study["design"]["runs"] == 5 and study["design"]["cells"] == {"present": 5, "expected": 5}
     assert (straight.folder / "report/index.html").is_file()
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from stiltwalk.analysis.anova import order_means
 from stiltwalk.analysis.cells import Cells, select_orders, split_order
+from stiltwalk.analysis.comparisons import dunnett_quantile
 from stiltwalk.analysis.intervals import t_interval
 
 
@@ -38,10 +39,10 @@ def choose_best_order(
         "order": split_order(order) if order is not None else None,
         "validation": select_orders(criterion, chosen).mean(),
         "test": t_interval(select_orders(test, chosen)),
-        "gain_over_baseline": _simultaneous_gain(cells, test, order, "", rng),
+        "gain_over_baseline": _simultaneous_gain(cells, test, order, ""),
         "single": single,
-        "gain_over_single": _simultaneous_gain(cells, test, order, single, rng),
-        "gain_over_joint": _simultaneous_gain(cells, test, order, cells.joint, rng),
+        "gain_over_single": _simultaneous_gain(cells, test, order, single),
+        "gain_over_joint": _simultaneous_gain(cells, test, order, cells.joint),
         "held_out_seed": _held_out_gains(cells, criterion, test),
         "range": _range_of_orders(cells.order_scores(target), run_variance, draws, rng),
     }
@@ -61,9 +62,7 @@ def _paired_gain(test: pd.Series, order: str | None, control: str | None) -> pd.
     return (table.loc[order] - table.loc[control]).dropna()
 
 
-def _simultaneous_gain(
-    cells: Cells, test: pd.Series, order: str | None, control: str | None, rng: np.random.Generator
-) -> dict[str, Any]:
+def _simultaneous_gain(cells: Cells, test: pd.Series, order: str | None, control: str | None) -> dict[str, Any]:
     """Return the mean gain of an order over a control, paired by seed, its n and bounds, and the `shrunken` gain.
 
     The bounds are those of Dunnett's intervals for the gains of all orders, with the error of all orders and the
@@ -81,24 +80,13 @@ def _simultaneous_gain(
     residuals = y - y.mean(axis=0) - y.mean(axis=1, keepdims=True) + y.mean()
     df = (len(y) - 1) * (seeds - 1)
     error = float((residuals**2).sum()) / df
-    half = _dunnett_quantile(len(others), df, rng) * math.sqrt(2 * error / seeds)
+    half = dunnett_quantile(len(others), df) * math.sqrt(2 * error / seeds)
     gains = table.loc[others].mean(axis=1) - table.loc[control].mean()
     between = float(gains.var(ddof=1)) - error / seeds
     share = max(between, 0.0) / (max(between, 0.0) + error / seeds) if error > 0 else 1.0
     shrunken = gains.mean() + share * (gains[order] - gains.mean())
     mean = float(gains[order])
     return result | {"mean": mean, "n": seeds, "low": mean - half, "high": mean + half, "shrunken": shrunken}
-
-
-def _dunnett_quantile(comparisons: int, df: int, rng: np.random.Generator, draws: int = 20_000) -> float:
-    """Return the 95 % quantile of the largest |t| of so many comparisons with one control, by simulation.
-
-    scipy.stats.dunnett has no blocks, and so would count the differences between seeds as noise.
-    """
-    control, others = rng.standard_normal((draws, 1)), rng.standard_normal((draws, comparisons))
-    scale = np.sqrt(rng.chisquare(df, draws) / df)
-    largest = (np.abs(others - control) / math.sqrt(2)).max(axis=1) / scale
-    return float(np.quantile(largest, 0.95))
 
 
 def _held_out_gains(cells: Cells, criterion: pd.Series, test: pd.Series) -> dict[str, Any]:

@@ -23,9 +23,9 @@ class Cells:
     tasks: list[str]
     """The permuted tasks."""
     kinds: Mapping[str, str]
-    """The kind of every task."""
+    """The kinds of tasks, as far as they are known."""
     target_kinds: Mapping[str, str]
-    """The kind of every target; a task may have the same name and another kind."""
+    """The kinds of targets; a task may have the same name and another kind."""
     scores: pd.DataFrame
     """One column per target, and "all" with the mean over the targets, NaN unless every target has a score.
 
@@ -35,6 +35,8 @@ class Cells:
     """By target, the complete cells with one column per language."""
     validation: pd.DataFrame
     """English validation scores, one column per tuned target."""
+    independent: bool = False
+    """Whether orders share no checkpoints."""
 
     @property
     def targets(self) -> list[str]:
@@ -73,29 +75,28 @@ def read_cells(
     tasks: Sequence[str],
     kinds: Mapping[str, str],
     target_kinds: Mapping[str, str] | None = None,
+    *,
+    independent: bool = False,
 ) -> Cells:
     """Build the cells from a sweep's tables, with rows in any sequence; rows without a score are dropped.
 
-    kinds: of every task; also of every target, unless `target_kinds` has those.
+    kinds: of tasks; also of targets, unless `target_kinds` has those.
 
-    Raises InputError for fewer than two tasks, a missing column, an order that is NaN, a repeated row, and a task or
-    target without a kind.
+    Raises InputError for fewer than two tasks, a missing column, an order that is NaN, and a repeated row.
     """
     if len(tasks) < 2:
         raise InputError(f"tasks={list(tasks)!r} has no orders to compare; name at least two tasks")
     scores, validation = _check_table(scores, "scores"), _check_table(validation, "validation")
     target_kinds = kinds if target_kinds is None else target_kinds
-    for argument, of, names in (("kinds", kinds, tasks), ("target_kinds", target_kinds, scores["target"])):
-        if unknown := sorted(set(names) - of.keys()):
-            raise InputError(f"{argument} has no kind for '{unknown[0]}'; give the kind of every task and target")
     wide = scores.pivot(index=["order", "seed"], columns=["target", "language"], values="score")
     wide = wide.sort_index(axis=0).sort_index(axis=1)
     targets = sorted(set(scores["target"]))
-    languages = {target: wide[target].dropna() for target in targets}
+    # Not `wide[target]`, which is a series where the only language is "".
+    languages = {target: wide.xs(target, axis=1, level="target").dropna() for target in targets}
     means = pd.DataFrame({target: table.mean(axis=1) for target, table in languages.items()}, index=wide.index)
     means[ALL] = means.mean(axis=1, skipna=False)
     tuned = validation.pivot(index=["order", "seed"], columns="target", values="score").sort_index(axis=0)
-    return Cells(list(tasks), kinds, target_kinds, means, languages, tuned.sort_index(axis=1))
+    return Cells(list(tasks), kinds, target_kinds, means, languages, tuned.sort_index(axis=1), independent)
 
 
 def split_order(order: str) -> list[str]:

@@ -139,8 +139,9 @@ def pool_over_seeds(estimates: np.ndarray, tasks: int, weights: Sequence[np.ndar
     """
     means, errors, counts = _pooled_errors(estimates[None], tasks)
     noise = np.random.default_rng(0).standard_normal((DRAWS, weights[0].shape[1] if weights else 0))
-    drawn = np.array([noise @ np.nan_to_num(weight).T for weight in weights])  # (seeds, draws, effects)
-    drawn = np.where(np.isnan(estimates)[:, None], np.nan, drawn).transpose(1, 0, 2)
+    drawn = np.zeros((DRAWS, *estimates.shape))
+    for seed, weight in enumerate(weights):
+        drawn[:, seed] = noise @ weight.T  # NaN where the weights are
     drawn_means, drawn_errors, _ = _pooled_errors(drawn, tasks)
     with np.errstate(invalid="ignore", divide="ignore"):
         largest = pd.DataFrame(np.abs(drawn_means) / drawn_errors).max(axis=1)  # NaN where nothing has an error
@@ -185,19 +186,22 @@ def recency_effects(cells: Cells) -> dict[str, Any]:
     interval over seeds, because the errors of targets tuned from one encoder are correlated.
     """
     targets, differences = {}, {}
+    last = {split_order(order)[-1] for order in cells.orders}
     for target in cells.targets:
-        same_kind = [task for task in cells.tasks if cells.kinds[task] == cells.target_kinds[target]]
+        kind = cells.target_kinds.get(target, "")
+        same_kind = [task for task in cells.tasks if task in last and kind and cells.kinds.get(task) == kind]
         if 0 < len(same_kind) < len(cells.tasks):
-            targets[target], differences[target] = _target_recency(cells.order_scores(target), same_kind)
+            targets[target], differences[target] = _target_recency(cells, target, same_kind)
     table = pd.DataFrame(differences, dtype=float)
     return {"targets": targets, "over_targets": t_interval(table.mean(axis=1, skipna=False).to_numpy())}
 
 
-def _target_recency(values: pd.Series, same_kind: list[str]) -> tuple[dict[str, Any], pd.Series]:
+def _target_recency(cells: Cells, target: str, same_kind: list[str]) -> tuple[dict[str, Any], pd.Series]:
     """Return the recency entry of one target and its difference by seed.
 
     A seed counts only if, for every task that is ever last, it has a run that ends with it.
     """
+    values = cells.order_scores(target)
     last = [split_order(order)[-1] for order in values.index.get_level_values("order")]
     table = values.groupby([values.index.get_level_values("seed"), pd.Index(last)]).mean().unstack().dropna()
     last_tasks = [task for task in same_kind if task in table], [task for task in table if task not in same_kind]
@@ -211,7 +215,7 @@ def _target_recency(values: pd.Series, same_kind: list[str]) -> tuple[dict[str, 
         "n": len(table),
         "share": share,
         "share_by_chance": by_chance,
-        "p_remaining": order_p_value(values, covariate) if has_both_kinds else np.nan,
+        "p_remaining": order_p_value(values, covariate, independent=cells.independent) if has_both_kinds else np.nan,
     }
     return entry, difference
 

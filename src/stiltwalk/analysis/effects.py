@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from itertools import combinations
 from typing import Any
 
@@ -10,31 +9,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from stiltwalk.analysis import SMALLEST
-from stiltwalk.analysis.anova import (
-    VarianceComponents,
-    language_components,
-    order_means,
-    variance_components,
-    variance_shares,
-)
+from stiltwalk.analysis.anova import order_means, variance_components
 from stiltwalk.analysis.best_order import choose_best_order
 from stiltwalk.analysis.cells import ALL, Cells, read_cells, select_orders, split_order
+from stiltwalk.analysis.comparisons import compare_orders
 from stiltwalk.analysis.contrasts import position_effects, recency_effects
 from stiltwalk.analysis.intervals import t_interval
-from stiltwalk.analysis.order_test import (
-    JointTest,
-    decide,
-    holm,
-    joint_test,
-    order_p_value,
-    order_sd_interval,
-)
+from stiltwalk.analysis.options import ALPHA, SMALLEST
 from stiltwalk.analysis.power import detectable_difference
+from stiltwalk.analysis.verdicts import analyse_variance, check_sensitivity
 from stiltwalk.utils.files import to_jsonable
 
 # The value of `interval_method` in metrics/order_effects.json.
-INTERVALS = "t over seeds; in positions and recency, the variance over seeds is pooled over like contrasts"
+INTERVALS = "95 %, over seeds; those of positions, comparisons and gains hold for all effects of a target at once"
 
 
 def order_effects(
@@ -47,34 +34,46 @@ def order_effects(
     *,
     target_kinds: Mapping[str, str] | None = None,
     smallest: float = SMALLEST,
+    alpha: float | None = ALPHA,
+    independent: bool = False,
 ) -> dict[str, Any]:
     """Compute all statistics of a sweep's orders, ready for JSON; null marks what cannot be estimated.
 
     Args:
-        scores: columns order (steps joined by commas, "" for the baseline), seed, target, language, score (0 to 100).
+        scores: columns order (steps joined by commas, "" for the baseline), seed, target, language, score (0 to 100),
+            and optionally flag, which says what is wrong with a score.
         validation: English validation scores of the tuned targets; columns order, seed, target, score.
         tasks: the permuted tasks. The proper orders are the permutations of all of them; all others are controls.
-        kinds: the kind of every task; also that of every target, unless `target_kinds` has those.
+        kinds: the kinds of tasks; also those of targets, unless `target_kinds` has them. Without kinds there is no
+            recency.
         draws: how many rotations the tests over targets draw.
         seed: of the rotations. The same seed gives the same result, whatever the sequence of rows.
-        target_kinds: the kind of every target, where a task may have the name of a target.
+        target_kinds: the kinds of targets, where a task may have the name of a target.
         smallest: the smallest standard deviation of order effects that matters, in points.
+        alpha: the significance level of the tests of order; None to test nothing, as in an unfinished sweep.
+        independent: whether orders share no checkpoints, so that their runs have no noise in common.
 
     Intervals are 95 % t intervals over seeds. A percentile bootstrap of three seeds has ten distinct resamples and
     cannot reach beyond the smallest and the largest seed, so it covers the mean of normal noise in 75 % of cases at
     best. A t interval is wide at three seeds, but its coverage is correct if the noise is roughly normal.
 
     """
-    cells = read_cells(scores, validation, tasks, kinds, target_kinds)
+    cells = read_cells(scores, validation, tasks, kinds, target_kinds, independent=independent)
     rng = np.random.default_rng(seed)
     columns = [*cells.targets, ALL]
     components = {target: variance_components(cells.order_scores(target)) for target in columns}
+    variance = analyse_variance(cells, components, draws, rng, smallest, alpha)
+    flagged = scores[scores["flag"].fillna("") != ""] if "flag" in scores else scores[:0]
     study: dict[str, Any] = to_jsonable(
         {
             "design": _describe_design(cells),
             "interval_method": INTERVALS,
             "orders": _summarise_orders(cells),
-            "variance": _analyse_variance(cells, components, draws, rng, smallest),
+            "variance": variance,
+            "sensitivity": check_sensitivity(
+                cells, pd.MultiIndex.from_frame(flagged[["order", "seed", "target"]]).unique(), variance, draws, rng
+            ),
+            "comparisons": {target: compare_orders(cells.order_scores(target)) for target in columns},
             "positions": {target: position_effects(cells, target) for target in columns},
             "agreement": _measure_agreement(cells),
             "recency": recency_effects(cells),
@@ -118,6 +117,7 @@ def _describe_design(cells: Cells) -> dict[str, Any]:
         "controls": [split_order(order) for order in cells.names if order not in cells.orders],
         "seeds": seeds,
         "targets": cells.targets,
+        "runs": len(cells.scores),
         "cells": {"present": grid.size - len(missing), "expected": grid.size},
         "missing": missing,
     }
@@ -133,53 +133,6 @@ def _summarise_orders(cells: Cells) -> list[dict[str, Any]]:
         }
         for order in cells.names
     ]
-
-
-def _analyse_variance(
-    cells: Cells,
-    components: Mapping[str, VarianceComponents],
-    draws: int,
-    rng: np.random.Generator,
-    smallest: float,
-) -> dict[str, Any]:
-    """Return the test of order on all targets together, and by target components, shares, tests and verdicts.
-
-    `shares` are of a score in one language, `shares_of_mean` of the mean over languages, which has no variance between
-    languages. `order_sd` is the standard deviation of order effects with its interval. The family of corrected p values
-    consists of the targets, without their mean "all".
-    """
-    p = {target: order_p_value(cells.order_scores(target)) for target in components}
-    table = pd.DataFrame({target: cells.order_scores(target) for target in cells.targets})
-    joint = joint_test(table, draws, rng)
-    family_wise = _correct({target: p[target] for target in cells.targets}, joint)
-    targets: dict[str, dict[str, Any]] = {}
-    for target, of_mean in components.items():
-        languages = select_orders(cells.languages[target], cells.orders) if target != ALL else None
-        of_score = asdict(of_mean) | language_components(languages)
-        order_sd = order_sd_interval(cells.order_scores(target))
-        targets[target] = {
-            "components": of_score,
-            "shares": variance_shares(of_score),
-            "shares_of_mean": variance_shares(asdict(of_mean)),
-            "order_sd": order_sd,
-            "p": p[target],
-            "p_family_wise": family_wise.get(target, math.nan),
-            "verdict": decide(family_wise.get(target, p[target]), order_sd["high"], smallest),
-        }
-    bounds = [targets[target]["order_sd"]["high"] for target in cells.targets]
-    together = {"p": joint.p if joint else math.nan, "upper": max(bounds, default=math.nan)}
-    verdict = decide(together["p"], together["upper"], smallest)
-    return {"rotations": draws, "smallest": smallest, "together": together | {"verdict": verdict}, "targets": targets}
-
-
-def _correct(p: Mapping[str, float], joint: JointTest | None) -> dict[str, float]:
-    """Return p values corrected for the number of targets: by rotations, or by Holm's method without a joint test.
-
-    A target with runs that others lack keeps its own p if that is larger.
-    """
-    if joint is None:
-        return holm(p)
-    return {target: max(value, joint.family_wise.get(target, math.nan)) for target, value in p.items()}
 
 
 def _measure_agreement(cells: Cells) -> dict[str, Any]:

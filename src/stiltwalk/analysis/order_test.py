@@ -26,8 +26,8 @@ from statsmodels.stats.multitest import multipletests
 
 from stiltwalk.analysis.anova import orthonormal_basis
 from stiltwalk.analysis.cells import split_order
+from stiltwalk.analysis.options import ALPHA
 
-ALPHA = 0.05  # the significance level
 TOLERANCE = 1e-9
 
 
@@ -51,12 +51,15 @@ class JointTest:
     """By target, corrected for their number by the smallest p of every rotation (Westfall and Young 1993)."""
 
 
-def find_strata(index: pd.MultiIndex, covariate: np.ndarray | None = None) -> list[Stratum]:
+def find_strata(
+    index: pd.MultiIndex, covariate: np.ndarray | None = None, *, independent: bool = False
+) -> list[Stratum]:
     """Return the strata of the runs (order, seed) that have contrasts between branches and contrasts of error.
 
-    covariate: one number per run; contrasts that it explains are left out of the effects.
+    covariate: one number per run; contrasts that it explains are left out of the effects. independent: orders share no
+    checkpoints, and so are the branches of a single fork.
     """
-    strata = _find_strata(tuple(index))
+    strata = _find_strata(tuple(index), independent)
     if covariate is None:
         return list(strata)
     remaining = []
@@ -70,9 +73,9 @@ def find_strata(index: pd.MultiIndex, covariate: np.ndarray | None = None) -> li
 
 
 @functools.lru_cache(maxsize=64)
-def _find_strata(index: tuple[tuple[str, int], ...]) -> tuple[Stratum, ...]:
+def _find_strata(index: tuple[tuple[str, int], ...], independent: bool) -> tuple[Stratum, ...]:
     """Return the strata of the runs; most targets have the same runs."""
-    runs = [(tuple(split_order(order)), seed) for order, seed in index]
+    runs = [((order,) if independent else tuple(split_order(order)), seed) for order, seed in index]
     strata = []
     for depth in range(1, max((len(steps) for steps, _ in runs), default=0) + 1):
         effects, errors = [], []
@@ -90,13 +93,13 @@ def _find_strata(index: tuple[tuple[str, int], ...]) -> tuple[Stratum, ...]:
     return tuple(strata)
 
 
-def order_p_value(values: pd.Series, covariate: np.ndarray | None = None) -> float:
+def order_p_value(values: pd.Series, covariate: np.ndarray | None = None, *, independent: bool = False) -> float:
     """Return the p value of order for the scores of one target by (order, seed).
 
-    covariate: one number per run; the test is of what it does not explain. NaN if no two branches can be compared in
-    two seeds, or if the scores do not differ.
+    covariate: one number per run; the test is of what it does not explain. independent: see `find_strata`. NaN if no
+    two branches can be compared in two seeds, or if the scores do not differ.
     """
-    strata = find_strata(values.index, covariate)
+    strata = find_strata(values.index, covariate, independent=independent)
     y = values.to_numpy(float)
     if not strata or np.ptp(y) < TOLERANCE:
         return math.nan
@@ -104,14 +107,17 @@ def order_p_value(values: pd.Series, covariate: np.ndarray | None = None) -> flo
     return float(stats.chi2.sf(-2 * sum(logs), 2 * len(logs)))
 
 
-def joint_test(table: pd.DataFrame, draws: int, rng: np.random.Generator) -> JointTest | None:
+def joint_test(
+    table: pd.DataFrame, draws: int, rng: np.random.Generator, *, independent: bool = False
+) -> JointTest | None:
     """Test order on all targets together, from the runs (order, seed) that have a score for each.
 
-    table: one column per target. draws: the number of rotations. None if nothing can be tested.
+    table: one column per target. draws: the number of rotations. independent: see `find_strata`. None if nothing can be
+    tested.
     """
     complete = table.dropna()
     complete = complete.loc[:, np.ptp(complete.to_numpy(float), axis=0) >= TOLERANCE] if len(complete) else complete
-    strata = find_strata(complete.index) if len(complete.columns) else []
+    strata = find_strata(complete.index, independent=independent) if len(complete.columns) else []
     if not strata:
         return None
     y = complete.to_numpy(float)
@@ -165,17 +171,18 @@ def order_sd_interval(values: pd.Series) -> dict[str, float]:
     }
 
 
-def decide(p: float | None, upper: float | None, smallest: float) -> str:
+def decide(p: float, upper: float, smallest: float, alpha: float | None = ALPHA) -> str:
     """Return `negligible`, `matters` or `undecided`.
 
-    p: of the test of order. upper: the upper bound of the sd of order effects. smallest: the smallest sd of interest.
-    An effect that is surely smaller is negligible, even if it is significant.
+    p: of the test of order, NaN without one. upper: the upper bound of the sd of order effects, NaN without one.
+    smallest: the smallest sd of interest. alpha: the significance level; None if it is too early to decide. An effect
+    that is surely smaller is negligible, even if it is significant.
     """
-    if upper is not None and not math.isnan(upper) and upper < smallest:
+    if alpha is None:
+        return "undecided"
+    if upper < smallest:
         return "negligible"
-    if p is not None and not math.isnan(p) and p <= ALPHA:
-        return "matters"
-    return "undecided"
+    return "matters" if p <= alpha else "undecided"
 
 
 def _fork_contrasts(cells: Mapping[tuple[str, int], Sequence[int]], runs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,10 @@ from typing import Any
 from scipy import stats
 
 from stiltwalk.analysis.cells import Cells
-from stiltwalk.analysis.order_test import ALPHA
+from stiltwalk.analysis.options import ALPHA
 
 POWER, MAX_SEEDS = 0.8, 100_000
+CURVE = (0.5, 1, 2, 4)  # multiples of the smallest effect of interest
 
 
 def detectable_difference(cells: Cells, target: str, run_variance: float, smallest: float) -> dict[str, Any]:
@@ -18,8 +19,8 @@ def detectable_difference(cells: Cells, target: str, run_variance: float, smalle
     `noise_sd` is the sd of one run within its order and seed, estimated from all orders and seeds. `difference` is the
     smallest detectable true difference with the sweep's seeds. `seeds_needed` is the number of seeds with which a
     difference of `smallest` points is detected, with its 95 % interval `seeds_low` to `seeds_high`: the noise itself is
-    an estimate. The test of one pair; a search through all pairs detects less. Runs that share steps differ by less;
-    for them, all numbers are too large.
+    an estimate. `curve` has the same for other differences. The test is of one pair; a search through all pairs detects
+    less. Runs that share steps differ by less; for them, all numbers are too large.
     """
     values = cells.order_scores(target)
     orders, seeds = (values.index.get_level_values(level).nunique() for level in ("order", "seed"))
@@ -29,14 +30,19 @@ def detectable_difference(cells: Cells, target: str, run_variance: float, smalle
         "seeds": seeds,
         "smallest": smallest,
         **dict.fromkeys(("difference", "seeds_needed", "seeds_low", "seeds_high")),
+        "curve": [],
     }
     if seeds < 2 or df < 1 or not run_variance > 0:
         return result
-    quantiles = stats.chi2.ppf([0.5, 0.975, 0.025], df)
-    variances = [run_variance, *(df * run_variance / quantiles[1:])]
-    names = ("seeds_needed", "seeds_low", "seeds_high")
-    needed = {name: _count_seeds(smallest, variance, orders) for name, variance in zip(names, variances, strict=True)}
-    return result | needed | {"difference": _find_difference(seeds, run_variance, df)}
+    low, high = (df * run_variance / stats.chi2.ppf(quantile, df) for quantile in (0.975, 0.025))
+
+    def seeds_needed(points: float) -> dict[str, int | None]:
+        variances = {"seeds_needed": run_variance, "seeds_low": low, "seeds_high": high}
+        return {name: _count_seeds(points, variance, orders) for name, variance in variances.items()}
+
+    curve = [{"difference": factor * smallest} | seeds_needed(factor * smallest) for factor in CURVE]
+    difference = _find_difference(seeds, run_variance, df)
+    return result | seeds_needed(smallest) | {"difference": difference, "curve": curve}
 
 
 def power_of_pair(difference: float, seeds: int, run_variance: float, df: int) -> float:

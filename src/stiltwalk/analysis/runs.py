@@ -6,15 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from stiltwalk.sweep.experiments import Experiment
+from stiltwalk.sweep.trie import Order
 
 
-def find_permuted_tasks(experiments: Iterable[Experiment]) -> list[str]:
+def find_permuted_tasks(orders: Iterable[Order]) -> list[str]:
     """Return the set of steps that has the most orders, sorted; empty if there are none.
 
     Orders of one step and orders that repeat a step do not count.
     """
-    orders = {experiment.order for experiment in experiments}
-    sets = Counter(frozenset(order) for order in orders if len(order) > 1 and len(set(order)) == len(order))
+    sets = Counter(frozenset(order) for order in set(orders) if len(order) > 1 and len(set(order)) == len(order))
     best = max(sets, key=lambda steps: (sets[steps], len(steps), sorted(steps)), default=frozenset[str]())
     return sorted(best)
 

@@ -22,8 +22,7 @@ def write_report(study: Study, folder: Path) -> Summary:
     The page needs no other file and no network. The same study gives the same bytes. Whatever the folders figures and
     tables contained before is removed.
 
-    study: see `stiltwalk.report.study.build_study`; the parts that it adds to the statistics are optional, apart from
-    title and experiments.
+    study: see `stiltwalk.report.study.Study.page`; its background is optional, apart from the title.
     """
     probed = [entry["order"] for part in ("retention", "trajectory") for entry in study.get(part) or []]
     labels = OrderLabels([*(entry["steps"] for entry in study["orders"]), *probed])
@@ -83,7 +82,7 @@ def facts(study: Study) -> dict[str, str]:
     design = study["design"]
     cells = design["cells"]
     return {
-        "experiments": str(study["experiments"]),
+        "experiments": str(design["runs"]),
         "orders": str(len(design["orders"])),
         "controls": str(len(design["controls"])),
         "seeds": str(len(design["seeds"])),

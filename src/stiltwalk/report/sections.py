@@ -10,7 +10,6 @@ from stiltwalk.report.figures.order_tree import order_tree
 from stiltwalk.report.figures.positions import position_figure
 from stiltwalk.report.figures.trajectories import trajectory_figure
 from stiltwalk.report.figures.variance import variance_figure
-from stiltwalk.report.formatting import excludes_zero
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.table import Table
 from stiltwalk.report.tables import agreement, effects, languages, retention, scores, selection, variance
@@ -57,7 +56,7 @@ def _all_sections(study: Study, labels: OrderLabels) -> Iterator[Section]:
     yield Section("tree", "Tree of orders", "", without_none(order_tree(study, labels)))
     if has_repeats(study):
         yield effect_section(study)
-        yield variance_section(study)
+        yield variance_section(study, labels)
     yield language_section(study, labels)
     if study.get("retention"):
         yield retention_section(study, labels)
@@ -93,29 +92,19 @@ def effect_section(study: Study) -> Section:
     figure, carry_over = position_figure(study), effects.carry_over_table(study)
     numbers = Fold("Table of position effects", [effects.position_table(study)]) if figure else None
     files = [heat_map_figure("carry_over", carry_over.caption, effects.carry_over_maps(study))] if carry_over else []
-    blocks = without_none(figure, numbers, carry_over)
-    entries = [study["positions"][column] for column in score_columns(study)]
-    estimates = [
-        estimate
-        for entry in entries
-        for by_name in (*entry["tasks"].values(), entry["carry_over"])
-        for estimate in by_name.values()
-        if estimate["low"] is not None
-    ]
-    models = {entry["model"].partition(":")[0] for entry in entries} if blocks else set()
+    entries = {column: study["positions"][column] for column in score_columns(study)}
+    targets = [column for column, entry in entries.items() if effects.has_interval(entry)]
     intro = introduction(
         "effects",
-        joint="joint" in models,
-        separate="separate" in models,
-        unidentified=[name for name, block in (("position", figure), ("carry-over", carry_over)) if block is None],
+        targets=targets,
+        carry_over=[column for column in targets if entries[column]["model"]["carry_over"]],
+        middle_alike=any(entries[column]["model"]["middle_alike"] for column in targets),
         missing_scores=bool(study["design"]["missing"]),
-        n_intervals=len(estimates),
-        n_significant=sum(map(excludes_zero, estimates)),
     )
-    return Section("effects", "Position and carry-over", intro, blocks, files)
+    return Section("effects", "Position and carry-over", intro, without_none(figure, numbers, carry_over), files)
 
 
-def variance_section(study: Study) -> Section:
+def variance_section(study: Study, labels: OrderLabels) -> Section:
     """Variance components: the figure with its table, or the table alone if there is only a test."""
     figure, table = variance_figure(study), variance.variance_table(study)
     tested = any(entry["p"] is not None for entry in study["variance"]["targets"].values())
@@ -124,7 +113,11 @@ def variance_section(study: Study) -> Section:
         blocks = [figure, Fold("Table of variance components", [table])]
     elif tested:
         blocks = [table]
-    return Section("variance", "Variance components", "", blocks)
+    noisy = [
+        {"target": entry.target, "order": labels.order(entry.order), "ratio": entry.ratio, "p": entry.p}
+        for entry in variance.noisy_orders(study)
+    ]
+    return Section("variance", "Variance components", introduction("variance", noisy=noisy), blocks)
 
 
 def language_section(study: Study, labels: OrderLabels) -> Section:
@@ -178,9 +171,16 @@ def best_order_section(study: Study, labels: OrderLabels) -> Section:
     without = [column for column in columns if study["best"][column]["order"] is None]
     table = selection.best_order_table(study, labels) if len(without) < len(columns) else None
     noise_known = any(entry["noise_sd"] is not None for entry in study["detectable"].values())
+    pairs = selection.pairs_table(study, labels)
+    curve = any(study["detectable"][column]["curve"] for column in columns)
     return Section(
         "best",
         "Best order and power" if noise_known else "Best order",
         introduction("best_order", without_validation=without if table else []),
-        without_none(table, selection.power_table(study) if noise_known else None),
+        without_none(
+            table,
+            Fold("Differences between orders", [pairs]) if pairs else None,
+            selection.power_table(study) if noise_known else None,
+            Fold("Seeds needed by difference", [selection.seeds_table(study)]) if curve else None,
+        ),
     )

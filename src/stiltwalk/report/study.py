@@ -1,28 +1,68 @@
-"""A study: everything that experiments say about orders, as it is in metrics/order_effects.json and on the page."""
+"""A study: everything that scores say about orders, as it is in metrics/order_effects.json and on the page."""
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stiltwalk.analysis import SMALLEST
 from stiltwalk.analysis.effects import order_effects
+from stiltwalk.analysis.looks import Look, find_look
+from stiltwalk.analysis.options import ALPHA, SMALLEST
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
 from stiltwalk.analysis.runs import find_permuted_tasks, is_replaced, merge_runs, select_common_seeds
-from stiltwalk.analysis.settings import mixtures_of, targets_of
-from stiltwalk.analysis.tables import mean_language_scores, score_tables, target_kinds, task_kinds
+from stiltwalk.analysis.tables import ScoreTables, score_tables
+from stiltwalk.report.background import (
+    code_versions,
+    collect_cautions,
+    collect_leaks,
+    identify,
+    list_trained,
+    read_sources,
+    shared_settings,
+)
 from stiltwalk.report.data_notes import data_notes
+from stiltwalk.report.page import write_report
+from stiltwalk.report.summary import Summary
 from stiltwalk.scoring.tasks import XTREME_TASKS
-from stiltwalk.sweep.experiments import WORKSPACE, Experiment, Progress, code_version, read_output
+from stiltwalk.sweep.experiments import WORKSPACE, Experiment, Progress
 from stiltwalk.sweep.trie import Order
-from stiltwalk.tasks.base_spec import load_spec
 from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.files import write_json
 from stiltwalk.utils.text import join_words
 
-MIXTURE_SOURCES, TARGET_SOURCES = "data/sources/intermediate", "data/sources/xtreme"
-DATA_NAMES = {"world": "the generated world", "hub": "the Hugging Face Hub", "own": "own files"}
+
+@dataclass(frozen=True)
+class Options:
+    """How a user wants scores to be analysed."""
+
+    smallest: float = SMALLEST
+    """The smallest standard deviation of order effects that matters, in points."""
+    looks: int = 0
+    """How many looks at the sweep were declared; 0 for one, when it is complete."""
+    independent: bool = False
+    """Whether orders share no checkpoints."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """The statistics of a table of scores, and what is known about the experiments behind it."""
+
+    statistics: dict[str, Any]
+    """See `stiltwalk.analysis.effects.order_effects`. They follow from the tables alone."""
+    background: dict[str, Any]
+    tables: ScoreTables
+
+    @property
+    def page(self) -> dict[str, Any]:
+        """All that the page shows."""
+        return self.statistics | self.background
+
+    def write(self, effects: Path, folder: Path) -> Summary:
+        """Write the statistics, and the page with its figures, tables and the scores behind it."""
+        write_json(self.statistics, effects)
+        summary = write_report(self.page, folder)
+        self.tables.write(folder)
+        return summary
 
 
 @dataclass(frozen=True)
@@ -45,36 +85,34 @@ def build_study(
     *,
     n_other_settings: int = 0,
     progress: Progress | None = None,
-    smallest: float = SMALLEST,
-) -> dict[str, Any] | None:
+    options: Options = Options(),
+) -> Study | None:
     """Analyse experiments that differ only in order and seed.
 
     experiments: oldest first. tasks: the permuted tasks; if empty, those of which most orders are permutations.
     n_other_settings: the number of experiments with other settings, which the report mentions. progress: of the sweep,
-    if it is incomplete. smallest: standard deviation of order effects that matters, in points.
+    if it is incomplete.
 
     Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment trains
     on.
     """
     selection = select_runs(experiments)
     runs = selection.runs
-    tasks = tasks or find_permuted_tasks(runs)
+    tasks = tasks or find_permuted_tasks(run.order for run in runs)
     if len(tasks) < 2:
         return None
     trained = list_trained(runs)
     if unknown := [task for task in tasks if task not in trained]:
         raise InputError(f"--tasks: no experiment trains on {unknown[0]!r}; choose from {', '.join(trained)}")
-    scores, validation = score_tables(runs)
-    study: dict[str, Any] = order_effects(
-        scores, validation, tasks, task_kinds(runs), target_kinds=target_kinds(runs), smallest=smallest
-    )
-    study["design"]["targets"].sort(key=list(XTREME_TASKS).index)
-    return study | {
-        "title": f"The order of {join_words(tasks)}",
-        "experiments": len(runs),
+    tables = score_tables(runs)
+    seeds = progress.seeds if progress else dict.fromkeys(sorted({run.seed for run in runs}), True)
+    look = look_at(seeds, options) if options.looks else None
+    alpha = None if progress and look is None else look.alpha if look else ALPHA
+    tables = tables.of_seeds(look.seeds) if look else tables
+    background = {
         "unfinished": progress and {"finished": progress.finished, "of": progress.total},
+        "look": look and vars(look),
         "settings": shared_settings(runs),
-        "languages": mean_language_scores(runs),
         "retention": retention_by_order(runs),
         "trajectory": trajectories_by_order(runs),
         "runs": [identify(run) | {"flags": [f"{place} {flag}" for place, flag in run.flags.items()]} for run in runs],
@@ -86,6 +124,47 @@ def build_study(
         "versions": code_versions(selection.sources),
         "notes": data_notes(read_sources(selection.sources)),
     }
+    return analyse(tables, tasks, alpha, options, background)
+
+
+def build_study_of_tables(tables: ScoreTables, tasks: Sequence[str], options: Options) -> Study:
+    """Analyse tables of scores from elsewhere. tasks: the permuted tasks, as in `build_study`.
+
+    Raises InputError if no order has all the tasks.
+    """
+    tasks = tasks or find_permuted_tasks(tables.orders)
+    if not any(sorted(order) == sorted(tasks) for order in tables.orders):
+        raise InputError(f"--tasks: no order consists of {join_words(list(tasks))}; leave the option out")
+    seeds = sorted(set(tables.scores["seed"]))
+    look = look_at(dict.fromkeys(seeds, True), options) if options.looks else None
+    background = {"look": look and vars(look)}
+    return analyse(tables, tasks, look.alpha if look else ALPHA, options, background)
+
+
+def look_at(seeds: Mapping[int, bool], options: Options) -> Look | None:
+    """The look that a sweep allows. seeds: those planned, and whether all their experiments have finished."""
+    return find_look(options.looks, list(seeds), {seed for seed, complete in seeds.items() if complete})
+
+
+def analyse(
+    tables: ScoreTables, tasks: Sequence[str], alpha: float | None, options: Options, background: dict[str, Any]
+) -> Study:
+    """Compute the statistics of tables; XTREME's targets come first, in its sequence."""
+    statistics = order_effects(
+        tables.scores,
+        tables.validation,
+        tasks,
+        tables.task_kinds,
+        target_kinds=tables.target_kinds,
+        smallest=options.smallest,
+        alpha=alpha,
+        independent=options.independent,
+    )
+    rank = {target: number for number, target in enumerate(XTREME_TASKS)}
+    statistics["design"]["targets"].sort(key=lambda target: (rank.get(target, len(rank)), target))
+    statistics["languages"] = tables.language_means
+    title = f"The order of {join_words(list(tasks))}"
+    return Study(statistics, {"title": title} | background, tables)
 
 
 def select_runs(experiments: Sequence[Experiment]) -> Selection:
@@ -105,118 +184,3 @@ def select_runs(experiments: Sequence[Experiment]) -> Selection:
     seeds = {run.seed for run in runs}
     sources = [run for run in kept if run.seed in seeds and run not in replaced]
     return Selection(runs, sources, rare_seeds, replaced)
-
-
-def list_trained(runs: Iterable[Experiment]) -> list[str]:
-    """The intermediate tasks of all runs, then their joint steps."""
-    steps = dict.fromkeys(step for run in runs for step in run.order)
-    return list(dict.fromkeys([*(task for step in steps for task in step.split("+")), *steps]))
-
-
-def identify(run: Experiment) -> dict[str, Any]:
-    """The name, order and seed of an experiment."""
-    return {"name": run.name, "order": list(run.order), "seed": run.seed}
-
-
-def collect_leaks(runs: Iterable[Experiment]) -> dict[str, list[str]]:
-    """By target, the intermediate tasks of any run that trained on the target's own rows."""
-    leaks: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for target, scores in run.summary["tasks"].items():
-            if "leak" in scores:
-                leaks.setdefault(target, {}).update(dict.fromkeys(scores["leak"].split("+")))
-    return {target: list(tasks) for target, tasks in leaks.items()}
-
-
-def collect_cautions(runs: Iterable[Experiment]) -> dict[str, str]:
-    """By target, why its scores do not compare with XTREME's, in any run."""
-    cautions: dict[str, dict[str, None]] = {}
-    for run in runs:
-        for target, scores in run.summary["tasks"].items():
-            if "caution" in scores:
-                cautions.setdefault(target, {})[scores["caution"]] = None
-    return {target: "; ".join(texts) for target, texts in cautions.items()}
-
-
-def code_versions(runs: Iterable[Experiment]) -> list[dict[str, Any]]:
-    """The versions of the training and scoring code, each with one of its commits and its number of experiments.
-
-    Empty if all experiments have the same version.
-    """
-    versions: dict[str, dict[str, Any]] = {}
-    for commit, number in Counter(run.baseline for run in runs if run.baseline).items():
-        version = versions.setdefault(code_version(commit), {"experiments": 0})
-        version |= {"commit": commit, "experiments": version["experiments"] + number}
-    return list(versions.values()) if len(versions) > 1 else []
-
-
-def shared_settings(runs: Sequence[Experiment]) -> dict[str, Any]:
-    """The settings that all experiments share, as far as a reader of the report wants to know them."""
-    longest = max(runs, key=lambda run: len(run.order))  # a baseline may differ in the settings of steps
-    params = longest.params
-    encoder, training = params["encoder"], params["training"]
-    mixtures = [mixture for run in runs for mixture in mixtures_of(run).values()]
-    step_samples = {task: mixture["data"][task]["sample"] for mixture in mixtures for task in mixture["tasks"]}
-    target_samples = {
-        name: target["data"]["sample"]
-        for name, target in targets_of(longest).items()
-        if load_spec(target["task"]["kind"]).trained
-    }
-    name = encoder.get("path") or f"{encoder['layers']} x {encoder['hidden_size']}, pretrained on the generated world"
-    return {
-        "encoder": name,
-        "data": join_words([DATA_NAMES[name] for name in data_sources(runs)]),
-        "rows a step": training_rows(step_samples),
-        "rows a target": training_rows(target_samples),
-        "test rows a language": params["sample"]["test"] or "all",
-        "passes of a step": training["epochs"],
-        "examples a batch": training["batch_size"],
-        "peak learning rate of a step": training["learning_rate"],
-        "precision": "float32" if training["mixed_precision"] == "no" else training["mixed_precision"],
-    }
-
-
-def data_sources(runs: Iterable[Experiment]) -> list[str]:
-    """The sources of the rows of all tasks and targets: world, hub and own."""
-    sources: dict[str, None] = {}
-    for run in runs:
-        sources[run.params["source"]] = None
-        records = [record for mixture in mixtures_of(run).values() for record in mixture["data"].values()]
-        records += [target["data"] for target in targets_of(run).values()]
-        sources |= dict.fromkeys(record["source"] for record in records if "source" in record)
-    return list(sources)
-
-
-def training_rows(samples: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The maximum number of training rows: one number if it is the same for all, otherwise a list in words."""
-    rows = {name: sample["train"] or "all" for name, sample in samples.items()}
-    if len(set(rows.values())) > 1:
-        return ", ".join(f"{name} {number}" for name, number in rows.items())
-    return next(iter(rows.values()), 0)
-
-
-def read_sources(runs: Iterable[Experiment]) -> dict[str, dict[str, Any] | None]:
-    """Read where the data of every task and target come from: what the data stages of the experiments wrote.
-
-    The value is None if DVC's cache lacks the file. If experiments read different versions, there is one entry for
-    each, whose name says which experiments read it.
-    """
-    users: dict[str, dict[str, list[Experiment]]] = {}  # by path and MD5
-    for run in sorted(runs, key=lambda run: run.name):
-        for path in (
-            *(f"{MIXTURE_SOURCES}/{mixture}.json" for mixture in mixtures_of(run)),
-            *(f"{TARGET_SOURCES}/{target}.json" for target in targets_of(run)),
-        ):
-            if path in run.outputs:
-                users.setdefault(path, {}).setdefault(run.outputs[path], []).append(run)
-    sources: dict[str, dict[str, Any] | None] = {}
-    for path, versions in sorted(users.items()):
-        total = sum(map(len, versions.values()))
-        for readers in sorted(versions.values(), key=lambda readers: readers[0].name):
-            some = f" (in {len(readers)} of {total} experiments, such as {readers[0].name})"
-            version = some if len(versions) > 1 else ""
-            text = read_output(readers[0], path)
-            content = json.loads(text) if text is not None else None
-            by_task = content if content and path.startswith(MIXTURE_SOURCES) else {Path(path).stem: content}
-            sources |= {f"{name}{version}": source for name, source in by_task.items()}
-    return sources

@@ -1,16 +1,23 @@
 """The answer at the top of the page: verdicts and numbers, which templates/summary.txt.j2 puts into sentences."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stiltwalk.analysis.order_test import ALPHA
+from stiltwalk.analysis.looks import FUTILE, final_power
+from stiltwalk.analysis.options import ALPHA
 from stiltwalk.report.formatting import excludes_zero, format_half_width, format_number, format_p
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, ranked_orders, score_columns
 from stiltwalk.report.wording import render_paragraphs
 
 MAX_NAMES = 3  # of replaced runs
+VERBS = {
+    "matters": "matters",
+    "negligible": "hardly matters",
+    "undecided": "has no significant effect",
+}
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,13 @@ class TargetTest:
     """Family-wise p value; None if the test was not possible."""
     verdict: str
     """`matters`, `negligible` or `undecided`, see `Answer`."""
+    alpha: float | None
+    """The level of the test."""
 
     @property
     def significant(self) -> bool:
         """Whether the order has a significant effect on the target."""
-        return self.p is not None and self.p <= ALPHA
+        return self.p is not None and self.alpha is not None and self.p <= self.alpha
 
     @property
     def label(self) -> str:
@@ -110,6 +119,21 @@ class Power:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A verdict that is another one if the scores are analysed in another way."""
+
+    check: str
+    """`ranks` or `without_flagged`."""
+    left_out: int
+    """Flagged scores that the check leaves out."""
+    place: str
+    """Where the verdict changes: `on xnli`, `on all targets together`."""
+    verb: str
+    """What order then does."""
+    p: float | None
+
+
+@dataclass(frozen=True)
 class Caveats:
     """What is missing, left out or flagged."""
 
@@ -140,8 +164,17 @@ class Summary:
     n_targets: int
     n_orders: int
     n_seeds: int
+    alpha: float | None
+    """The level of the tests; None if it is too early to test."""
+    look: Mapping[str, Any] | None
+    """Which of several declared looks this is, see `stiltwalk.analysis.looks.Look`."""
+    final_power: float | None
+    """The power of the complete sweep if order effects are as large as they appear at this look."""
+    futile: float
+    """The power below which it is not worth going on."""
     progress: Mapping[str, int] | None
     """How many experiments of an incomplete sweep have `finished`, and `of` how many."""
+    sensitivity: list[Change]
     target_tests: list[TargetTest]
     """In ascending order of p; targets without a test are last."""
     shares: VarianceShares | None
@@ -190,7 +223,8 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
     """Collect the verdicts and numbers of a study."""
     design, column, variance = study["design"], score_columns(study)[0], study["variance"]
     targets = design["targets"]
-    tests = [TargetTest(name, of["p_family_wise"], of["verdict"]) for name, of in variance["targets"].items()]
+    alpha = variance["alpha"]
+    tests = [TargetTest(name, of["p_family_wise"], of["verdict"], alpha) for name, of in variance["targets"].items()]
     tests = [test for test in tests if test.target in targets]
     tests.sort(key=lambda test: (test.p is None, test.p or 0.0))
     of_column = collect_answer(variance["targets"][column])
@@ -203,7 +237,12 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
         n_targets=len(targets),
         n_orders=len(design["orders"]),
         n_seeds=n_seeds(study),
+        alpha=alpha,
+        look=study.get("look"),
+        final_power=collect_final_power(study, column),
+        futile=FUTILE,
         progress=study.get("unfinished"),
+        sensitivity=collect_changes(study),
         target_tests=tests,
         shares=collect_shares(study, column),
         has_validation=bool(study["best"][column]["chosen_on"]),
@@ -217,6 +256,27 @@ def collect_answer(entry: Mapping[str, Any]) -> Answer:
     """The answer about one target or about the mean."""
     order_sd = entry["order_sd"]
     return Answer(entry["verdict"], entry["p"], order_sd["high"], order_sd["sd"], order_sd["low"])
+
+
+def collect_final_power(study: Study, column: str) -> float | None:
+    """The power of the complete sweep at the present look; None without a look or without noise."""
+    look, order_sd = study.get("look"), study["variance"]["targets"][column]["order_sd"]["sd"]
+    run_sd = study["detectable"][column]["noise_sd"]
+    if not look or order_sd is None or not run_sd:
+        return None
+    power = final_power(order_sd, run_sd, len(study["design"]["orders"]), look["all_seeds"])
+    return None if math.isnan(power) else power
+
+
+def collect_changes(study: Study) -> list[Change]:
+    """The verdicts that change without flagged scores or on ranks, all targets together first."""
+    changes = []
+    for check, result in study["sensitivity"].items():
+        for target in sorted(result["differs"], key=["", *study["design"]["targets"]].index):
+            entry = result["targets"][target] if target else result["together"]
+            place = f"on {target}" if target else "on all targets together"
+            changes.append(Change(check, result["scores_left_out"], place, VERBS[entry["verdict"]], entry["p"]))
+    return changes
 
 
 def collect_shares(study: Study, column: str) -> VarianceShares | None:

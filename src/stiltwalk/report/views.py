@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 Study: TypeAlias = Mapping[str, Any]
-"""The contents of metrics/order_effects.json, see `stiltwalk.report.study.build_study`."""
+"""What the page shows, see `stiltwalk.report.study.Study.page`."""
 
 MEAN_OF_TARGETS = "all"  # the key of the mean over targets
 MIN_RANKED_ORDERS = 5  # to compare rankings: with four orders even a tau of 1 has p = 1/12

@@ -7,7 +7,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from stiltwalk.report.formatting import format_interval, format_number, format_p, format_percent, format_signed
+from stiltwalk.report.formatting import (
+    format_interval,
+    format_number,
+    format_p,
+    format_p_cell,
+    format_percent,
+    format_signed,
+)
 from stiltwalk.utils.text import count, join_words
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -27,6 +34,7 @@ def make_environment(html: bool) -> Environment:
         "signed": format_signed,
         "percent": format_percent,
         "p_value": format_p,
+        "p_cell": format_p_cell,
         "interval": format_interval,
         "join_words": lambda words: join_words(list(words)),
     }

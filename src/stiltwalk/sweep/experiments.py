@@ -42,7 +42,7 @@ SCORED = ("data/labels/", "predictions/", "metrics/targets/", "metrics/probes/")
 RESULTS = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
 SWEEP_FOLDER = Path(".dvc/tmp/sweep")
-LATEST_SWEEP = "latest.json"  # in SWEEP_FOLDER: the commit and the names of the experiments of the latest sweep
+LATEST_SWEEP = "latest.json"  # in SWEEP_FOLDER: commit and experiments, by seed, of the latest sweep
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,8 @@ class Progress:
 
     finished: int
     total: int
+    seeds: Mapping[int, bool]
+    """The seeds in the sequence in which they run, and whether all their experiments have finished."""
 
 
 def git(*arguments: str, root: Path = Path(), stdin: str | None = None) -> str:
@@ -153,8 +155,12 @@ def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> 
     if not path.is_file():
         return None
     sweep = json.loads(path.read_text(encoding="utf-8"))
-    finished = {one.name for one in experiments if one.baseline == sweep["commit"]} & set(sweep["names"])
-    return Progress(len(finished), len(sweep["names"])) if 0 < len(finished) < len(sweep["names"]) else None
+    finished = {one.name for one in experiments if one.baseline == sweep["commit"]}
+    names = {int(seed): set(names) for seed, names in sweep["seeds"].items()}
+    total, n_finished = sum(map(len, names.values())), sum(len(finished & group) for group in names.values())
+    if not 0 < n_finished < total:
+        return None
+    return Progress(n_finished, total, {seed: group <= finished for seed, group in names.items()})
 
 
 def code_version(commit: str, root: Path = Path()) -> str:

@@ -172,9 +172,10 @@ class Runner:
 
     def _record_sweep(self) -> None:
         """Record the sweep's experiments, so that a report can say that it is incomplete."""
-        names = [self.sweep.name(order, seed) for seed, orders in self.sweep.groups for order in orders]
-        commit = git("rev-parse", "HEAD", root=self.sweep.root).strip()
-        write_json({"commit": commit, "names": names}, self.folder / LATEST_SWEEP)
+        sweep = self.sweep
+        names = {seed: [sweep.name(order, seed) for order in sweep.orders] for seed in sweep.seeds}
+        commit = git("rev-parse", "HEAD", root=sweep.root).strip()
+        write_json({"commit": commit, "seeds": names}, self.folder / LATEST_SWEEP)
 
     def _clone(self, number: int) -> Path:
         clone = self.folder / str(number)

@@ -61,14 +61,14 @@ def recency_table(study: Study) -> Table:
     shown = {
         target: entry
         for target, entry in entries.items()
-        if entry["low"] is not None and (entry["share_by_chance"] or 0) < 1
+        if entry["difference"] is not None and (entry["share_by_chance"] or 0) < 1
     }
     rows: list[Row] = [
         (
             target,
             [
                 text_cell(join_words(entry["own_kind"])),
-                estimate_cell(entry, "difference"),
+                Cell(format_signed(entry["difference"])),
                 Cell(format_percent(entry["share"])),
                 Cell(format_percent(entry["share_by_chance"])),
                 Cell(format_p_cell(entry["p_remaining"])),
@@ -77,7 +77,7 @@ def recency_table(study: Study) -> Table:
         for target, entry in shown.items()
     ]
     mean = study["recency"]["over_targets"]
-    if mean["mean"] is not None and len(shown) == len(entries) > 1:
+    if mean["mean"] is not None and len(shown) == len(entries):
         rows.append(("mean of these targets", [Cell(""), estimate_cell(mean), *[Cell("")] * 3]))
     records = [{"target": t} | entry | {"own_kind": ",".join(entry["own_kind"])} for t, entry in entries.items()]
     interval = {key: mean[key] for key in ("n", "low", "high")}

@@ -1,27 +1,52 @@
 """Effects of a task's position, and of one task directly before another (carry-over)."""
 
-from stiltwalk.report.formatting import excludes_zero, format_signed
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from stiltwalk.report.formatting import excludes_zero, format_interval, format_signed
 from stiltwalk.report.heatmap import HeatMap, Matrix, heat_map_table
-from stiltwalk.report.table import Row, Table, estimate_cell
+from stiltwalk.report.table import Cell, Row, Table, estimate_cell
+from stiltwalk.report.tables.variance import noisy_orders
 from stiltwalk.report.views import Study, score_columns
 from stiltwalk.report.wording import caption
 
 
 def position_table(study: Study) -> Table:
-    """Effects of a task's position by target, those that have an interval for at least one target."""
+    """Effects of a task's position by target, those that have an interval for at least one target.
+
+    Where orders are not equally noisy, the interval of each effect by itself is given as well.
+    """
     columns, effects = score_columns(study), study["positions"]
     positions = [(task, place) for task, places in effects[columns[0]]["tasks"].items() for place in places]
+    noisy = {entry.target for entry in noisy_orders(study)}
     rows: list[Row] = []
     for task, place in positions:
-        estimates = [effects[column]["tasks"][task][place] for column in columns]
-        if any(estimate["low"] is not None for estimate in estimates):
-            rows.append((f"{task} {place}", [estimate_cell(estimate, "effect") for estimate in estimates]))
+        estimates = {column: effects[column]["tasks"][task][place] for column in columns}
+        if any(estimate["low"] is not None for estimate in estimates.values()):
+            cells = [position_cell(estimate, column in noisy) for column, estimate in estimates.items()]
+            rows.append((f"{task} {place}", cells))
     records = [
         {"target": column, "task": task, "position": place} | effects[column]["tasks"][task][place]
         for column in columns
         for task, place in positions
     ]
-    return Table("positions", caption("position_table"), ["task, position", *columns], [("", rows)], records)
+    text = caption("position_table", alone=bool(noisy))
+    return Table("positions", text, ["task, position", *columns], [("", rows)], records)
+
+
+def position_cell(estimate: Mapping[str, Any], noisy: bool) -> Cell:
+    """The cell of an effect with its simultaneous interval and, if orders are not equally noisy, its own."""
+    cell = estimate_cell(estimate, "effect")
+    alone = {"low": estimate["low_alone"], "high": estimate["high_alone"]}
+    if not noisy or alone["low"] is None:
+        return cell
+    return replace(cell, small=f"{cell.small} alone {format_interval(alone)}")
+
+
+def has_interval(entry: Mapping[str, Any]) -> bool:
+    """Whether a target has an effect of position with an interval."""
+    return any(effect["low"] is not None for places in entry["tasks"].values() for effect in places.values())
 
 
 def carry_over_maps(study: Study) -> list[HeatMap]:

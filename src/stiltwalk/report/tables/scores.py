@@ -10,7 +10,7 @@ from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, order_key, r
 from stiltwalk.report.wording import caption
 from stiltwalk.utils.text import join_words
 
-BEST, CLOSE, ABOVE = "★", "≈", "▲"
+BEST, MAY_BE_BEST, ABOVE = "★", "○", "▲"
 SETTING_LABELS = {
     "rows a step": "training rows per step",
     "rows a target": "training rows per target",
@@ -26,13 +26,12 @@ def score_table(study: Study, labels: OrderLabels) -> Table:
     columns, entries, design_targets = score_columns(study), ranked_orders(study), study["design"]["targets"]
     orders = [entry for entry in entries if not entry["control"]]
     controls = [entry for entry in entries if entry["control"]]
-    best = {column: best_score(orders, column) if len(orders) > 1 else None for column in columns}
 
     def rows(group: Sequence[Mapping[str, Any]]) -> list[Row]:
         return [
             (
                 labels.order(entry["steps"]),
-                [score_cell(entry["scores"][c], best[c], entry["control"], n_seeds(study)) for c in columns],
+                [score_cell(entry["scores"][c], mark(entry, c, study), n_seeds(study)) for c in columns],
             )
             for entry in group
         ]
@@ -60,29 +59,27 @@ def score_table(study: Study, labels: OrderLabels) -> Table:
     return Table("orders", text, ["order", *columns], groups, records, footnotes=footnotes)
 
 
-def best_score(entries: Iterable[Mapping[str, Any]], column: str) -> Mapping[str, Any] | None:
-    """The score with the highest mean in a column; None if there are no scores."""
-    scores = [entry["scores"][column] for entry in entries if entry["scores"][column]["mean"] is not None]
-    return max(scores, key=lambda score: score["mean"], default=None)
-
-
-def score_cell(score: Mapping[str, Any], best: Mapping[str, Any] | None, control: bool, seeds: int) -> Cell:
+def score_cell(score: Mapping[str, Any], mark: str, seeds: int) -> Cell:
     """The cell of one score; n is given if the order lacks some of the seeds."""
     if score["mean"] is None:
         return Cell(MISSING)
     n = f"n = {score['n']}" if score["n"] < seeds else ""
     small = " ".join(filter(None, [format_half_width(score), n]))
-    mark = compare_to_best(score["mean"], best, control) if best else ""
     return Cell(format_number(score["mean"]), small, mark, "best" if mark == BEST else "")
 
 
-def compare_to_best(mean: float, best: Mapping[str, Any], control: bool) -> str:
+def mark(entry: Mapping[str, Any], column: str, study: Study) -> str:
     """The mark of a score. A score that equals the best only after rounding is not the best."""
-    if not control and mean >= best["mean"]:
+    scores = [order["scores"][column]["mean"] for order in study["orders"] if not order["control"]]
+    known = [score for score in scores if score is not None]
+    mean = entry["scores"][column]["mean"]
+    if len(scores) < 2 or not known or mean is None:
+        return ""
+    if entry["control"]:
+        return ABOVE if mean > max(known) else ""
+    if mean >= max(known):
         return BEST
-    if control and mean > best["mean"]:
-        return ABOVE
-    return CLOSE if best["low"] is not None and mean >= best["low"] else ""
+    return MAY_BE_BEST if entry["steps"] in study["comparisons"][column]["may_be_best"] else ""
 
 
 def group_leaks(leaks: Iterable[tuple[str, str]]) -> str:

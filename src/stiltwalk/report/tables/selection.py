@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stiltwalk.report.formatting import MISSING, format_half_width, format_number, format_signed
+from stiltwalk.report.formatting import MISSING, excludes_zero, format_half_width, format_number, format_signed
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.table import Cell, Row, Table, estimate_cell, text_cell
 from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, order_key, score_columns
 from stiltwalk.report.wording import caption
 
+MAX_PAIRS = 30  # of which all are shown
 BEST_HEADER = [
     "target",
     "selected order",
@@ -69,6 +70,53 @@ def best_order_record(entry: Mapping[str, Any]) -> dict[str, Any]:
     return record | {"range": entry["range"]["difference"], "range_by_chance": entry["range"]["by_chance"]}
 
 
+def pairs_table(study: Study, labels: OrderLabels) -> Table | None:
+    """Differences between orders; None without any.
+
+    Of many pairs only those that exclude zero for a target, or else the largest differences of the first column.
+    """
+    columns = score_columns(study)
+    by_pair: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
+    records = []
+    for column in columns:
+        for pair in study["comparisons"][column]["pairs"]:
+            one, other = pair["orders"]
+            by_pair.setdefault((labels.order(one), labels.order(other)), {})[column] = pair
+            interval = {key: pair[key] for key in ("mean", "low", "high")}
+            records.append({"target": column, "one": order_key(one), "other": order_key(other)} | interval)
+    if not by_pair:
+        return None
+    shown = list(by_pair)
+    if len(shown) > MAX_PAIRS:
+        first = {pair: abs(of.get(columns[0], {"mean": 0.0})["mean"]) for pair, of in by_pair.items()}
+        significant = [pair for pair, of in by_pair.items() if any(map(excludes_zero, of.values()))]
+        shown = significant or sorted(by_pair, key=lambda pair: -first[pair])[:MAX_PAIRS]
+    rows: list[Row] = [
+        (
+            " − ".join(pair),
+            [estimate_cell(by_pair[pair][column]) if column in by_pair[pair] else Cell(MISSING) for column in columns],
+        )
+        for pair in shown
+    ]
+    text = caption("pairs", n_pairs=len(by_pair), n_shown=len(rows))
+    return Table("pairs", text, ["orders", *columns], [("", rows)], records)
+
+
+def seeds_table(study: Study) -> Table:
+    """How many seeds a comparison of two orders needs, by the difference that it has to detect."""
+    columns = [column for column in score_columns(study) if study["detectable"][column]["curve"]]
+    points = [point["difference"] for point in study["detectable"][columns[0]]["curve"]]
+    rows: list[Row] = [
+        (
+            f"{format_number(difference)} points",
+            [seeds_cell(study["detectable"][column]["curve"][number]) for column in columns],
+        )
+        for number, difference in enumerate(points)
+    ]
+    records = [{"target": column} | point for column in columns for point in study["detectable"][column]["curve"]]
+    return Table("seeds", caption("seeds_needed"), ["difference", *columns], [("", rows)], records)
+
+
 def power_table(study: Study) -> Table:
     """The noise of a run, and the differences between two orders that a test can detect."""
     entries = study["detectable"]
@@ -84,7 +132,11 @@ def power_table(study: Study) -> Table:
         )
         for column in score_columns(study)
     ]
-    records = [{"target": target} | entries[target] for target in [MEAN_OF_TARGETS, *study["design"]["targets"]]]
+    names = ("noise_sd", "seeds", "difference", "smallest", "seeds_needed", "seeds_low", "seeds_high")
+    records = [
+        {"target": target} | {name: entries[target][name] for name in names}
+        for target in [MEAN_OF_TARGETS, *study["design"]["targets"]]
+    ]
     header = ["target", "noise", "seeds", "detectable difference", "seeds needed"]
     return Table("detectable", caption("power", smallest=study["variance"]["smallest"]), header, [("", rows)], records)
 

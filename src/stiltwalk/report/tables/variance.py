@@ -1,8 +1,9 @@
 """Variance components, and the test of the order with its verdicts."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from stiltwalk.analysis.order_test import ALPHA
+from stiltwalk.analysis.options import ALPHA
 from stiltwalk.report.formatting import MISSING, format_number, format_p_cell, format_percent
 from stiltwalk.report.table import Cell, Row, Table, text_cell
 from stiltwalk.report.views import Study, score_columns
@@ -11,14 +12,36 @@ from stiltwalk.report.wording import caption
 COMPONENTS = ("order", "seed", "run")
 
 
+@dataclass(frozen=True)
+class NoisyOrder:
+    """An order that is significantly noisier than the others on a target."""
+
+    target: str
+    order: list[str]
+    ratio: float
+    """Of its standard deviation to that of the others."""
+    p: float
+
+
+def noisy_orders(study: Study) -> list[NoisyOrder]:
+    """The targets on which one order is significantly noisier than the others."""
+    noise = {column: study["variance"]["targets"][column]["noise"] for column in score_columns(study)}
+    return [
+        NoisyOrder(column, entry["order"], entry["ratio"], entry["p"])
+        for column, entry in noise.items()
+        if entry["p"] is not None and entry["ratio"] is not None and entry["p"] <= ALPHA
+    ]
+
+
 def variance_table(study: Study) -> Table:
     """Shares of variance and p values by target."""
     rows: list[Row] = []
     records = []
+    alpha = study["variance"]["alpha"]
     for column in score_columns(study):
         entry = study["variance"]["targets"][column]
         corrected = entry["p_family_wise"]
-        significant = corrected is not None and corrected <= ALPHA
+        significant = corrected is not None and alpha is not None and corrected <= alpha
         cells = [
             *(Cell(format_percent(entry["shares_of_mean"].get(component))) for component in COMPONENTS),
             order_sd_cell(entry["order_sd"]),
@@ -30,11 +53,12 @@ def variance_table(study: Study) -> Table:
         records.append(
             {"target": column, "p": entry["p"], "p_family_wise": corrected, "verdict": entry["verdict"]}
             | {f"order_{name}" if name != "sd" else "order_sd": value for name, value in entry["order_sd"].items()}
+            | {"noise_ratio": entry["noise"]["ratio"], "noise_p": entry["noise"]["p"]}
             | {f"share_of_mean_{component}": entry["shares_of_mean"].get(component) for component in COMPONENTS}
             | {f"share_{component}": share for component, share in entry["shares"].items()}
             | {f"component_{component}": variance for component, variance in entry["components"].items()}
         )
-    text = caption("variance_table", smallest=study["variance"]["smallest"])
+    text = caption("variance_table", smallest=study["variance"]["smallest"], alpha=alpha)
     header = ["target", "orders", "seeds", "runs", "sd of order effects", "p", "p, corrected", "verdict"]
     return Table("variance", text, header, [("", rows)], records)
 
