@@ -192,9 +192,27 @@ def read_output(experiment: Experiment, path: str, root: Path = Path()) -> str |
     """Return the text of an output of an experiment, from DVC's local cache; None where the cache lacks it."""
     if experiment.name == WORKSPACE:
         return (root / path).read_text(encoding="utf-8") if (root / path).is_file() else None
-    md5 = experiment.outputs[path]
-    cached = _cache_folder(root) / "files/md5" / md5[:2] / md5[2:]
+    cached = _cached_path(experiment.outputs[path], root)
     return cached.read_text(encoding="utf-8") if cached.is_file() else None
+
+
+def find_output_files(experiment: Experiment, folder: str, root: Path = Path()) -> dict[str, Path] | None:
+    """Return the files of an experiment's output folder by name, in DVC's local cache; None where it lacks any of them.
+
+    For the run in the working tree, they are the files there.
+    """
+    if experiment.name == WORKSPACE and (root / folder).is_dir():
+        return {path.name: path for path in sorted((root / folder).iterdir())}
+    md5 = experiment.outputs.get(folder)
+    if md5 is None or not _cached_path(md5, root).is_file():
+        return None
+    listing = json.loads(_cached_path(md5, root).read_text(encoding="utf-8"))
+    files = {entry["relpath"]: _cached_path(entry["md5"], root) for entry in listing}
+    return files if all(path.is_file() for path in files.values()) else None
+
+
+def _cached_path(md5: str, root: Path) -> Path:
+    return _cache_folder(root) / "files/md5" / md5[:2] / md5[2:]
 
 
 @functools.cache
