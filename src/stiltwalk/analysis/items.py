@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from stiltwalk.analysis.cells import ALL
 from stiltwalk.analysis.intervals import t_bounds, t_interval
@@ -76,7 +77,8 @@ def read_items(experiments: Sequence[Experiment], root: Path = Path()) -> tuple[
     if repeated := [key for key, count in keys.items() if count > 1]:
         raise InputError(f"two experiments have the order '{repeated[0][0]}' and the seed {repeated[0][1]}; pass one")
     items, left_out = {}, {}
-    for target in sorted({target for experiment in experiments for target in experiment.cells["targets"]}):
+    targets = sorted({target for experiment in experiments for target in experiment.cells["targets"]})
+    for target in tqdm(targets, "reading predictions", unit="target", leave=False, disable=None):
         runs = [experiment for experiment in experiments if target in experiment.cells["targets"]]
         folders = (f"data/labels/{target}", f"predictions/{target}")
         if len({run.outputs.get(folders[0]) for run in runs}) > 1:

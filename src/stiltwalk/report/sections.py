@@ -12,7 +12,7 @@ from stiltwalk.report.figures.trajectories import trajectory_figure
 from stiltwalk.report.figures.variance import variance_figure
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.table import Table
-from stiltwalk.report.tables import agreement, effects, languages, retention, scores, selection, variance
+from stiltwalk.report.tables import agreement, effects, items, languages, retention, scores, selection, variance
 from stiltwalk.report.views import MIN_RANKED_ORDERS, Study, has_repeats, score_columns
 from stiltwalk.report.wording import caption, introduction
 from stiltwalk.utils.text import count
@@ -57,6 +57,9 @@ def _all_sections(study: Study, labels: OrderLabels) -> Iterator[Section]:
     if has_repeats(study):
         yield effect_section(study)
         yield variance_section(study, labels)
+    if study.get("items") and (table := items.item_table(study, labels)):
+        intro = introduction("items", left_out=study["items"]["left_out"])
+        yield Section("items", "New test items", intro, [Fold("Gains with both intervals", [table])])
     yield language_section(study, labels)
     if study.get("retention"):
         yield retention_section(study, labels)

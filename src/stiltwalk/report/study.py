@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stiltwalk.analysis.cells import read_cells
 from stiltwalk.analysis.effects import order_effects
+from stiltwalk.analysis.gains import gains_for_new_items
 from stiltwalk.analysis.looks import Look, find_look
 from stiltwalk.analysis.options import ALPHA, SMALLEST
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
@@ -85,7 +87,7 @@ def build_study(
     *,
     n_other_settings: int = 0,
     progress: Progress | None = None,
-    options: Options = Options(),
+    options: Options | None = None,
 ) -> Study | None:
     """Analyse experiments that differ only in order and seed.
 
@@ -96,6 +98,7 @@ def build_study(
     Returns the study, or None if there are no orders to compare. Raises InputError for a task that no experiment trains
     on.
     """
+    options = options or Options()
     selection = select_runs(experiments)
     runs = selection.runs
     tasks = tasks or find_permuted_tasks(run.order for run in runs)
@@ -108,11 +111,14 @@ def build_study(
     seeds = progress.seeds if progress else dict.fromkeys(sorted({run.seed for run in runs}), True)
     look = look_at(seeds, options) if options.looks else None
     alpha = None if progress and look is None else look.alpha if look else ALPHA
-    tables = tables.of_seeds(look.seeds) if look else tables
+    if look:
+        tables, runs = tables.of_seeds(look.seeds), [run for run in runs if run.seed in look.seeds]
+    cells = read_cells(tables.scores, tables.validation, tasks, tables.task_kinds, tables.target_kinds)
     background = {
         "unfinished": progress and {"finished": progress.finished, "of": progress.total},
         "look": look and vars(look),
         "settings": shared_settings(runs),
+        "items": gains_for_new_items(runs, cells),
         "retention": retention_by_order(runs),
         "trajectory": trajectories_by_order(runs),
         "runs": [identify(run) | {"flags": [f"{place} {flag}" for place, flag in run.flags.items()]} for run in runs],
