@@ -1,10 +1,15 @@
 """The sentences at the top of the page: which verdict they give, and what they say about doubts."""
 
 import json
+import random
+import re
 from typing import Any
 
 import pytest
 
+from simulate import KINDS, simulate_all_orders
+from stiltwalk.analysis.effects import order_effects
+from stiltwalk.analysis.order_test import decide
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.summary import Summary, headline, paragraphs, progress, summarise
 from studies import THREE, make_small_study, make_study
@@ -142,3 +147,78 @@ def test_excluded_runs_and_versions_of_the_code_are_mentioned(study):
     assert "We exclude 1 experiment with other settings;" in text
     assert "2 versions of the code for training and scoring (3 with bbbbbbb and 1 with ccccccc)" in text
     assert text.endswith("One run has a flag; see the table of runs below.")
+
+
+def sentences(study: dict[str, Any]) -> str:
+    summary = summarise_three(study)
+    return " ".join([headline(summary), *paragraphs(summary)]).replace("\u00a0", " ")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_every_sentence_follows_from_the_table_of_verdicts(study, seed):
+    """Whatever the verdicts are, the page never contradicts them."""
+    rng = random.Random(seed)
+    variance = study["variance"]
+    verdicts = {}
+    for place in ("together", "all", "xnli", "tatoeba"):
+        p, upper = rng.choice([0.0001, 0.03, 0.2, 0.9]), rng.choice([0.3, 0.7, 2.0, 9.0])
+        verdicts[place] = decide(p, upper, variance["smallest"], variance["alpha"])
+        entry = variance["together"] if place == "together" else variance["targets"][place]
+        entry |= {"p": p, "verdict": verdicts[place]}
+        if place == "together":
+            entry["upper"] = upper
+        else:
+            entry |= {"p_family_wise": p, "order_sd": {"sd": upper / 2, "low": 0.0, "high": upper}}
+    study["sensitivity"] = {}
+    text = sentences(study)
+    starts = {
+        "matters": "Order matters:",
+        "negligible": "Order hardly matters:",
+        "undecided": "These experiments cannot",
+    }
+    assert [verdict for verdict, start in starts.items() if text.startswith(start)] == [verdicts["together"]]
+    ends = {"matters": "It does (", "negligible": "It hardly does (", "undecided": "We cannot tell ("}
+    question = text.partition("for the mean over targets is another question. ")[2]
+    assert [verdict for verdict, end in ends.items() if question.startswith(end)] == [verdicts["all"]]
+    significant = {name for name in ("xnli", "tatoeba") if variance["targets"][name]["p_family_wise"] <= 0.05}
+    claim = re.search(r"order has (a|no) significant effect on (.*?)[.;]", text)
+    assert claim
+    named = {name for name in ("xnli", "tatoeba") if f"{name} (p" in claim[2]}
+    assert named == significant if claim[1] == "a" and "every" not in claim[2] else len(significant) in (0, 2)
+    small = re.search(r"It hardly matters on (.*?), where", text)
+    named = {name for name in ("xnli", "tatoeba") if small and name in small[1]}
+    assert named == {name for name in ("xnli", "tatoeba") if verdicts[name] == "negligible"}
+
+
+def test_an_unfinished_sweep_is_not_tested_unless_looks_were_declared():
+    scores, validation = simulate_all_orders(seed_sd=1)
+    study = order_effects(scores, validation, THREE, KINDS, draws=99, alpha=None)
+    assert {entry["p"] for entry in study["variance"]["targets"].values()} == {None}
+    study |= {"unfinished": {"finished": 9, "of": 36}, "title": ""}
+    text = sentences(study)
+    assert (
+        "The sweep is incomplete, so it is not tested yet" in text and "p =" not in text and "significant" not in text
+    )
+    study = order_effects(scores, validation, THREE, KINDS, draws=99, alpha=0.0134)
+    look = {"number": 2, "of": 3, "alpha": 0.0134, "seeds": [1, 2, 3], "all_seeds": 5}
+    text = sentences(study | {"look": look, "title": ""})
+    assert "This is look 2 of 3, at 3 seeds of 5. It tests at a level of 0.013" in text
+    assert "the complete sweep would be significant with a probability of" in text
+
+
+def test_verdicts_that_depend_on_a_flagged_run_are_mentioned():
+    """A collapsed run hides an effect that the other runs show; ranks see it as well."""
+    position = {"mnli": [0, 0, 0], "squad": [0, 0, 3], "hellaswag": [0, 0, 0]}
+    scores, validation = simulate_all_orders(targets=["xnli", "udpos"], position=position, noise_sd=0.5)
+    collapsed = (scores.order == "mnli,squad,hellaswag") & (scores.seed == 2) & (scores.target == "xnli")
+    scores.loc[collapsed, "score"] -= 40
+    scores["flag"] = ["not learned" if flag else "" for flag in collapsed]
+    study = order_effects(scores, validation, THREE, KINDS, draws=999)
+    assert study["variance"]["targets"]["xnli"]["verdict"] == "undecided"
+    assert study["sensitivity"]["without_flagged"]["scores_left_out"] == 1
+    text = sentences(study | {"title": ""})
+    assert "Some verdicts depend on how the scores are analysed." in text
+    assert re.search(r"Without 1 flagged score, order matters on xnli, p [=<] 0\.0", text)
+    assert "udpos, p" not in text  # its verdict is the same
+    clean = order_effects(scores[~collapsed], validation, THREE, KINDS, draws=999)
+    assert clean["sensitivity"].keys() == {"ranks"}
