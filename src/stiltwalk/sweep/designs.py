@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from itertools import permutations
 from math import perm
 
-from stiltwalk.sweep.efficient import search_efficient_orders
+import numpy as np
+
+from stiltwalk.sweep.efficient import efficient_orders, relabel, zigzag
 from stiltwalk.sweep.trie import Order
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.text import count
@@ -13,7 +15,7 @@ from stiltwalk.utils.text import count
 DESIGNS = ("all", "williams", "latin", "random:K", "prefixes", "pairs", "efficient:N")
 CONTROLS = ("baseline", "single", "joint", "reverse", "null")
 MAX_ORDERS = 5040  # all orders of seven tasks
-MAX_BUDGET = 1000  # the largest N of `efficient:N`; the search takes seconds for nine tasks
+MAX_BUDGET = 1000  # the largest N of `efficient:N`
 
 
 def make_orders(design: str, tasks: Sequence[str], seed: int = 0) -> list[Order]:
@@ -26,9 +28,9 @@ def make_orders(design: str, tasks: Sequence[str], seed: int = 0) -> list[Order]
     - random:K: K permutations, drawn with `seed`.
     - prefixes: every ordered selection of every length.
     - pairs: every ordered selection of two tasks.
-    - efficient:N: permutations that take at most N trainings and estimate effects of order best
-      (`efficient.mean_contrast_variance`), found by a search that depends on `seed`. The budget counts intermediate
-      trainings only; the more orders share them, the more orders there are to evaluate.
+    - efficient:N: permutations that take at most N trainings, chosen to estimate effects of order
+      (`efficient.symmetric_batches`). A larger N adds orders and removes none. The budget counts intermediate trainings
+      only; the more orders share them, the more orders there are to evaluate.
 
     Raises InputError for an unknown design, a number that does not fit the tasks, no tasks, repeated tasks, and a
     design of more than MAX_ORDERS orders.
@@ -51,7 +53,7 @@ def make_orders(design: str, tasks: Sequence[str], seed: int = 0) -> list[Order]
         case "pairs":
             return list(permutations(tasks, 2))
         case _:
-            return search_efficient_orders(tasks, number, seed, _williams_square(n))
+            return efficient_orders(tasks, number)
 
 
 def make_controls(
@@ -117,7 +119,7 @@ def _check_size(design: str, name: str, number: int, n: int) -> None:
     if size > MAX_ORDERS:
         raise InputError(
             f"design={design!r} of {n} tasks has {size} orders, and the most is {MAX_ORDERS}; use 'random:K' for K "
-            "random orders, or 'efficient:N' for the most informative orders that N trainings allow"
+            "random orders, or 'efficient:N' for informative orders that N trainings pay for"
         )
     most = min(nodes, MAX_BUDGET)
     if name == "efficient" and not n <= number <= most:
@@ -129,8 +131,7 @@ def _check_size(design: str, name: str, number: int, n: int) -> None:
 
 def _williams_square(n: int) -> list[list[int]]:
     """Return the rows of a Williams square as task numbers: n rows for even n, 2n for odd n."""
-    zigzag = [(step + 1) // 2 if step % 2 else -step // 2 for step in range(n)]  # 0, 1, -1, 2, -2, ...
-    rows = [[(first + step) % n for step in zigzag] for first in range(n)]
+    rows = relabel(np.array(zigzag(n))).tolist()
     return rows + [row[::-1] for row in rows] if n % 2 and n > 1 else rows
 
 

@@ -1,6 +1,7 @@
 """Efficient designs: the orders that tell most about effects of order for a budget of trainings.
 
-A design is judged under this linear model of the score that an order ends with:
+A design is judged under this linear model of the score that an order ends with, which the analysis also fits
+(`analysis.contrasts.choose_model`):
 
     score = mean + sum over positions p of position(task at p, p) + sum over neighbours of carry(task before, task)
             + noise
@@ -20,127 +21,145 @@ Bayesian Modification of D-Optimal Designs). A contrast about which a design say
 without the prior, its variance would be infinite.
 """
 
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 from scipy.linalg import null_space
 from threadpoolctl import threadpool_limits
 
-from stiltwalk.sweep.trie import Order, count_trainings, depth_first
-from stiltwalk.utils.errors import InputError
+from stiltwalk.sweep.trie import Order, depth_first
 
 PRIOR = 1.0
 MEAN_PRECISION = 1e-6  # prior precision of the mean: almost flat, and the matrix stays invertible
-CANDIDATES = 500  # orders compared for each one that is added
-ROUNDS = 200  # of exchange
+TOLERANCE = 1e-7
 
 
 class EffectModel:
-    """The linear model for n tasks. Orders are integer arrays of task numbers, (orders, n)."""
+    """The linear model for n tasks. Orders are integer arrays of task numbers, (..., n)."""
 
     def __init__(self, n: int) -> None:
         self.n = n
-        centred = null_space(np.ones((1, n)))
-        self.position = np.kron(centred, centred)  # (task * n + position, (n-1)^2 free values)
+        first_and_last = [0, n - 1, *range(1, n - 1)]
+        centred = np.linalg.qr((np.eye(n) - 1 / n)[:, first_and_last])[0][:, : n - 1]
+        # By task and position; the first two columns of the last axis span effects that all middle positions share.
+        position = np.kron(centred, centred).reshape(n * n, n - 1, n - 1)
+        self.ends, self.middle = (part.reshape(n * n, -1) for part in (position[:, :, :2], position[:, :, 2:]))
         cells = np.eye(n * n)
         zero_sums = np.vstack([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n)), cells[:: n + 1]])
         self.carry = null_space(zero_sums)  # (before * n + after, free values); the diagonal is zero
-        sizes = [1, self.position.shape[1], self.carry.shape[1]]
-        self.precision = np.repeat([MEAN_PRECISION, 1 / PRIOR, 1 / PRIOR], sizes)
+        sizes = [1, self.ends.shape[1], self.carry.shape[1], self.middle.shape[1]]
+        self.levels = np.cumsum(sizes)[1:]
+        """The numbers of leading features that the analysis fits, from its simplest model to its richest."""
+        self.precision = np.repeat([MEAN_PRECISION, 1 / PRIOR, 1 / PRIOR, 1 / PRIOR], sizes)
         # Effects sum to zero, so the variances of all contrasts sum to the trace of the covariance times the number of
         # positions (or of preceding tasks) compared. There are n^2(n-1)/2 + n(n-1)(n-2)/2 contrasts.
-        self.weight = np.repeat([0, n, n - 1], sizes) / (n * (n - 1) ** 2)
+        self.weight = np.repeat([0, n, n - 1, n], sizes) / (n * (n - 1) ** 2)
 
     def features(self, orders: np.ndarray) -> np.ndarray:
-        """Return one row per order: mean, positions, carry-overs."""
-        positions = self.position[orders * self.n + np.arange(self.n)].sum(axis=1)
-        carries = self.carry[orders[:, :-1] * self.n + orders[:, 1:]].sum(axis=1)
-        return np.hstack([np.ones((len(orders), 1)), positions, carries])
+        """Return the features of each order: mean, first and last positions, carry-overs, other positions."""
+        at_position, neighbours = orders * self.n + np.arange(self.n), orders[..., :-1] * self.n + orders[..., 1:]
+        effects = ((self.ends, at_position), (self.carry, neighbours), (self.middle, at_position))
+        mean = np.ones((*orders.shape[:-1], 1))
+        return np.concatenate([mean, *(columns[cells].sum(axis=-2) for columns, cells in effects)], axis=-1)
 
-    def covariance(self, orders: np.ndarray) -> np.ndarray:
-        """Return the posterior covariance of the free values after these orders."""
-        rows = self.features(orders)
-        return np.linalg.inv(rows.T @ rows + np.diag(self.precision))
+    def covariance(self, features: np.ndarray) -> np.ndarray:
+        """Return the posterior covariance of the free values after orders with these features, (orders, features)."""
+        return np.linalg.inv(features.T @ features + np.diag(self.precision))
 
     def variance(self, orders: np.ndarray) -> float:
-        """Return the mean posterior variance over all contrasts after these orders."""
-        return float(self.weight @ np.diag(self.covariance(orders)))
+        """Return what orders, each scored once, leave unknown: the A-criterion, of which a lower value is better.
 
-    def gains(self, orders: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return by how much each candidate, added to the orders, reduces the variance (Sherman and Morrison)."""
-        rows = self.features(candidates)
-        moved = rows @ self.covariance(orders)
-        return (moved**2) @ self.weight / (1 + (moved * rows).sum(axis=1))
+        This is the mean posterior variance, in units of the noise variance of one score, over all contrasts of position
+        (one task at two positions) and of carry-over (one task after two others). Without any data it is 1.17 for three
+        tasks and 1.76 for nine. Noise is taken as independent between orders, although orders that share a prefix share
+        the noise of its training.
+        """
+        return float(self.weight @ np.diag(self.covariance(self.features(orders))))
 
+    def reductions(self, features: np.ndarray, batches: np.ndarray) -> np.ndarray:
+        """Return by how much each batch of further orders, (batches, orders, features), reduces the variance."""
+        moved = batches @ self.covariance(features)
+        own = np.eye(batches.shape[1]) + moved @ batches.swapaxes(1, 2)
+        explained = (moved * self.weight) @ moved.swapaxes(1, 2)
+        return np.trace(np.linalg.solve(own, explained), axis1=1, axis2=2)  # Woodbury's identity
 
-def mean_contrast_variance(orders: Sequence[Order]) -> float:
-    """Return what permutations of the same tasks, each scored once, leave unknown about order; lower is better.
-
-    This is the A-criterion: the mean posterior variance, in units of the noise variance of one score, over all
-    contrasts of position (one task at two positions) and of carry-over (one task after two others), under the model
-    and the prior above. Without any data it is 1.17 for three tasks and 1.76 for nine. The model takes noise as
-    independent between orders, although orders that share a prefix share the noise of its training.
-
-    Raises InputError unless the orders are permutations of the same two or more tasks.
-    """
-    orders = list(dict.fromkeys(orders))
-    tasks = sorted(orders[0]) if orders else []
-    for order in orders:
-        if sorted(order) != tasks or len(set(order)) != len(tasks):
-            raise InputError(
-                f"orders contains {order}, which is no permutation of {tasks}; give complete orders of the same tasks"
-            )
-    if len(tasks) < 2:
-        raise InputError(f"orders={orders} has fewer than two tasks; give complete orders of the same tasks")
-    model = EffectModel(len(tasks))
-    return model.variance(np.array([[tasks.index(task) for task in order] for order in orders]))
+    def new_ranks(self, features: np.ndarray, batches: np.ndarray) -> np.ndarray:
+        """Return how many combinations each batch makes estimable in the simplest model that lacks some."""
+        for level in self.levels:
+            unknown = null_space(features[:, :level])
+            if unknown.shape[1]:
+                return np.linalg.matrix_rank(batches[:, :, :level] @ unknown, tol=TOLERANCE)
+        return np.zeros(len(batches))
 
 
-def search_efficient_orders(tasks: Order, budget: int, seed: int, square: Sequence[Sequence[int]]) -> list[Order]:
-    """Search for the permutations of `tasks` that take at most `budget` trainings and minimise the contrast variance.
+def efficient_orders(tasks: Order, budget: int) -> list[Order]:
+    """Return the beginning of the sequence of `symmetric_batches` that `budget` trainings pay for.
 
-    A greedy start adds orders by gain per training. Exchange rounds then remove all orders below a random prefix and
-    refill the budget, by gain over a random power of the trainings so that no budget is left over.
-
-    The mean over contrasts alone would put the same tasks first, second, ... in every order: branching late is cheap,
-    and nothing would be known about these tasks. Half of the budget (rounded up to whole orders) therefore trains rows
-    of a Williams square (`square`, task numbers), which are never removed. No two of the first n rows have a
-    task in the same position; from about 2 n^2 trainings on, all n rows are there.
+    If the budget does not pay for the first batch, its first orders are taken. The designs are nested: a larger budget
+    adds orders and removes none. So a design determines whatever a smaller one determines, and a sweep can be extended
+    to a larger budget without losing an experiment. A budget that does not pay for the next whole batch stays unspent.
     """
     n = len(tasks)
-    rng, model = np.random.default_rng(seed), EffectModel(n)
-    fixed_rows = min(n, ceil(budget / (2 * n)))
-    with threadpool_limits(1):  # the matrices are small: threads cost more than they save
-        best = _fill_budget(np.array(square[:fixed_rows]), budget, model, rng, 1)
-        lowest = model.variance(best)
-        for _ in range(ROUNDS if len(best) > fixed_rows else 0):
-            prefix = best[rng.integers(fixed_rows, len(best)), : rng.integers(1, n)]
-            keep = (best[:, : len(prefix)] != prefix).any(axis=1)
-            keep[:fixed_rows] = True
-            trial = _fill_budget(best[keep], budget, model, rng, rng.random())
-            if (variance := model.variance(trial)) < lowest:
-                best, lowest = trial, variance
-    return depth_first(tuple(tasks[task] for task in order) for order in sorted(best.tolist()))
+    chosen: list[list[int]] = []
+    for trainings, batch in symmetric_batches(n):
+        if trainings > budget:
+            chosen += batch[: budget // n].tolist() if not chosen else []
+            break
+        chosen += batch.tolist()
+    return depth_first(tuple(tasks[task] for task in order) for order in sorted(chosen))
 
 
-def _fill_budget(
-    orders: np.ndarray, budget: int, model: EffectModel, rng: np.random.Generator, power: float
-) -> np.ndarray:
-    """Append orders, each the candidate with the highest gain / trainings^power, until the budget allows no more."""
-    n = model.n
-    left = budget - count_trainings(map(tuple, orders.tolist()))
-    while True:
-        # A candidate branches off a present order at a random depth; the steps below are shuffled.
-        bases = orders[rng.integers(len(orders), size=CANDIDATES)]
-        keys = rng.random(bases.shape)
-        keys[np.arange(n) < rng.integers(n - 1, size=(CANDIDATES, 1))] = -1
-        candidates = np.take_along_axis(bases, keys.argsort(axis=1, kind="stable"), axis=1)
-        shared = (candidates[:, None] == orders).cumprod(axis=2, dtype=np.int8).sum(axis=2).max(axis=1)
-        costs = n - shared
-        affordable = (costs > 0) & (costs <= left)
-        if not affordable.any():
-            return orders
-        candidates, costs = candidates[affordable], costs[affordable]
-        chosen = (model.gains(orders, candidates) / costs**power).argmax()
-        orders, left = np.vstack([orders, candidates[chosen]]), left - int(costs[chosen])
+def symmetric_batches(n: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield batches of n orders of n tasks, (n, n), each with the trainings of all batches up to it.
+
+    A batch consists of one order and its cyclic relabellings (task t becomes t + 1 modulo n). It has every task once at
+    every position, so the subtrees of all first tasks have the same shape and size: the F test of first tasks is exact,
+    and what is estimable for one task is estimable for all. The first batch is a Williams square (the half of one if n
+    is odd).
+
+    The orders of a further batch begin like present ones: in a present order, the tasks between two positions are
+    reversed. Among these batches the greedy choice takes, per training that it costs, the one that makes most effects
+    estimable in the simplest model of the analysis that lacks some, and then the one that reduces the mean variance of
+    contrasts most. Nothing is random. All n! orders come in the end.
+    """
+    model = EffectModel(n)
+    bases = np.array([zigzag(n)])
+    batch, trainings = relabel(bases[0]), n * n
+    features = model.features(batch)
+    yield trainings, batch
+    while len(candidates := _reverse_segments(bases)):
+        shared = (candidates[:, None] == bases).cumprod(axis=2).sum(axis=2).max(axis=1)  # steps
+        costs = n * (n - shared)
+        with threadpool_limits(1):  # the matrices are small: threads cost more than they save
+            batches = model.features(relabel(candidates))
+            gains = np.array([model.reductions(features, batches), model.new_ranks(features, batches)]) / costs
+        best = np.lexsort(gains.round(9))[-1]  # rounded, so that ties are ties on every machine
+        bases = np.vstack([bases, candidates[best]])
+        features = np.vstack([features, batches[best]])
+        trainings += int(costs[best])
+        yield trainings, relabel(candidates[best])
+
+
+def zigzag(n: int) -> list[int]:
+    """Return the order 0, 1, n-1, 2, n-2, ..., whose relabellings are a Williams square."""
+    return [((step + 1) // 2 if step % 2 else -step // 2) % n for step in range(n)]
+
+
+def relabel(orders: np.ndarray) -> np.ndarray:
+    """Return the cyclic relabellings of every order, (..., n, n)."""
+    n = orders.shape[-1]
+    return (orders[..., None, :] + np.arange(n)[:, None]) % n
+
+
+def _reverse_segments(orders: np.ndarray) -> np.ndarray:
+    """Return the distinct orders, except the present ones, that reversing a segment after the first task makes."""
+    n = orders.shape[1]
+    reversed_orders = [
+        (*order[:start], *order[start:end][::-1], *order[end:])
+        for order in orders.tolist()
+        for start, end in combinations(range(1, n + 1), 2)
+        if end - start > 1
+    ]
+    present = set(map(tuple, orders.tolist()))
+    return np.array([order for order in dict.fromkeys(reversed_orders) if order not in present])
