@@ -3,25 +3,24 @@
     python src/sweep.py plan --tasks mnli,squad,hellaswag --design all --seeds 3
     python src/sweep.py run --tasks mnli,squad,hellaswag --design all --seeds 3 --jobs 2
 
-`plan` prints the orders, the steps that they share, and the cost of the sweep. `run` runs it as DVC experiments, named
-after order and seed. If it is stopped, the same command resumes it and repeats no finished experiment. Afterwards,
-`python src/compare.py` analyses the results.
+`plan` prints the orders, the steps that they share, what they can answer, and the cost of the sweep. `run` runs it as
+DVC experiments, named after order and seed. If it is stopped, the same command resumes it and repeats no finished
+experiment. Afterwards, `python src/compare.py` analyses the results.
 """
 
 import argparse
 import os
 import signal
 import sys
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-from stiltwalk.analysis.contrasts import assess_estimability
+from stiltwalk.analysis.forecast import describe_design, estimate_noise
 from stiltwalk.sweep.cost import Cost, estimate_cost, format_duration, wall_seconds
 from stiltwalk.sweep.designs import CONTROLS, DESIGNS
+from stiltwalk.sweep.experiments import read_experiments
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.runner import Outcome, Runner, finished_experiments, refuse_uncommitted_changes, sweep_folder
-from stiltwalk.sweep.trie import Order, draw_tree
+from stiltwalk.sweep.trie import draw_tree
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.stage import run
 
@@ -73,7 +72,7 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def print_orders(sweep: Sweep) -> None:
-    """Print the orders, the tree of their steps, and what the design can estimate."""
+    """Print the orders, the tree of their steps, and what the design can answer."""
     proper = [order for order in sweep.orders if order not in sweep.controls]
     for title, orders in (("orders", proper), ("controls", sweep.controls)):
         print(f"{title}: {len(orders)}")
@@ -82,8 +81,10 @@ def print_orders(sweep: Sweep) -> None:
         if len(orders) > LISTED:
             print(f"  ... {len(orders) - LISTED} more")
     print(f"\n{draw_tree(sweep.orders)}\n")
-    for line in describe_design([order for order in proper if len(order) > 1], len(sweep.seeds)):
+    noise = estimate_noise([*sweep.params.values()], read_experiments(sweep.root))
+    for line in describe_design([order for order in proper if len(order) > 1], len(sweep.seeds), noise):
         print(line)
+    print()
 
 
 def print_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
@@ -105,25 +106,6 @@ def print_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
     if cost.checkpoint_bytes:
         total, each = (size / 2**20 for size in (sweep.trainings * cost.checkpoint_bytes, cost.checkpoint_bytes))
         print(f"disk: {total:,.0f} MiB for {sweep.trainings} checkpoints of {each:,.1f} MiB")
-
-
-def describe_design(orders: list[Order], seeds: int) -> Iterator[str]:
-    """Yield what the orders can estimate, if they are permutations of one set: positions, carry-over, significance."""
-    sets = Counter(frozenset(order) for order in orders)
-    if len(sets) > 1:
-        yield (
-            f"the orders permute {len(sets)} sets of tasks, at most {max(sets.values())} orders per set; "
-            "src/compare.py tests one set (--tasks), the others count as controls"
-        )
-    elif orders:
-        estimable = assess_estimability([",".join(order) for order in orders], sorted(orders[0]))
-        tasks = len(orders[0])
-        yield (
-            f"these orders determine the effects of being first and last for {estimable.positions} of {tasks} tasks, "
-            f"and the carry-over of {estimable.pairs} of {tasks * (tasks - 1)} ordered neighbours"
-        )
-        if seeds < 2:
-            yield "with 1 seed an effect of order cannot be told apart from noise; use 3 seeds or more"
 
 
 def report_outcome(outcome: Outcome) -> None:

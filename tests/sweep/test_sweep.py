@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +24,7 @@ from stiltwalk.sweep.runner import Runner, refuse_uncommitted_changes
 from stiltwalk.sweep.stages import Stage, stages_of, stages_to_share
 from stiltwalk.utils.durations import digest_of_work
 from stiltwalk.utils.errors import InputError
-from sweep import describe_design, parse_seeds
+from sweep import parse_seeds
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = ("baseline", "single", "joint", "null")
@@ -175,12 +174,6 @@ def test_current_outputs_in_the_working_tree_are_not_made_again(plan, tmp_path):
     assert completed_stages(plan.params.values(), tmp_path) == {"encoder"}
 
 
-def test_a_plan_says_that_one_seed_cannot_show_an_effect():
-    assert len([*describe_design([*permutations("abc")], 2)]) == 1
-    message = "with 1 seed an effect of order cannot be told apart from noise; use 3 seeds or more"
-    assert [*describe_design([*permutations("abc")], 1)][-1] == message
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("3", [1, 2, 3]), ("4,5", [4, 5]), ("4,", [4]), ("x", "write how many"), ("0", "must be 1 or more")],
@@ -205,14 +198,6 @@ def test_orders_with_the_same_experiment_name_are_refused():
         Sweep.make(["a", "b-c", "a-b", "c"], "pairs", [1], ())
     with pytest.raises(InputError, match=r"\[\] and \['none'\] would have the same experiment name 'none-s1'"):
         Sweep.make(["none", "mnli"], "all", [1], ("baseline", "single"))
-
-
-def test_a_plan_says_that_only_one_set_of_tasks_is_tested():
-    sets: list[tuple[str, ...]] = [*permutations("abc"), *permutations("ab"), *permutations("ac")]
-    assert [*describe_design(sets, 3)] == [
-        "the orders permute 3 sets of tasks, at most 6 orders per set; src/compare.py tests one set (--tasks), the "
-        "others count as controls"
-    ]
 
 
 def test_a_speed_that_cannot_be_measured_is_reported_in_one_line(plan, monkeypatch, tmp_path):
