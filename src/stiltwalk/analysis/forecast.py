@@ -37,7 +37,7 @@ def estimate_noise(planned: Sequence[Mapping[str, Any]], experiments: Sequence[E
     """
     sweep = [Experiment("", "", "", dict(params), {}, {}) for params in planned]
     members = group_by_settings([*sweep, *experiments])[0].members
-    scores, _ = score_tables([one for one in members if one.cells and len(one.order) > 1])
+    scores = score_tables([one for one in members if one.cells and len(one.order) > 1]).scores
     scores = scores.drop_duplicates(["order", "seed", "target", "language"], keep="last")
     table = scores.groupby(["order", "seed", "target"])["score"].mean().unstack("target")
     variances = {name: variance_components(table[name].dropna()).run for name in targets_of(sweep[0]) if name in table}
