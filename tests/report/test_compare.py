@@ -1,5 +1,7 @@
 """The command src/compare.py: its table, and its messages."""
 
+import json
+import sys
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +12,8 @@ import pytest
 import compare
 from laboratory import ROOT
 from stiltwalk.analysis.settings import SettingsGroup
+from stiltwalk.report import listing
+from stiltwalk.report.figure import Figure
 from stiltwalk.sweep.experiments import Experiment, read_committed
 from stiltwalk.utils.errors import InputError
 
@@ -31,7 +35,7 @@ def test_the_table_has_a_line_for_each_experiment(capsys):
         make_run("workspace", [], xnli=mnli, tatoeba={"non_english": 89.6, "score": 89.6}),
         make_run("mnli-first", ["mnli", "squad"], xnli=mnli),
     ]
-    compare.print_table(runs)
+    listing.print_table(runs)
     assert capsys.readouterr().out.splitlines() == [
         "experiment  order          seed  xnli         tatoeba",
         "workspace   none           42    89.3 / 61.5  - / 89.6",
@@ -43,7 +47,7 @@ def test_groups_are_headed_by_their_first_five_differences(capsys):
     run = make_run("one", [])
     small = SettingsGroup(settings={f"training.{name}": 1 for name in "abcdefg"}, members=[run], primary=[run])
     large = SettingsGroup(settings={"training.a": 1}, members=[run], primary=[run])
-    compare.print_groups([small, large], large)
+    listing.print_groups([small, large], large)
     out = capsys.readouterr().out
     names = ", ".join(f"training.{name}=1" for name in "bcdef")
     assert out.startswith("the most experiments with the same settings, which the report compares:\nexperiment")
@@ -71,7 +75,7 @@ def test_scores_of_a_failed_run_are_left_out_with_a_message(monkeypatch, tmp_pat
     (tmp_path / "metrics/summary.json").touch()
     experiments, others = compare.select_experiments("")
     assert experiments == [run]
-    compare.print_others(others)
+    listing.print_others(others)
     assert capsys.readouterr().out == (
         "not scored: the working tree, because not all of its stages ran with its parameters; "
         "`dvc repro` runs the others\n"
@@ -92,7 +96,7 @@ def test_flagged_and_incomparable_scores_are_marked(capsys):
     )
     run.summary["flags"] = {"xnli": "not learned", "1-mnli mnli": "not learned"}
     group = SettingsGroup(members=[run], primary=[run])
-    compare.print_groups([group], group)
+    listing.print_groups([group], group)
     out = capsys.readouterr().out.splitlines()
     assert out[1] == "one         mnli!  42    33.3 / -!~  1.0 / -"
     assert [line[0] for line in out[-2:]] == ["!", "~"]
@@ -101,10 +105,39 @@ def test_flagged_and_incomparable_scores_are_marked(capsys):
 def test_a_run_with_other_settings_than_the_committed_one_is_not_compared_with_it(capsys, monkeypatch):
     committed = read_committed(ROOT)
     assert committed
-    monkeypatch.setattr(compare, "read_committed", lambda: committed)
-    compare.print_difference_from_head(replace(committed, params=committed.params | {"seed": 7}))
+    monkeypatch.setattr(listing, "read_committed", lambda: committed)
+    listing.print_difference_from_head(replace(committed, params=committed.params | {"seed": 7}))
     assert not capsys.readouterr().out
-    compare.print_difference_from_head(replace(committed, params=committed.params | {"source": "hub"}))
+    listing.print_difference_from_head(replace(committed, params=committed.params | {"source": "hub"}))
     assert "`dvc metrics diff` without names compares with HEAD's run, whose settings differ (source=world" in (
         capsys.readouterr().out
     )
+
+
+def test_a_table_from_elsewhere_is_analysed_beside_its_file(tmp_path, capsys, monkeypatch):
+    """From any folder, and without touching the report on the experiments."""
+    monkeypatch.setattr(Figure, "write", lambda self, _: "<svg></svg>")
+    rows = [
+        f"{order},{seed},x,{50 + seed + 3 * place}" for place, order in enumerate(("a>b", "b>a")) for seed in (1, 2)
+    ]
+    scores = tmp_path / "mine.csv"
+    scores.write_text("\n".join(["order,seed,target,score", *rows, "none,1,x,40", "none,2,x,41"]))
+    monkeypatch.setattr(sys, "argv", ["compare.py", "--scores", str(scores), "--separator", ">"])
+    compare.main(compare.parse())
+    folder = tmp_path / "mine-report"
+    assert (folder / "index.html").is_file() and (folder / "scores.csv").is_file()
+    assert json.loads((folder / "order_effects.json").read_text())["design"]["controls"] == [[]]
+    assert "mine-report/index.html: 6 experiments" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--validation", "v.csv"], "--validation needs --scores"),
+        (["--smallest", "0"], "--smallest is 0.0; it must be a number of points above 0"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(arguments, message, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["compare.py", *arguments])
+    with pytest.raises(InputError, match=message):
+        compare.main(compare.parse())

@@ -218,7 +218,9 @@ def test_verdicts_that_depend_on_a_flagged_run_are_mentioned():
     assert study["sensitivity"]["without_flagged"]["scores_left_out"] == 1
     text = sentences(study | {"title": ""})
     assert "Some verdicts depend on how the scores are analysed." in text
-    assert re.search(r"Without 1 flagged score, order matters on xnli, p [=<] 0\.0", text)
-    assert "udpos, p" not in text  # its verdict is the same
+    assert re.search(r"Without 1 flagged score, order matters on xnli \(p [=<] 0\.0", text)
+    assert (
+        "udpos (" not in text.partition("Some verdicts")[2].partition("Of the variance")[0]
+    )  # its verdict is the same
     clean = order_effects(scores[~collapsed], validation, THREE, KINDS, draws=999)
     assert clean["sensitivity"].keys() == {"ranks"}

@@ -1,5 +1,6 @@
 """Which part of an order has an effect: a task's position, its neighbour, or the kind of the task that comes last."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
@@ -138,14 +139,8 @@ def pool_over_seeds(estimates: np.ndarray, tasks: int, weights: Sequence[np.ndar
     useful at three seeds, where a single effect has two degrees of freedom.
     """
     means, errors, counts = _pooled_errors(estimates[None], tasks)
-    noise = np.random.default_rng(0).standard_normal((DRAWS, weights[0].shape[1] if weights else 0))
-    drawn = np.zeros((DRAWS, *estimates.shape))
-    for seed, weight in enumerate(weights):
-        drawn[:, seed] = noise @ weight.T  # NaN where the weights are
-    drawn_means, drawn_errors, _ = _pooled_errors(drawn, tasks)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        largest = pd.DataFrame(np.abs(drawn_means) / drawn_errors).max(axis=1)  # NaN where nothing has an error
-    critical = float(np.nanquantile(largest, 0.95)) if largest.notna().any() else np.nan
+    stacked = np.array(weights)
+    critical = _critical_value(stacked.tobytes(), stacked.shape, tasks) if len(weights) > 1 else np.nan
     effects = []
     for number, (mean, error, n) in enumerate(zip(means[0], errors[0], counts, strict=True)):
         alone = t_interval(estimates[:, number])
@@ -154,6 +149,21 @@ def pool_over_seeds(estimates: np.ndarray, tasks: int, weights: Sequence[np.ndar
             | {"low_alone": alone["low"], "high_alone": alone["high"]}
         )
     return effects
+
+
+@functools.lru_cache(maxsize=64)
+def _critical_value(weights: bytes, shape: tuple[int, ...], tasks: int) -> float:
+    """Return the 95 % quantile of the largest |t| of all effects, in runs of independent noise and without any effect.
+
+    weights: of `weights_by_seed`, as bytes for the cache: most targets have the same runs.
+    """
+    by_seed = np.frombuffer(weights).reshape(shape)
+    noise = np.random.default_rng(0).standard_normal((DRAWS, shape[-1]))
+    drawn = np.stack([noise @ of_seed.T for of_seed in by_seed], axis=1)  # (draws, seeds, effects)
+    means, errors, _ = _pooled_errors(drawn, tasks)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        largest = pd.DataFrame(np.abs(means) / errors).max(axis=1).dropna()
+    return float(largest.quantile(0.95))
 
 
 def _pooled_errors(estimates: np.ndarray, tasks: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from stiltwalk.report.formatting import excludes_zero, format_half_width, format
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, ranked_orders, score_columns
 from stiltwalk.report.wording import render_paragraphs
+from stiltwalk.utils.text import join_words
 
 MAX_NAMES = 3  # of replaced runs
 VERBS = {
@@ -120,17 +121,14 @@ class Power:
 
 @dataclass(frozen=True)
 class Change:
-    """A verdict that is another one if the scores are analysed in another way."""
+    """Verdicts that are another one if the scores are analysed in another way."""
 
     check: str
     """`ranks` or `without_flagged`."""
     left_out: int
     """Flagged scores that the check leaves out."""
-    place: str
-    """Where the verdict changes: `on xnli`, `on all targets together`."""
-    verb: str
-    """What order then does."""
-    p: float | None
+    claims: list[str]
+    """What order then does and where, with p values, as `matters on xnli (p = 0.03)`."""
 
 
 @dataclass(frozen=True)
@@ -269,13 +267,16 @@ def collect_final_power(study: Study, column: str) -> float | None:
 
 
 def collect_changes(study: Study) -> list[Change]:
-    """The verdicts that change without flagged scores or on ranks, all targets together first."""
+    """The verdicts that change without flagged runs or on ranks, all targets together first."""
     changes = []
     for check, result in study["sensitivity"].items():
+        places: dict[str, list[str]] = {}
         for target in sorted(result["differs"], key=["", *study["design"]["targets"]].index):
             entry = result["targets"][target] if target else result["together"]
-            place = f"on {target}" if target else "on all targets together"
-            changes.append(Change(check, result["scores_left_out"], place, VERBS[entry["verdict"]], entry["p"]))
+            place = f"{target or 'all targets together'} ({format_p(entry['p'])})"
+            places.setdefault(VERBS[entry["verdict"]], []).append(place)
+        claims = [f"{verb} on {join_words(names)}" for verb, names in places.items()]
+        changes += [Change(check, result["scores_left_out"], claims)] if claims else []
     return changes
 
 
