@@ -32,7 +32,7 @@ def test_all_looks_together_spend_the_significance_level():
 
 
 def test_a_number_of_looks_that_the_seeds_do_not_allow_is_an_error():
-    with pytest.raises(InputError, match=r"--looks is 3; a sweep of 3 seeds allows 1 to 2 looks"):
+    with pytest.raises(InputError, match=r"--looks is 3; with 3 seeds, it must be a number from 1 to 2$"):
         find_look(3, [1, 2, 3], [1])
 
 

@@ -34,6 +34,7 @@ UNTESTED = {
     ". .venv/bin/activate": "the tests run in it",
     "pre-commit install": "it changes the hooks of Git",
     "rm dvc.lock": "test_sharing does it where it helps",
+    "python src/compare.py --looks 3": "it needs a sweep of four seeds",
 }
 # Commands that do nothing lasting outside of a clone, and are quick: they are run.
 QUICK = {
@@ -144,13 +145,21 @@ def check_stages(words: list[str], conf: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """A clone with the user's own task, with what a run leaves behind, and with the experiments that the pages name."""
+    """A clone with a task and tables of the user's own, with a run's outputs and with the experiments that the pages name."""
     project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk")
     with (project.folder / "conf/tasks.yaml").open("a") as file:
         file.write(task_of_ones_own())
     for place in ("data/labels", "predictions"):
         (project.folder / place / "xnli").mkdir(parents=True)
         (project.folder / place / "xnli/test-en.tsv").write_text("neutral\n")
+    rows = [
+        f"{order},{seed},{target},{seed + len(order)}"
+        for order in ("a>b", "b>a", "a")
+        for seed in (1, 2)
+        for target in "ab"
+    ]
+    for name in ("scores.csv", "validation.csv"):
+        (project.folder / name).write_text("order,seed,target,score\n" + "\n".join(rows) + "\n")
     project.run("git", "commit", "-qam", "a task of one's own")
     head = project.run("git", "rev-parse", "HEAD").strip()
     for name in re.findall(r"dvc exp run -n (\S+)", TEXT):  # as if it had been run, with the committed results

@@ -24,7 +24,7 @@ def gains_for_new_items(experiments: Sequence[Experiment], cells: Cells) -> dict
     items, left_out = read_items(experiments)
     covariances = item_covariance(items, cells.targets)
     has_baseline = BASELINE in cells.names
-    reference = {BASELINE: -1.0} if has_baseline else dict.fromkeys(cells.orders, -1 / len(cells.orders))
+    reference = {BASELINE: -1.0} if has_baseline else {order: -1 / len(cells.orders) for order in cells.orders}
     gains: dict[str, list[dict[str, Any]]] = {}
     for target in (ALL, *cells.targets):
         if target in covariances and reference:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from stiltwalk.analysis.options import ALPHA
 from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.text import count
 
 FUTILE = 0.2  # power of the complete sweep below which a look advises to stop
 
@@ -38,10 +39,10 @@ def find_look(looks: int, planned: Sequence[int], complete: Collection[int]) -> 
     planned: the seeds of the sweep, in the sequence in which they run. Raises InputError for fewer looks than one, and
     for more looks than seeds, counting from the second seed: one seed cannot be tested.
     """
-    if not 1 <= looks <= max(len(planned) - 1, 1):
-        raise InputError(
-            f"--looks is {looks}; a sweep of {len(planned)} seeds allows 1 to {max(len(planned) - 1, 1)} looks"
-        )
+    most = max(len(planned) - 1, 1)
+    if not 1 <= looks <= most:
+        choice = "1" if most == 1 else f"a number from 1 to {most}"
+        raise InputError(f"--looks is {looks}; with {count(len(planned), 'seed')}, it must be {choice}")
     sizes = [math.ceil(len(planned) * number / looks) for number in range(1, looks + 1)]
     done = next((place for place, seed in enumerate(planned) if seed not in complete), len(planned))
     number = sum(size <= done for size in sizes)
