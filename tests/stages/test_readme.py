@@ -145,7 +145,7 @@ def check_stages(words: list[str], conf: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """A clone with a task and tables of the user's own, with a run's outputs and with the experiments that the pages name."""
+    """A clone with the user's own task and tables, a run's outputs, and the experiments that the pages name."""
     project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk")
     with (project.folder / "conf/tasks.yaml").open("a") as file:
         file.write(task_of_ones_own())
