@@ -9,6 +9,7 @@ With --scores, a table of scores from elsewhere is analysed in the same way, int
 """
 
 import argparse
+import math
 import os
 import signal
 import webbrowser
@@ -38,13 +39,21 @@ SUMMARY, EFFECTS, REPORT = Path("metrics/summary.json"), Path("metrics/order_eff
 
 def main(arguments: argparse.Namespace) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly if `| head` stops reading
-    if not arguments.smallest > 0:
+    if not 0 < arguments.smallest < math.inf:
         raise InputError(f"--smallest is {arguments.smallest}; it must be a number of points above 0")
     if arguments.scores:
+        if arguments.name or arguments.table:
+            raise InputError("--name and --table are for experiments, and --scores names a table; leave them out")
+        if arguments.looks:
+            raise InputError(
+                "--looks is for a sweep that runs here; a table does not say which seeds are still to come"
+            )
         show(write_study_of_tables(arguments), arguments.open)
         return
-    if arguments.validation:
-        raise InputError("--validation needs --scores; the validation scores of experiments are read with them")
+    if arguments.validation or arguments.separator != ",":
+        raise InputError("--validation and --separator need --scores; they are for tables from elsewhere")
+    if arguments.looks is not None and arguments.looks < 1:
+        raise InputError(f"--looks is {arguments.looks}; it must be 1 or more")
     experiments, others = select_experiments(arguments.name)
     groups = group_by_settings(experiments)
     largest = max(reversed(groups), key=lambda group: group.size)  # of equally large ones, that which began last
@@ -91,7 +100,7 @@ def write_study(experiments: Sequence[Experiment], group: SettingsGroup, argumen
     # A sweep is only reported as incomplete if its experiments are in this group.
     incomplete = unfinished_sweep(experiments) if unfinished_sweep(group.primary) else None
     n_others = len(experiments) - len(group.members)
-    options = Options(arguments.smallest, arguments.looks, arguments.independent)
+    options = Options(arguments.smallest, arguments.looks or 0, arguments.independent)
     tasks = parse_tasks(arguments)
     study = build_study(group.members, tasks, n_other_settings=n_others, progress=incomplete, options=options)
     if study is None:
@@ -106,7 +115,7 @@ def write_study_of_tables(arguments: argparse.Namespace) -> Path:
     from stiltwalk.report.study import Options, build_study_of_tables
 
     tables = read_tables(arguments.scores, arguments.validation, arguments.separator)
-    options = Options(arguments.smallest, arguments.looks, arguments.independent)
+    options = Options(arguments.smallest, arguments.looks or 0, arguments.independent)
     study = build_study_of_tables(tables, parse_tasks(arguments), options)
     folder = arguments.scores.with_name(f"{arguments.scores.stem}-report")
     return publish(study, folder / "order_effects.json", folder)
@@ -114,7 +123,7 @@ def write_study_of_tables(arguments: argparse.Namespace) -> Path:
 
 def parse_tasks(arguments: argparse.Namespace) -> list[str]:
     """The permuted tasks that the user names; empty to find them."""
-    return arguments.tasks.split(",") if arguments.tasks else []
+    return [task.strip() for task in arguments.tasks.split(",")] if arguments.tasks else []
 
 
 def publish(study: "Study", effects: Path, folder: Path) -> Path:
@@ -141,9 +150,7 @@ def parse() -> argparse.Namespace:
         metavar="POINTS",
         help="smallest standard deviation of order effects that matters (default: %(default)s)",
     )
-    parser.add_argument(
-        "--looks", type=int, default=0, metavar="K", help="look K times while a sweep runs, with few false alarms"
-    )
+    parser.add_argument("--looks", type=int, metavar="K", help="look K times while a sweep runs, with few false alarms")
     parser.add_argument("--independent", action="store_true", help="the orders share no checkpoints")
     parser.add_argument("--name", default="", help="compare only the experiments of the sweep with this name")
     parser.add_argument("--open", action="store_true", help="show the report in a browser")

@@ -28,6 +28,7 @@ def test_a_look_takes_its_share_of_the_seeds_and_waits_for_the_next():
 def test_all_looks_together_spend_the_significance_level():
     looks = [find_look(5, SEEDS, SEEDS[:number]) for number in range(2, 7)]
     assert sum(look.alpha for look in looks if look) == pytest.approx(0.05)
+    assert looks[0] and looks[-1] and looks[0].last_alpha == looks[-1].alpha
     assert spend_alpha(1) == pytest.approx(0.05) and spend_alpha(0.5) == pytest.approx(0.0056, abs=1e-4)
 
 
@@ -54,6 +55,6 @@ def test_repeated_looks_keep_the_rate_of_false_alarms():
 
 
 def test_the_power_of_the_complete_sweep_grows_with_the_effect():
-    powers = [final_power(sd, 1.0, 6, 6) for sd in (0.0, 0.5, 1.0, 2.0)]
-    assert powers[0] == pytest.approx(0.05) and powers == sorted(powers) and powers[-1] > 0.9
-    assert np.isnan(final_power(1.0, 0.0, 6, 6))
+    powers = [final_power(sd, 1.0, 6, 6, 0.03) for sd in (0.0, 0.5, 1.0, 2.0)]
+    assert powers[0] == pytest.approx(0.03) and powers == sorted(powers) and powers[-1] > 0.9
+    assert np.isnan(final_power(1.0, 0.0, 6, 6, 0.03))

@@ -18,6 +18,7 @@ from stiltwalk.analysis.order_test import (
     order_p_value,
     order_sd_interval,
 )
+from stiltwalk.analysis.verdicts import run_tests
 from stiltwalk.sweep.designs import make_orders
 
 DESIGNS = [("all", 3), ("random:6", 5), ("efficient:24", 4), ("efficient:40", 4)]
@@ -119,6 +120,33 @@ def test_effects_that_help_some_targets_and_cost_others_are_seen():
         families.append(family)
     assert joint_rejections(families)[0] > 0.5
     assert rejected(pd.DataFrame({str(i): family.mean(axis=1) for i, family in enumerate(families)})) < 0.15
+
+
+def test_order_matters_on_a_target_only_if_it_matters():
+    """With an effect on one of nine, the sum of -log p alone contradicts the smallest p in a third of sweeps."""
+    table = make_table("all", 3, 9 * 60)
+    last = np.array([order.endswith("b") for order in table.index.get_level_values("order")])
+    together, alone = [], []
+    for number in range(60):
+        family = table.iloc[:, 9 * number : 9 * number + 9].copy()
+        family.iloc[:, 0] += 4.0 * last
+        tests = run_tests(family, 199, np.random.default_rng(number), independent=False)
+        together.append(tests.together <= 0.05)
+        alone.append(min(tests.corrected.values()) <= 0.05)
+        assert together[-1] or not alone[-1]
+    assert np.mean(alone) > 0.5
+
+
+def test_a_target_that_lacks_most_runs_does_not_silence_the_others():
+    table = first_task_effect(make_table("all", 3, 4), 6)
+    whole = run_tests(table.iloc[:, :3], 999, np.random.default_rng(0), independent=False)
+    table.iloc[6:, 3] = np.nan
+    tests = run_tests(table, 999, np.random.default_rng(0), independent=False)
+    assert tests.targets == list(table.columns[:3]) and tests.apart == [table.columns[3]] and tests.runs == 18
+    assert tests.together == pytest.approx(2 * whole.together) and whole.together < 0.01
+    table.iloc[3:, 3] = np.nan  # the runs of one order
+    alone = run_tests(table, 999, np.random.default_rng(0), independent=False)
+    assert alone.together == whole.together and math.isnan(alone.corrected[table.columns[3]])
 
 
 @pytest.mark.parametrize("order_sd", [0.0, 1.5])

@@ -1,6 +1,7 @@
 """Tables of scores in CSV files."""
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -50,16 +51,33 @@ def test_a_plain_table_needs_neither_languages_nor_kinds(file):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("score\n", "points\n", r"scores.csv has no column 'score'; it needs the columns order, seed, target, score$"),
-        ("b>a,1,x,52", "b>a,1,x,high", r"scores.csv:4: score is 'high'; it must be a number$"),
-        ("b>a,1,x,52", "b>a,1,x,nan", r"scores.csv:4: score is 'nan'; it must be a number$"),
+        (
+            "score\n",
+            "points\n",
+            r"has no column 'score' \(its first line is 'order,seed,target,points'\); it needs ",
+        ),
+        ("b>a,1,x,52", "b>a,1,x,high", r"scores.csv:4: score is 'high'; it must be a number with a point; leave out "),
+        ("b>a,1,x,52", "b>a,1,x,nan", r"scores.csv:4: score is 'nan'; it must be a number with a point; leave out "),
         ("b>a,1,x,52", "b>a,one,x,52", r"scores.csv:4: seed is 'one'; it must be a whole number$"),
         ("b>a,1,x,52", "b>a,1,,52", r"scores.csv:4: target is empty; name the target$"),
-        ("b>a,1,x,52", "b>>a,1,x,52", r"scores.csv:4: order is 'b>>a'; join its tasks by '>', or use --separator$"),
-        ("b>a,1,x,52", "a>b,1,x,52", r"scores.csv:4: the score of \(a,b, 1, x\) is also on line 2; remove one$"),
-        ("b>a,", "c,", r"scores.csv has 1 orders of several tasks, and a comparison needs two; "),
+        ("b>a,1,x,52", "b>>a,1,x,52", r"scores.csv:4: order is 'b>>a', in which the name of a task is empty; name it$"),
+        ("b>a,1,x,52", '"b,a",1,x,52', r"scores.csv:4: order is 'b,a'; join its tasks by '>', or use --separator$"),
+        ("b>a,1,x,52", "b>a,1,x,52,5", r"scores.csv:4 does not have 4 fields as the first line has; quote commas$"),
+        ("b>a,1,x,52", "b>a,1,x,520", r"scores.csv:4: score is 520.0; scores are from 0 to 100$"),
+        (
+            GOOD,
+            re.sub(r",(\d\d)(\.5)?\n", r",0.\1\n", GOOD),
+            r"scores.csv has no score above 1; scores are from 0 to 100, so multiply them by 100$",
+        ),
+        (",", ";", r"has no column 'order' \(its first line is 'order;seed;target;score'\); .*, separated by commas$"),
+        (
+            "b>a,1,x,52",
+            "a>b,1,x,52",
+            r"scores.csv:4: the score of order a,b, seed 1, target x is also on line 2; remove one$",
+        ),
+        ("b>a,", "c,", r"scores.csv has 1 order of several tasks, and a comparison needs two; "),
         (",2,x", ",1,x", r"is also on line"),
-        (GOOD, "", r"scores.csv has no column 'order'; it needs the columns order, seed, target, score$"),
+        (GOOD, "", r"scores.csv has no column 'order' \(its first line is ''\); it needs the columns order, seed, "),
         (GOOD, "order,seed,target,score\n", r"scores.csv has no rows; it needs one for every order, seed and target$"),
     ],
 )
@@ -78,10 +96,10 @@ def test_one_seed_cannot_be_analysed(file):
 
 
 def test_a_file_that_is_no_table_ends_in_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"absent.csv cannot be read as a CSV file in UTF-8: "):
+    with pytest.raises(InputError, match=r"absent.csv cannot be read: No such file or directory$"):
         read_tables(tmp_path / "absent.csv", None)
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"binary.csv cannot be read as a CSV file in UTF-8: "):
+    with pytest.raises(InputError, match=r"binary.csv is not a CSV file in UTF-8 \(.*\); save it as one$"):
         read_tables(tmp_path / "binary.csv", None)
 
 
@@ -92,3 +110,26 @@ def test_orders_that_share_no_checkpoints_are_one_stratum():
         for flag in (False, True)
     )
     assert shared != independent
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("x,", "y,", r"validation.csv has the target 'y', which .*scores.csv lacks; rename or remove it$"),
+        (",2,", ",5,", r"validation.csv has the seed 5, which .*scores.csv lacks; rename or remove it$"),
+        ("b>a", "b>c", r"validation.csv has the order 'b,c', which .*scores.csv lacks; rename or remove it$"),
+    ],
+)
+def test_validation_scores_that_fit_no_row_of_the_scores_are_refused(file, old, new, message):
+    validation = file.with_name("validation.csv")
+    validation.write_text(GOOD.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        read_tables(file, validation, ">")
+
+
+@pytest.mark.parametrize("flag", ["0", "False", "no"])
+def test_a_flag_says_what_is_wrong(file, flag):
+    table = pd.read_csv(file, keep_default_na=False)
+    table.assign(flag=flag).to_csv(file, index=False)
+    with pytest.raises(InputError, match=rf"scores.csv:2: flag is '{flag}'; say what is wrong, or leave it empty$"):
+        read_tables(file, None, ">")

@@ -87,7 +87,9 @@ def test_without_experiments_the_command_says_how_to_run_one(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     set_experiments(monkeypatch, [])
     with pytest.raises(InputError, match="no experiments yet; run `dvc exp run` for one"):
-        compare.main(Namespace(name="", table=True, smallest=1.0, scores=None, validation=None))
+        compare.main(
+            Namespace(name="", table=True, smallest=1.0, scores=None, validation=None, separator=",", looks=None)
+        )
 
 
 def test_flagged_and_incomparable_scores_are_marked(capsys):
@@ -133,7 +135,10 @@ def test_a_table_from_elsewhere_is_analysed_beside_its_file(tmp_path, capsys, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--validation", "v.csv"], "--validation needs --scores"),
+        (["--validation", "v.csv"], "--validation and --separator need --scores"),
+        (["--separator", ">"], "--validation and --separator need --scores"),
+        (["--looks", "0"], "--looks is 0; it must be 1 or more"),
+        (["--scores", "s.csv", "--looks", "2"], "a table does not say which seeds are still to come"),
         (["--smallest", "0"], "--smallest is 0.0; it must be a number of points above 0"),
     ],
 )

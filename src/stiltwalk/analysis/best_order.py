@@ -36,6 +36,7 @@ def choose_best_order(
     chosen = [order] if order is not None else []
     return {
         "chosen_on": criterion_targets,
+        "candidates": select_orders(criterion, cells.orders).dropna().index.get_level_values("order").nunique(),
         "order": split_order(order) if order is not None else None,
         "validation": select_orders(criterion, chosen).mean(),
         "test": t_interval(select_orders(test, chosen)),
@@ -71,7 +72,8 @@ def _simultaneous_gain(cells: Cells, test: pd.Series, order: str | None, control
     gain = _paired_gain(test, order, control)
     result = {"mean": gain.mean(), "n": len(gain), "low": math.nan, "high": math.nan, "shrunken": math.nan}
     names = [*cells.orders, control]
-    table = test.unstack("seed").reindex(names).dropna(axis=1, how="all").dropna(axis=0)
+    table = test.unstack("seed").reindex(names)
+    table = table[gain.index].dropna() if len(gain) else table[[]]  # first the seeds of the gain, then whole rows
     others = [name for name in table.index if name != control]
     seeds = table.shape[1]
     if order not in others or control not in table.index or seeds < 2 or len(others) < 2:

@@ -82,7 +82,8 @@ def read_cells(
 
     kinds: of tasks; also of targets, unless `target_kinds` has those.
 
-    Raises InputError for fewer than two tasks, a missing column, an order that is NaN, and a repeated row.
+    Raises InputError for fewer than two tasks, a target named `all`, a missing column, an order that is NaN, and a
+    repeated row.
     """
     if len(tasks) < 2:
         raise InputError(f"tasks={list(tasks)!r} has no orders to compare; name at least two tasks")
@@ -91,6 +92,10 @@ def read_cells(
     wide = scores.pivot(index=["order", "seed"], columns=["target", "language"], values="score")
     wide = wide.sort_index(axis=0).sort_index(axis=1)
     targets = sorted(set(scores["target"]))
+    if ALL in targets:
+        raise InputError(
+            f"the scores have a target named {ALL!r}, which is the name of the mean over targets; rename it"
+        )
     # Not `wide[target]`, which is a series where the only language is "".
     languages = {target: wide.xs(target, axis=1, level="target").dropna() for target in targets}
     means = pd.DataFrame({target: table.mean(axis=1) for target, table in languages.items()}, index=wide.index)

@@ -147,7 +147,7 @@ def _measure_agreement(cells: Cells) -> dict[str, Any]:
     languages = {target: order_means(select_orders(table, cells.orders)) for target, table in cells.languages.items()}
     pairs = []
     for one, other in combinations(means, 2):
-        tau = stats.kendalltau(means[one], means[other]) if len(means) > 1 else None
+        tau = stats.kendalltau(means[one].round(9), means[other].round(9)) if len(means) > 1 else None
         pairs.append({"targets": [one, other], "tau": tau and tau.statistic})
     return {
         "targets": kendalls_w(means),

@@ -16,7 +16,7 @@ from stiltwalk.analysis.options import ALPHA
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.text import count
 
-FUTILE = 0.2  # power of the complete sweep below which a look advises to stop
+FUTILE = 0.2  # power of the complete sweep, for the largest effect that is not excluded, below which to stop
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Look:
     """The seeds that it analyses."""
     all_seeds: int
     """How many seeds the complete sweep has."""
+    last_alpha: float
+    """The level at which the last look tests."""
 
 
 def find_look(looks: int, planned: Sequence[int], complete: Collection[int]) -> Look | None:
@@ -50,7 +52,7 @@ def find_look(looks: int, planned: Sequence[int], complete: Collection[int]) -> 
         return None
     spent = [spend_alpha(size / len(planned)) for size in (0, *sizes)]
     seeds = list(planned[: sizes[number - 1]])
-    return Look(number, looks, spent[number] - spent[number - 1], seeds, len(planned))
+    return Look(number, looks, spent[number] - spent[number - 1], seeds, len(planned), spent[-1] - spent[-2])
 
 
 def spend_alpha(fraction: float) -> float:
@@ -60,13 +62,13 @@ def spend_alpha(fraction: float) -> float:
     return float(2 * stats.norm.sf(stats.norm.isf(ALPHA / 2) / math.sqrt(fraction)))
 
 
-def final_power(order_sd: float, run_sd: float, orders: int, seeds: int) -> float:
-    """Return the power of the F test of order (random effects) at 5 % after so many seeds.
+def final_power(order_sd: float, run_sd: float, orders: int, seeds: int, alpha: float) -> float:
+    """Return the power of the F test of order (random effects) at level alpha after so many seeds.
 
     order_sd, run_sd: standard deviations of order effects and of a run, in points. NaN without noise.
     """
     if not run_sd > 0 or orders < 2 or seeds < 2:
         return math.nan
     df, df_error = orders - 1, (orders - 1) * (seeds - 1)
-    critical = stats.f.isf(ALPHA, df, df_error)
+    critical = stats.f.isf(alpha, df, df_error)
     return float(stats.f.sf(critical / (1 + seeds * (order_sd / run_sd) ** 2), df, df_error))

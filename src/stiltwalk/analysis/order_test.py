@@ -46,9 +46,12 @@ class JointTest:
     """Tests over several targets, from the runs that have a score for all of them."""
 
     p: float
-    """Of an effect on any target: the sum of -log p over the targets (nonparametric combination, Pesarin 2001)."""
+    """Of an effect on any target (nonparametric combination, Pesarin 2001): the sum of -log p over the targets, which
+    sees effects on many of them, or the smallest p, which sees those on one; whichever is rarer among the rotations."""
     family_wise: dict[str, float]
     """By target, corrected for their number by the smallest p of every rotation (Westfall and Young 1993)."""
+    runs: int
+    """How many runs it uses."""
 
 
 def find_strata(
@@ -129,8 +132,9 @@ def joint_test(
     p = stats.chi2.sf(-2 * logs, 2 * len(strata))
     together, smallest = -np.log(np.maximum(p, 1e-300)).sum(axis=1), p.min(axis=1)
     family_wise = [float(np.mean(smallest <= value + TOLERANCE)) for value in p[0]]
+    rarer = np.minimum(_share_as_small(-together), _share_as_small(smallest))
     return JointTest(
-        float(np.mean(together >= together[0] - TOLERANCE)), dict(zip(complete.columns, family_wise, strict=True))
+        float(_share_as_small(rarer)[0]), dict(zip(complete.columns, family_wise, strict=True)), len(complete)
     )
 
 
@@ -145,11 +149,11 @@ def order_sd_interval(values: pd.Series) -> dict[str, float]:
     """Return the standard deviation of the effects of orders, in points, with a 95 % interval (`sd`, `low`, `high`).
 
     The interval inverts the F test of order in the model order + seed, with orders as random (Searle, Casella and
-    McCulloch 1992, ch. 3). NaN without degrees of freedom.
+    McCulloch 1992, ch. 3). NaN without degrees of freedom, and if the scores do not differ.
     """
     nothing = dict.fromkeys(("sd", "low", "high"), math.nan)
     order, seed = (_indicators(values.index.get_level_values(level)) for level in ("order", "seed"))
-    if len(values) < 2:
+    if len(values) < 2 or np.ptp(values) < TOLERANCE:
         return nothing
     reduced, full = orthonormal_basis(seed), orthonormal_basis(order, seed)
     df, df_error = full.shape[1] - reduced.shape[1], len(values) - full.shape[1]
@@ -219,6 +223,12 @@ def _log_p(effect: np.ndarray, total: np.ndarray, stratum: Stratum) -> np.ndarra
     df, df_error = len(stratum.effect), len(stratum.error)
     error = np.maximum(total - effect, TOLERANCE * np.maximum(total, TOLERANCE))
     return stats.f.logsf(effect / df / (error / df_error), df, df_error)
+
+
+def _share_as_small(values: np.ndarray) -> np.ndarray:
+    """Return for each value the share of all values that are as small, up to rounding."""
+    share: np.ndarray = np.searchsorted(np.sort(values), values + TOLERANCE, side="right") / len(values)
+    return share
 
 
 def _rotate(stratum: Stratum, y: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

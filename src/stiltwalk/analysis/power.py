@@ -20,7 +20,8 @@ def detectable_difference(cells: Cells, target: str, run_variance: float, smalle
     smallest detectable true difference with the sweep's seeds. `seeds_needed` is the number of seeds with which a
     difference of `smallest` points is detected, with its 95 % interval `seeds_low` to `seeds_high`: the noise itself is
     an estimate. `curve` has the same for other differences. The test is of one pair; a search through all pairs detects
-    less. Runs that share steps differ by less; for them, all numbers are too large.
+    less. All pairs are averaged: for two orders that share steps,
+    and so differ by less noise, the numbers are too large; for two that share none, they are a little too small.
     """
     values = cells.order_scores(target)
     orders, seeds = (values.index.get_level_values(level).nunique() for level in ("order", "seed"))

@@ -13,10 +13,14 @@ from stiltwalk.analysis.cells import split_order
 from stiltwalk.analysis.settings import mixtures_of, targets_of
 from stiltwalk.sweep.experiments import Experiment
 from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.text import count
 
 OPTIONAL = ("language", "flag", "target_kind", "last_kind")
 """Columns that a table of scores may lack: language; what is wrong with the score (`flag`); and the kinds of the target
 and of the order's last task, without which recency is not analysed."""
+KEY = ("order", "seed", "target", "language")
+SURPLUS = "surplus"  # the key under which csv keeps fields beyond the header's
+NO_FLAG = ("0", "false", "no", "none", "nan")
 SCORES = ("order", "seed", "target", "language", "score", "flag", "target_kind", "last_kind")
 VALIDATION = ("order", "seed", "target", "score")
 
@@ -89,17 +93,29 @@ def read_tables(scores: Path, validation: Path | None, separator: str = ",") -> 
     """Read the tables of a sweep from CSV files. separator: between the steps of an order.
 
     Raises InputError, with file, line and value, for a file that cannot be read, a missing column, a number that is
-    none, two rows of one cell, and fewer than two orders of several tasks or fewer than two seeds.
+    none, two rows of one cell, validation scores that fit no row of the scores, and fewer than two orders of several
+    tasks or fewer than two seeds.
     """
+    if not separator:
+        raise InputError("--separator is empty; name what stands between the tasks of an order")
     table = _read_csv(scores, SCORES, separator)
+    if table.empty:
+        raise InputError(f"{scores} has no rows; it needs one for every order, seed and target")
+    if table["score"].max() <= 1:
+        raise InputError(f"{scores} has no score above 1; scores are from 0 to 100, so multiply them by 100")
     tables = ScoreTables(
         table, _read_csv(validation, VALIDATION, separator) if validation else pd.DataFrame(columns=VALIDATION)
     )
+    for column in ("order", "seed", "target"):
+        if strange := set(tables.validation[column]) - set(table[column]):
+            raise InputError(
+                f"{validation} has the {column} {min(strange)!r}, which {scores} lacks; rename or remove it"
+            )
     orders = [order for order in tables.orders if len(order) > 1]
     if len(orders) < 2:
         raise InputError(
-            f"{scores} has {len(orders)} orders of several tasks, and a comparison needs two; the column order joins "
-            f"tasks by {separator!r} (--separator)"
+            f"{scores} has {count(len(orders), 'order')} of several tasks, and a comparison needs two; the column "
+            f"order joins tasks by {separator!r} (--separator)"
         )
     if len(seeds := set(table["seed"])) < 2:
         raise InputError(
@@ -131,29 +147,40 @@ def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pd.DataFram
     """Read the columns of a table, and check every row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restkey=SURPLUS)
             rows = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a CSV file in UTF-8: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from None
     required = [column for column in columns if column not in OPTIONAL]
     if missing := [column for column in required if column not in header]:
-        raise InputError(f"{path} has no column '{missing[0]}'; it needs the columns {', '.join(required)}")
-    if not rows:
-        raise InputError(f"{path} has no rows; it needs one for every order, seed and target")
+        raise InputError(
+            f"{path} has no column '{missing[0]}' (its first line is {','.join(header)!r}); it needs the columns "
+            f"{', '.join(required)}, separated by commas"
+        )
     keys: dict[tuple[object, ...], int] = {}
     parsed = []
     for line, row in rows:
-        values: dict[str, object] = {column: (row.get(column) or "").strip() for column in columns}
+        if SURPLUS in row or None in row.values():
+            raise InputError(f"{path}:{line} does not have {len(header)} fields as the first line has; quote commas")
+        values: dict[str, object] = {column: row.get(column, "").strip() for column in columns}
         values["order"] = _parse_order(path, line, str(values["order"]), separator)
         values["seed"] = _parse_number(path, line, "seed", str(values["seed"]), int)
         values["score"] = _parse_number(path, line, "score", str(values["score"]), float)
-        if not values["target"]:
-            raise InputError(f"{path}:{line}: target is empty; name the target")
-        key = tuple(values[column] for column in ("order", "seed", "target", "language") if column in columns)
+        _check_score(path, line, values["score"])
+        for column in ("target", "language"):
+            if column in header and column in columns and not values[column]:
+                named = column == "target" or any(other["language"] for _, other in rows)
+                if named:
+                    raise InputError(f"{path}:{line}: {column} is empty; name the {column}")
+        if str(values.get("flag", "")).lower() in NO_FLAG:
+            raise InputError(f"{path}:{line}: flag is {values['flag']!r}; say what is wrong, or leave it empty")
+        key = tuple(values[column] for column in KEY if column in columns)
         if key in keys:
-            cell = ", ".join(str(part) for part in key if part != "")
-            raise InputError(f"{path}:{line}: the score of ({cell}) is also on line {keys[key]}; remove one")
+            cell = ", ".join(f"{name} {part}" for name, part in zip(KEY, key, strict=False) if part != "")
+            raise InputError(f"{path}:{line}: the score of {cell} is also on line {keys[key]}; remove one")
         keys[key] = line
         parsed.append(values)
     return pd.DataFrame(parsed, columns=columns)
@@ -161,18 +188,25 @@ def _read_csv(path: Path, columns: Sequence[str], separator: str) -> pd.DataFram
 
 def _parse_order(path: Path, line: int, text: str, separator: str) -> str:
     """Return the steps of an order joined by commas; the baseline may be written as `none`."""
-    steps = [] if text in ("", "none") else [step.strip() for step in text.split(separator)]
-    if not all(steps) or any("," in step for step in steps):
+    steps = [] if text.lower() in ("", "none", "nan") else [step.strip() for step in text.split(separator)]
+    if not all(steps):
+        raise InputError(f"{path}:{line}: order is {text!r}, in which the name of a task is empty; name it")
+    if any("," in step for step in steps):
         raise InputError(f"{path}:{line}: order is {text!r}; join its tasks by {separator!r}, or use --separator")
     return ",".join(steps)
 
 
+def _check_score(path: Path, line: int, score: object) -> None:
+    if not 0 <= float(str(score)) <= 100:
+        raise InputError(f"{path}:{line}: score is {score}; scores are from 0 to 100")
+
+
 def _parse_number(path: Path, line: int, column: str, text: str, kind: type) -> float:
     try:
-        number: float = kind(text)
+        number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        wanted = "a whole number" if kind is int else "a number"
+    if not math.isfinite(number) or (kind is int and number != round(number)):
+        wanted = "a whole number" if kind is int else "a number with a point; leave out rows without a score"
         raise InputError(f"{path}:{line}: {column} is {text!r}; it must be {wanted}")
-    return number
+    return kind(number)  # type: ignore[no-any-return]

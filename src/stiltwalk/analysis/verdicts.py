@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,10 @@ import pandas as pd
 from stiltwalk.analysis.anova import VarianceComponents, language_components, variance_shares
 from stiltwalk.analysis.cells import ALL, Cells, select_orders
 from stiltwalk.analysis.noise import compare_noise
-from stiltwalk.analysis.order_test import JointTest, decide, holm, joint_test, order_p_value, order_sd_interval
+from stiltwalk.analysis.order_test import TOLERANCE, decide, joint_test, order_p_value, order_sd_interval
+
+TOGETHER = ""  # the key of all targets together
+MOST = 0.9  # of the runs of a target, which a joint test has at least
 
 
 def analyse_variance(
@@ -30,14 +33,14 @@ def analyse_variance(
     is tested.
     """
     table = pd.DataFrame({target: cells.order_scores(target) for target in cells.targets})
-    tests = _test_table(table, draws, rng, cells.independent) if alpha is not None else {}
+    tests = run_tests(table if alpha is not None else table[[]], draws, rng, cells.independent)
     targets: dict[str, dict[str, Any]] = {}
     for target, of_mean in components.items():
         values = cells.order_scores(target)
         languages = select_orders(cells.languages[target], cells.orders) if target != ALL else None
         of_score = asdict(of_mean) | language_components(languages)
         order_sd = order_sd_interval(values)
-        p, corrected = tests.get(target, (math.nan, math.nan))
+        p, corrected = (one.get(target, math.nan) for one in (tests.p, tests.corrected))
         if target == ALL and alpha is not None:
             p = order_p_value(values, independent=cells.independent)
         targets[target] = {
@@ -46,12 +49,19 @@ def analyse_variance(
             "shares_of_mean": variance_shares(asdict(of_mean)),
             "order_sd": order_sd,
             "noise": compare_noise(values),
+            "constant": len(values) > 1 and bool(np.ptp(values) < TOLERANCE),
             "p": p,
             "p_family_wise": corrected,
             "verdict": decide(p if target == ALL else corrected, order_sd["high"], smallest, alpha),
         }
     bounds = [targets[target]["order_sd"]["high"] for target in cells.targets]
-    together = {"p": tests.get("", (math.nan,))[0], "upper": max(bounds, default=math.nan)}
+    together: dict[str, Any] = {
+        "p": tests.together,
+        "runs": tests.runs,
+        "targets": tests.targets,
+        "apart": tests.apart,
+        "upper": float(np.max(bounds)) if bounds else math.nan,
+    }
     verdict = decide(together["p"], together["upper"], smallest, alpha)
     return {
         "rotations": draws,
@@ -70,7 +80,7 @@ def check_sensitivity(
     flagged: the (order, seed, target) of scores that something is wrong with. Ranks are over all orders and seeds of a
     target (Conover and Iman 1981); they have no points, so a verdict on them is `matters` or `undecided`.
 
-    Returns, for both, the tests and `differs`: the targets whose verdict is another one, "" for all together.
+    Returns, for both, the tests and `differs`: the targets whose verdict is another one, TOGETHER for all of them.
     """
     alpha, smallest = variance["alpha"], variance["smallest"]
     table = pd.DataFrame({target: cells.order_scores(target) for target in cells.targets})
@@ -86,16 +96,16 @@ def check_sensitivity(
         checks["without_flagged"] = (kept, True)
     result: dict[str, Any] = {}
     for name, (values, in_points) in checks.items():
-        tests = _test_table(values, draws, rng, cells.independent)
+        tests = run_tests(values, draws, rng, cells.independent)
         entries = {}
-        for target in ("", *cells.targets):
-            p = tests[target][-1] if target in tests else math.nan
+        for target in (TOGETHER, *cells.targets):
+            p = tests.together if target == TOGETHER else tests.corrected.get(target, math.nan)
             upper = math.nan
             if in_points:
                 uppers = [order_sd_interval(values[one].dropna())["high"] for one in ([target] if target else values)]
-                upper = max(uppers)
+                upper = float(np.max(uppers))
             entries[target] = {"p": p, "verdict": decide(p, upper, smallest, alpha)}
-        main = {"": variance["together"] | {"p_family_wise": variance["together"]["p"]}} | variance["targets"]
+        main = {TOGETHER: variance["together"] | {"p_family_wise": variance["together"]["p"]}} | variance["targets"]
         differs = [
             target
             for target, entry in entries.items()
@@ -104,7 +114,7 @@ def check_sensitivity(
         ]
         result[name] = {
             "scores_left_out": n_left_out if in_points else 0,
-            "together": entries.pop(""),
+            "together": entries.pop(TOGETHER),
             "targets": entries,
             "differs": differs,
         }
@@ -118,21 +128,62 @@ def _matters(entry: Mapping[str, Any], in_points: bool, alpha: float) -> bool:
     return bool(entry["p_family_wise"] <= alpha)
 
 
-def _test_table(
-    table: pd.DataFrame, draws: int, rng: np.random.Generator, independent: bool
-) -> dict[str, tuple[float, ...]]:
-    """Return p and corrected p by target (the columns), and under "" the p of all together."""
-    p = {target: order_p_value(table[target].dropna(), independent=independent) for target in table}
-    joint = joint_test(table, draws, rng, independent=independent)
-    corrected = _correct(p, joint)
-    return {target: (p[target], corrected[target]) for target in p} | {"": (joint.p if joint else math.nan,)}
+@dataclass(frozen=True)
+class OrderTests:
+    """Tests of order on several targets."""
+
+    p: dict[str, float]
+    """By target; NaN without a test."""
+    corrected: dict[str, float]
+    """By target, corrected for their number, and never smaller than `together`: where order matters on a target, it
+    matters."""
+    together: float
+    """Of all targets; NaN without any test."""
+    runs: int
+    """How many runs the joint test of `targets` uses."""
+    targets: list[str]
+    apart: list[str]
+    """Targets that lack too many of these runs, and are tested apart."""
 
 
-def _correct(p: Mapping[str, float], joint: JointTest | None) -> dict[str, float]:
-    """Return p values corrected for the number of targets: by rotations, or by Holm's method without a joint test.
+def run_tests(table: pd.DataFrame, draws: int, rng: np.random.Generator, independent: bool) -> OrderTests:
+    """Test order on each target (the columns), and on all of them together.
 
-    A target with runs that others lack keeps its own p if that is larger.
+    The joint test needs runs that have a score for every target. Targets that would cost it many of them are tested
+    apart, and Bonferroni's inequality joins the parts.
     """
-    if joint is None:
-        return holm(p)
-    return {target: max(value, joint.family_wise.get(target, math.nan)) for target, value in p.items()}
+    p = {target: order_p_value(table[target].dropna(), independent=independent) for target in table}
+    targets, apart = _split_targets(table[[target for target, value in p.items() if not math.isnan(value)]])
+    joint = joint_test(table[targets], draws, rng, independent=independent) if len(targets) > 1 else None
+    family_wise = joint.family_wise if joint else {}
+    n_parts = 1 + len(apart)
+    corrected = {target: min(1.0, n_parts * value) for target, value in p.items() if target in [*targets[:1], *apart]}
+    if joint:
+        corrected |= {target: min(1.0, n_parts * max(p[target], family_wise.get(target, 1.0))) for target in targets}
+    parts = [joint.p if joint else p.get(target, math.nan) for target in targets[:1]] + [p[target] for target in apart]
+    together = min(1.0, n_parts * min(parts)) if parts else math.nan
+    return OrderTests(
+        p,
+        {target: max(together, corrected[target]) if target in corrected else math.nan for target in p},
+        together,
+        joint.runs if joint else 0,
+        targets,
+        apart,
+    )
+
+
+def _split_targets(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the targets of a joint test, and those that it leaves out because they lack too many of its runs.
+
+    The joint test has at least nine tenths of the runs of each of its targets. Whichever target costs most is left out
+    first.
+    """
+    targets, apart = list(table), list[str]()
+    while len(targets) > 1:
+        scored = table[targets].notna()
+        if scored.all(axis=1).sum() >= MOST * scored.sum().max():
+            break
+        costliest = max(targets, key=lambda one: scored.drop(columns=one).all(axis=1).sum())
+        targets.remove(costliest)
+        apart.append(costliest)
+    return targets, sorted(apart)

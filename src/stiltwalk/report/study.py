@@ -1,6 +1,6 @@
 """A study: everything that scores say about orders, as it is in metrics/order_effects.json and on the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from stiltwalk.analysis.cells import read_cells
 from stiltwalk.analysis.effects import order_effects
 from stiltwalk.analysis.gains import gains_for_new_items
-from stiltwalk.analysis.looks import Look, find_look
+from stiltwalk.analysis.looks import find_look
 from stiltwalk.analysis.options import ALPHA, SMALLEST
 from stiltwalk.analysis.retention import retention_by_order, trajectories_by_order
 from stiltwalk.analysis.runs import find_permuted_tasks, is_replaced, merge_runs, select_common_seeds
@@ -109,7 +109,8 @@ def build_study(
         raise InputError(f"--tasks: no experiment trains on {unknown[0]!r}; choose from {', '.join(trained)}")
     tables = score_tables(runs)
     seeds = progress.seeds if progress else dict.fromkeys(sorted({run.seed for run in runs}), True)
-    look = look_at(seeds, options) if options.looks else None
+    complete = {seed for seed, is_complete in seeds.items() if is_complete}
+    look = find_look(options.looks, list(seeds), complete) if options.looks else None
     alpha = None if progress and look is None else look.alpha if look else ALPHA
     if look:
         tables, runs = tables.of_seeds(look.seeds), [run for run in runs if run.seed in look.seeds]
@@ -140,16 +141,9 @@ def build_study_of_tables(tables: ScoreTables, tasks: Sequence[str], options: Op
     """
     tasks = tasks or find_permuted_tasks(tables.orders)
     if not any(sorted(order) == sorted(tasks) for order in tables.orders):
-        raise InputError(f"--tasks: no order consists of {join_words(list(tasks))}; leave the option out")
-    seeds = sorted(set(tables.scores["seed"]))
-    look = look_at(dict.fromkeys(seeds, True), options) if options.looks else None
-    background = {"look": look and vars(look)}
-    return analyse(tables, tasks, look.alpha if look else ALPHA, options, background)
-
-
-def look_at(seeds: Mapping[int, bool], options: Options) -> Look | None:
-    """The look that a sweep allows. seeds: those planned, and whether all their experiments have finished."""
-    return find_look(options.looks, list(seeds), {seed for seed, complete in seeds.items() if complete})
+        known = sorted({task for order in tables.orders for task in order})
+        raise InputError(f"--tasks: no order consists of {join_words(list(tasks))}; the table has {', '.join(known)}")
+    return analyse(tables, tasks, ALPHA, options, {})
 
 
 def analyse(

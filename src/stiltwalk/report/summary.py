@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stiltwalk.analysis.looks import FUTILE, final_power
-from stiltwalk.analysis.options import ALPHA
 from stiltwalk.report.formatting import excludes_zero, format_half_width, format_number, format_p
 from stiltwalk.report.labels import OrderLabels
 from stiltwalk.report.views import MEAN_OF_TARGETS, Study, n_seeds, ranked_orders, score_columns
@@ -19,6 +18,7 @@ VERBS = {
     "negligible": "hardly matters",
     "undecided": "has no significant effect",
 }
+UNTESTED = "cannot be tested"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,12 @@ class Answer:
     """Of the test of order; None if it was not possible."""
     upper: float | None
     """Upper bound of the standard deviation of order effects, in points; of all together, the largest of any target."""
+    runs: int = 0
+    """How many runs the joint test uses; 0 about a single target, and without a joint test."""
+    targets: list[str] = field(default_factory=list)
+    """The targets of the joint test."""
+    apart: list[str] = field(default_factory=list)
+    """Targets that are tested apart, because they lack too many runs."""
     sd: float | None = None
     low: float | None = None
     """The standard deviation of order effects and its lower bound; None for all targets together."""
@@ -47,6 +53,8 @@ class TargetTest:
     """`matters`, `negligible` or `undecided`, see `Answer`."""
     alpha: float | None
     """The level of the test."""
+    constant: bool
+    """Whether all scores are equal."""
 
     @property
     def significant(self) -> bool:
@@ -99,6 +107,8 @@ class SelectedOrder:
     """The label of the order with the highest test score, if that is another one."""
     single_task: str | None
     """The label of the best single task."""
+    n_validated: int
+    """How many orders have validation scores to choose by."""
     gains: list[Gain]
     held_out_gain: float | None
     """The gain over the baseline if each seed's order is selected on the other seeds."""
@@ -168,6 +178,8 @@ class Summary:
     """Which of several declared looks this is, see `stiltwalk.analysis.looks.Look`."""
     final_power: float | None
     """The power of the complete sweep if order effects are as large as they appear at this look."""
+    highest_power: float | None
+    """The same for the largest effects that are not excluded."""
     futile: float
     """The power below which it is not worth going on."""
     progress: Mapping[str, int] | None
@@ -198,8 +210,20 @@ class Summary:
 
     @property
     def untested(self) -> list[str]:
-        """The targets that could not be tested."""
-        return [test.target for test in self.target_tests if test.p is None]
+        """The targets that could not be tested, although their scores differ."""
+        return [test.target for test in self.target_tests if test.p is None and not test.constant]
+
+    @property
+    def constant(self) -> list[str]:
+        """The targets with equal scores."""
+        return [test.target for test in self.target_tests if test.constant]
+
+    @property
+    def together(self) -> str:
+        """The targets that the answer is about."""
+        if len(self.tested) == 1:
+            return f"{self.tested[0].target}, the only target that can be tested,"
+        return f"{'both' if len(self.tested) == 2 else f'all {len(self.tested)}'} targets together"
 
 
 def headline(summary: Summary) -> str:
@@ -222,7 +246,10 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
     design, column, variance = study["design"], score_columns(study)[0], study["variance"]
     targets = design["targets"]
     alpha = variance["alpha"]
-    tests = [TargetTest(name, of["p_family_wise"], of["verdict"], alpha) for name, of in variance["targets"].items()]
+    tests = [
+        TargetTest(name, of["p_family_wise"], of["verdict"], alpha, of["constant"])
+        for name, of in variance["targets"].items()
+    ]
     tests = [test for test in tests if test.target in targets]
     tests.sort(key=lambda test: (test.p is None, test.p or 0.0))
     of_column = collect_answer(variance["targets"][column])
@@ -237,7 +264,8 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
         n_seeds=n_seeds(study),
         alpha=alpha,
         look=study.get("look"),
-        final_power=collect_final_power(study, column),
+        final_power=collect_final_power(study, "sd"),
+        highest_power=collect_final_power(study, "high"),
         futile=FUTILE,
         progress=study.get("unfinished"),
         sensitivity=collect_changes(study),
@@ -253,17 +281,23 @@ def summarise(study: Study, labels: OrderLabels) -> Summary:
 def collect_answer(entry: Mapping[str, Any]) -> Answer:
     """The answer about one target or about the mean."""
     order_sd = entry["order_sd"]
-    return Answer(entry["verdict"], entry["p"], order_sd["high"], order_sd["sd"], order_sd["low"])
+    return Answer(entry["verdict"], entry["p"], order_sd["high"], sd=order_sd["sd"], low=order_sd["low"])
 
 
-def collect_final_power(study: Study, column: str) -> float | None:
-    """The power of the complete sweep at the present look; None without a look or without noise."""
-    look, order_sd = study.get("look"), study["variance"]["targets"][column]["order_sd"]["sd"]
-    run_sd = study["detectable"][column]["noise_sd"]
-    if not look or order_sd is None or not run_sd:
-        return None
-    power = final_power(order_sd, run_sd, len(study["design"]["orders"]), look["all_seeds"])
-    return None if math.isnan(power) else power
+def collect_final_power(study: Study, bound: str) -> float | None:
+    """The power of the complete sweep at the present look, on the target where it is largest.
+
+    bound: `sd` for effects as large as they appear, `high` for the largest that are not excluded. None without a look,
+    and without noise.
+    """
+    look, n_orders = study.get("look"), len(study["design"]["orders"])
+    powers = []
+    for target in study["design"]["targets"]:
+        order_sd = study["variance"]["targets"][target]["order_sd"][bound]
+        run_sd = study["detectable"][target]["noise_sd"]
+        if look and order_sd is not None and run_sd:
+            powers.append(final_power(order_sd, run_sd, n_orders, look["all_seeds"], look["last_alpha"]))
+    return max((power for power in powers if not math.isnan(power)), default=None)
 
 
 def collect_changes(study: Study) -> list[Change]:
@@ -273,8 +307,10 @@ def collect_changes(study: Study) -> list[Change]:
         places: dict[str, list[str]] = {}
         for target in sorted(result["differs"], key=["", *study["design"]["targets"]].index):
             entry = result["targets"][target] if target else result["together"]
-            place = f"{target or 'all targets together'} ({format_p(entry['p'])})"
-            places.setdefault(VERBS[entry["verdict"]], []).append(place)
+            place = target or "all targets together"
+            place += f" ({format_p(entry['p'])})" if entry["p"] is not None else ""
+            verb = VERBS[entry["verdict"]] if entry["p"] is not None or entry["verdict"] == "negligible" else UNTESTED
+            places.setdefault(verb, []).append(place)
         claims = [f"{verb} on {join_words(names)}" for verb, names in places.items()]
         changes += [Change(check, result["scores_left_out"], claims)] if claims else []
     return changes
@@ -291,7 +327,7 @@ def collect_shares(study: Study, column: str) -> VarianceShares | None:
         seed=shares["seed"],
         run=shares["run"],
         order_sd=max(entry["components"]["order"], 0.0) ** 0.5,
-        noise_may_explain=entry["p"] is not None and entry["p"] > ALPHA,
+        noise_may_explain=entry["p"] is not None and entry["p"] > study["variance"]["alpha"],
     )
 
 
@@ -314,6 +350,7 @@ def collect_selection(study: Study, column: str, labels: OrderLabels) -> Selecte
         test_score=test_score,
         better_order=better_order,
         single_task=labels.order([entry["single"]]) if entry["single"] else None,
+        n_validated=entry["candidates"],
         gains=[gain for gain in gains if gain.estimate["mean"] is not None],
         held_out_gain=entry["held_out_seed"]["gain_over_baseline"]["mean"],
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stiltwalk.analysis.options import ALPHA
+from stiltwalk.analysis.order_test import holm
 from stiltwalk.report.formatting import MISSING, format_number, format_p_cell, format_percent
 from stiltwalk.report.table import Cell, Row, Table, text_cell
 from stiltwalk.report.views import Study, score_columns
@@ -21,15 +22,18 @@ class NoisyOrder:
     ratio: float
     """Of its standard deviation to that of the others."""
     p: float
+    """Corrected for the number of targets (Holm)."""
 
 
 def noisy_orders(study: Study) -> list[NoisyOrder]:
     """The targets on which one order is significantly noisier than the others."""
     noise = {column: study["variance"]["targets"][column]["noise"] for column in score_columns(study)}
+    known = {column: entry for column, entry in noise.items() if None not in (entry["p"], entry["ratio"])}
+    corrected = holm({column: entry["p"] for column, entry in known.items()})
     return [
-        NoisyOrder(column, entry["order"], entry["ratio"], entry["p"])
-        for column, entry in noise.items()
-        if entry["p"] is not None and entry["ratio"] is not None and entry["p"] <= ALPHA
+        NoisyOrder(column, entry["order"], entry["ratio"], corrected[column])
+        for column, entry in known.items()
+        if corrected[column] <= ALPHA
     ]
 
 
