@@ -130,6 +130,8 @@ def publish(study: "Study", effects: Path, folder: Path) -> Path:
     """Write a study and print its answer; returns the page."""
     from stiltwalk.report.summary import headline, progress
 
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, and the report is a folder of that name; rename the file")
     summary = study.write(effects, folder)
     for sentence in filter(None, (progress(summary), headline(summary))):
         print("\n" + sentence.replace("\u00a0", " "))

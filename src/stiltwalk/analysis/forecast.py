@@ -52,6 +52,7 @@ def describe_design(orders: Sequence[Order], seeds: int, noise: RunNoise | None 
     """
     sets = Counter(frozenset(order) for order in orders)
     if not sets:
+        yield "No order has two tasks, so there is nothing to compare; name two tasks or more."
         return
     tested = max((times, len(tasks), sorted(tasks)) for tasks, times in sets.items())[2]
     if len(sets) > 1:

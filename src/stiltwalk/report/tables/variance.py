@@ -62,7 +62,8 @@ def variance_table(study: Study) -> Table:
             | {f"share_{component}": share for component, share in entry["shares"].items()}
             | {f"component_{component}": variance for component, variance in entry["components"].items()}
         )
-    text = caption("variance_table", smallest=study["variance"]["smallest"], alpha=alpha)
+    together = study["variance"]["together"] if len(study["design"]["targets"]) > 1 else None
+    text = caption("variance_table", smallest=study["variance"]["smallest"], alpha=alpha, together=together)
     header = ["target", "orders", "seeds", "runs", "sd of order effects", "p", "p, corrected", "verdict"]
     return Table("variance", text, header, [("", rows)], records)
 
