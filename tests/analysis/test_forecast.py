@@ -107,7 +107,7 @@ def test_a_plan_with_one_seed_or_one_order_says_that_it_answers_nothing():
     assert sentences("efficient:3", 3) == [
         "There is one order, so there is nothing to compare; use a design with more orders."
     ]
-    assert sentences("all", 1) == []
+    assert sentences("all", 1) == ["No order has two tasks, so there is nothing to compare; name two tasks or more."]
     assert "All orders begin with a, so no effect of the first task can be seen." in [
         *describe_design([tuple("abc"), tuple("acb")], 3)
     ]
