@@ -149,7 +149,10 @@ def order_sd_interval(values: pd.Series) -> dict[str, float]:
     """Return the standard deviation of the effects of orders, in points, with a 95 % interval (`sd`, `low`, `high`).
 
     The interval inverts the F test of order in the model order + seed, with orders as random (Searle, Casella and
-    McCulloch 1992, ch. 3). NaN without degrees of freedom, and if the scores do not differ.
+    McCulloch 1992, ch. 3). If orders happen to differ by less than noise alone explains, that alone would put the upper
+    bound near 0, however noisy the runs are. The bound is therefore where so small an F is 40 times as rare as without
+    any effect (the CLs method: Read 2002, Journal of Physics G 28); this never makes it smaller. NaN without degrees of
+    freedom, and if the scores do not differ.
     """
     nothing = dict.fromkeys(("sd", "low", "high"), math.nan)
     order, seed = (_indicators(values.index.get_level_values(level)) for level in ("order", "seed"))
@@ -164,15 +167,10 @@ def order_sd_interval(values: pd.Series) -> dict[str, float]:
     mean_square, error = (of_full - of_reduced) / df, max(float((y**2).sum()) - of_full, 0.0) / df_error
     runs = len(values) / order.shape[1]  # per order
 
-    def sd(mean_square_without_order: float) -> float:
-        return math.sqrt(max(mean_square - mean_square_without_order, 0.0) / runs)
-
-    upper_quantile, lower_quantile = stats.f.ppf([0.975, 0.025], df, df_error)
-    return {
-        "sd": sd(error),
-        "low": math.sqrt(max(mean_square / upper_quantile - error, 0.0) / runs),
-        "high": math.sqrt(max(mean_square / lower_quantile - error, 0.0) / runs),
-    }
+    as_small = stats.f.cdf(mean_square / error, df, df_error) if error > 0 else 1.0
+    upper_quantile, lower_quantile = stats.f.ppf([0.975, 0.025 * as_small], df, df_error)
+    quotients = {"sd": 1.0, "low": upper_quantile, "high": lower_quantile}
+    return {name: math.sqrt(max(mean_square / q - error, 0.0) / runs) for name, q in quotients.items()}
 
 
 def decide(p: float, upper: float, smallest: float, alpha: float | None = ALPHA) -> str:
