@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,38 @@ def warm_stages() -> Iterator[dict[str, str]]:
     """Environment variables with which stages start warm."""
     with warm.warm_stages() as variables:
         yield variables
+
+
+# It hands itself over to the process that stages are forked from, which runs it again: without the address, which that
+# process removes, but with the copy of it that the command's own stages need.
+WARM_COMMAND = """#!{python}
+import gc, os, runpy, sys
+sys.path.insert(0, {source!r})
+from stiltwalk.utils.process import WARM_ADDRESS, hand_over
+if address := os.environ.get(WARM_ADDRESS):
+    os.environ["WARM_COMMAND"] = address
+    hand_over(address)
+if address := os.environ.pop("WARM_COMMAND", None):
+    os.environ[WARM_ADDRESS] = address
+sys.path[:] = [path for path in sys.path if path != {source!r}]
+for name in [name for name in sys.modules if name.partition(".")[0] == "stiltwalk"]:
+    del sys.modules[name]
+gc.disable()  # what DVC reads and writes in a short run fits into memory
+sys.argv[0] = {command!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="session")
+def warm_commands(tmp_path_factory: pytest.TempPathFactory, warm_stages: dict[str, str]) -> dict[str, str]:
+    """Environment variables with which `dvc` and `accelerate` start warm too: their imports take a second and more."""
+    folder = tmp_path_factory.mktemp("commands")
+    programs = Path(sys.executable).parent
+    for name in ("dvc", "accelerate"):
+        facts = {"python": sys.executable, "source": str(warm.SOURCE), "command": str(programs / name)}
+        (folder / name).write_text(WARM_COMMAND.format(**facts))
+        (folder / name).chmod(0o755)
+    return warm_stages | {"PATH": os.pathsep.join([str(folder), str(programs), os.environ["PATH"]])}
 
 
 @pytest.fixture(scope="session")
