@@ -30,7 +30,7 @@ def main(kills: int, seed: int, minutes: float, longest: float) -> None:
     while killed < kills:
         runs += 1
         with tempfile.TemporaryDirectory() as place:
-            project, log = clone(Path(place) / "stiltwalk"), Path(place) / "log"
+            project, log = clone(Path(place) / "stiltwalk", locked=None), Path(place) / "log"
             project.environment |= {"STILTWALK_SAVE_MINUTES": str(minutes), "TQDM_DISABLE": "1"}
             while not run(project, log, after := draw.uniform(1, longest) if killed < kills else None):
                 killed += 1

@@ -146,7 +146,7 @@ def check_stages(words: list[str], conf: Path, folder: Path) -> None:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """A clone with the user's own task and tables, a run's outputs, and the experiments that the pages name."""
-    project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk")
+    project = clone(tmp_path_factory.mktemp("readme") / "stiltwalk", locked=None)
     with (project.folder / "conf/tasks.yaml").open("a") as file:
         file.write(task_of_ones_own())
     for place in ("data/labels", "predictions"):

@@ -26,14 +26,15 @@ SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory, warm_stages: dict[str, str]) -> Project:
+def laboratory(tmp_path_factory: pytest.TempPathFactory, warm_commands: dict[str, str]) -> Project:
     """Two experiments in a repository whose Git remote is a bare one beside it."""
-    project = clone(tmp_path_factory.mktemp("sharing") / "laboratory")
+    locked = ("world", "encoder", "data@mnli", "retrieval@tatoeba", "score")  # in a run that nobody here has
+    project = clone(tmp_path_factory.mktemp("sharing") / "laboratory", locked)
     project.run("git", "init", "-q", "--bare", "-b", "main", "../git")
     project.run("git", "remote", "add", "origin", str(project.folder.parent / "git"))
     project.run("git", "push", "-q", "origin", "main")
     # gcsfs would ask Google's control plane, which the emulator has not, what kind of bucket it is.
-    project.environment |= warm_stages | {"HF_TOKEN": f"hf_{SECRET}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    project.environment |= warm_commands | {"HF_TOKEN": f"hf_{SECRET}", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
     project.experiment("order=[mnli]", TARGETS, name="mnli")
     project.experiment("order=[]", TARGETS, name="baseline")
     return project
@@ -115,13 +116,17 @@ def serving(command: list[str], place: Path) -> Iterator[int]:
         server.wait()
 
 
-def set_remote(project: Project, options: Options) -> None:
+def set_remote(options: Options, project: Project, *others: Project) -> None:
     """As the README says: in .dvc/config.local alone, so that it holds at the commits of all experiments."""
-    (project.folder / ".dvc/config.local").unlink(missing_ok=True)
+    config = project.folder / ".dvc/config.local"
+    config.unlink(missing_ok=True)
     if options:
         project.run("dvc", "remote", "add", "--local", "--default", "lab", options["url"])
     for name in options.keys() - {"url"}:
         project.run("dvc", "remote", "modify", "--local", "lab", name, options[name])
+    for other in others:
+        local = other.folder / ".dvc/config.local"
+        shutil.copy(config, local) if options else local.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("storage", [folder, ssh, s3, gs], ids=lambda storage: storage.__name__)
@@ -131,12 +136,12 @@ def test_a_colleague_gets_every_experiment_and_trains_only_new_steps(
     storage: Callable[[Path], contextlib.AbstractContextManager],
 ):
     with storage(tmp_path) as options:
-        set_remote(laboratory, options)
+        set_remote(options, laboratory)
         laboratory.run("make", "-o", "setup", "share")
         colleague = Project(laboratory.folder.parent / f"colleague-{storage.__name__}")
         colleague.environment = laboratory.environment
         laboratory.run("git", "clone", "-q", str(laboratory.folder.parent / "git"), str(colleague.folder))
-        set_remote(colleague, options)
+        set_remote(options, colleague)
         colleague.run("make", "-o", "setup", "fetch")
 
         assert set(colleague.run("dvc", "exp", "list", "--all", "--name-only").split()) == {"baseline", "mnli"}
@@ -151,12 +156,12 @@ def test_a_colleague_gets_every_experiment_and_trains_only_new_steps(
 
 
 def test_a_run_can_fetch_only_what_it_needs(laboratory: Project, tmp_path: Path):
-    set_remote(laboratory, {"url": str(tmp_path / "storage")})
+    set_remote({"url": str(tmp_path / "storage")}, laboratory)
     laboratory.run("make", "-o", "setup", "share")
     colleague = Project(tmp_path / "colleague")
     colleague.environment = laboratory.environment
     laboratory.run("git", "clone", "-q", str(laboratory.folder.parent / "git"), str(colleague.folder))
-    set_remote(colleague, {"url": str(tmp_path / "storage")})
+    set_remote({"url": str(tmp_path / "storage")}, colleague)
     colleague.run("dvc", "exp", "pull", "--no-cache", "--all-commits", "origin")
     assert not (colleague.folder / ".dvc/cache/files").exists()
     sets = [word for override in [*TINY, "order=[mnli,squad]", TARGETS] for word in ("-S", override)]
@@ -176,8 +181,7 @@ def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
     for place in places:
         place.mkdir()
     with ssh(places[0]) as options:
-        for project in (laboratory, colleague):
-            set_remote(project, options)
+        set_remote(options, laboratory, colleague)
         if target == "fetch":
             laboratory.run("make", "-o", "setup", "share")
         arriving = places[0] / "storage" if target == "share" else colleague.folder / ".dvc/cache/files"
@@ -198,8 +202,7 @@ def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
 
     places[0].joinpath("storage").rename(places[1] / "storage")
     with ssh(places[1]) as options:
-        for project in (laboratory, colleague):
-            set_remote(project, options)
+        set_remote(options, laboratory, colleague)
         laboratory.run("make", "-o", "setup", "share")
         colleague.run("make", "-o", "setup", "fetch")
     (colleague.folder / "dvc.lock").unlink()  # as the README says: it is of a run that nobody here has
@@ -210,7 +213,7 @@ def test_a_vanished_server_is_named_and_no_partial_transfer_counts_as_complete(
 
 def test_no_credential_reaches_a_commit(laboratory: Project):
     """Neither what Git has, experiments included, nor the cache holds one, wherever the runs were given it."""
-    set_remote(laboratory, {"url": "s3://laboratory/stiltwalk", "secret_access_key": SECRET})
+    set_remote({"url": "s3://laboratory/stiltwalk", "secret_access_key": SECRET}, laboratory)
     laboratory.run("git", "add", "-A")
     laboratory.run("git", "commit", "-qm", "all that is not ignored")
     command = ["git", "cat-file", "--batch-all-objects", "--batch"]
