@@ -22,9 +22,9 @@ Mount = Callable[[Path, str], None]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, warm_stages: dict[str, str]) -> Project:
+def finished(tmp_path_factory: pytest.TempPathFactory, warm_commands: dict[str, str]) -> Project:
     project = clone(tmp_path_factory.mktemp("faults") / "finished")
-    project.environment |= warm_stages
+    project.environment |= warm_commands
     project.experiment(*ORDER)
     return project
 
@@ -133,15 +133,14 @@ def test_running_out_of_memory_names_the_setting_that_halves_it(project: Project
 
 def test_a_stage_ends_with_its_dvc_and_resumes(project: Project):
     """dvc alone is killed, in the midst of a training that was not started warm, by a shell that would stay between."""
-    project.environment = {name: value for name, value in project.environment.items() if name != "STILTWALK_WARM"}
-    project.environment["SHELL"] = "/bin/sh"
-    long = [*AGAIN, "training.epochs=300"]
+    cold = {name: value for name, value in project.environment.items() if name != WARM_ADDRESS} | {"SHELL": "/bin/sh"}
+    long = [*AGAIN, "training.epochs=120"]
     sets = [word for override in [*TINY, *long] for word in ("-S", override)]
     with subprocess.Popen(
-        ["dvc", "exp", "run", *sets], cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, text=True
+        ["dvc", "exp", "run", *sets], cwd=project.folder, env=cold, stdout=subprocess.PIPE, text=True
     ) as running:
         assert running.stdout is not None
-        next(line for line in running.stdout if "1-mnli: 600 steps" in line)
+        next(line for line in running.stdout if "1-mnli: 240 steps" in line)
         family = psutil.Process(running.pid).children(recursive=True)
         (stage,) = (process for process in family if process.name().startswith("python"))
         running.kill()
