@@ -56,7 +56,15 @@ def reset_accelerate() -> None:
     GradientState._reset_state()
 
 
-LONGEST = ("test_experiments", "test_sweep", "test_processes", "test_sharing", "test_faults", "test_growth")
+LONGEST = (
+    "test_sweep",
+    "test_experiments",
+    "test_sharing",
+    "test_faults",
+    "test_readme",
+    "test_growth",
+    "test_processes",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
