@@ -2,29 +2,42 @@
 
     python src/sweep.py plan --tasks mnli,squad,hellaswag --design all --seeds 3
     python src/sweep.py run --tasks mnli,squad,hellaswag --design all --seeds 3 --jobs 2
+    python src/sweep.py status
+    python src/sweep.py stop
 
 `plan` prints the orders, the steps that they share, what they can answer, and the cost of the sweep. `run` runs it as
-DVC experiments, named after order and seed. If it is stopped, the same command resumes it and repeats no finished
-experiment. Afterwards, `python src/compare.py` analyses the results.
+DVC experiments, named after order and seed, on this machine, by Slurm or by dask. If it is stopped, the same command
+resumes it and repeats no finished experiment. Afterwards, `python src/compare.py` analyses the results.
 """
 
 import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from stiltwalk.analysis.forecast import describe_design, estimate_noise
-from stiltwalk.sweep.cost import Cost, estimate_cost, format_duration, wall_seconds
+from stiltwalk.sweep.cost import Cost, estimate_cost, format_duration
 from stiltwalk.sweep.designs import CONTROLS, DESIGNS
 from stiltwalk.sweep.experiments import read_experiments
+from stiltwalk.sweep.graph import Task, build_tasks, by_priority, longest_ways, wall_seconds
+from stiltwalk.sweep.launch import (
+    Settings,
+    finished_experiments,
+    refuse_uncommitted_changes,
+    run_sweep,
+    stop_sweep,
+)
 from stiltwalk.sweep.plan import Sweep
-from stiltwalk.sweep.runner import Outcome, Runner, finished_experiments, refuse_uncommitted_changes, sweep_folder
+from stiltwalk.sweep.progress import Place
+from stiltwalk.sweep.status import print_status
 from stiltwalk.sweep.trie import draw_tree
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.stage import run
 
 DEFAULT_CONTROLS = ("baseline", "single", "joint", "null")
+ENGINES = ("local", "slurm", "dask")
 LISTED = 30  # orders that `plan` names
 EXPLANATIONS = {
     (): " (the pretrained encoder)",
@@ -33,31 +46,50 @@ EXPLANATIONS = {
 
 
 def main(arguments: argparse.Namespace) -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly if `| head` stops reading
+    if arguments.action in ("status", "stop"):
+        place = Place.latest(Path(), arguments.name)
+        print_status(place) if arguments.action == "status" else stop_sweep(place)
+        return
+    if not arguments.tasks:
+        raise InputError(f"{arguments.action} needs --tasks, such as --tasks mnli,squad,hellaswag")
+    settings = read_settings(arguments)
     sweep = Sweep.make(
         arguments.tasks.split(","),
         arguments.design,
         parse_seeds(arguments.seeds),
-        [name for name in arguments.controls.split(",") if name],
+        [name for name in arguments.controls.split(",") if name not in ("", "none")],
         arguments.set,
         f"{arguments.name}." if arguments.name else "",
     )
-    if arguments.jobs < 1:
-        raise InputError(f"--jobs is {arguments.jobs}; it must be 1 or more")
     if arguments.action == "run":
         refuse_uncommitted_changes(sweep.root)
     done = finished_experiments(sweep)
     print_orders(sweep)
-    cost = estimate_cost(sweep, done)
-    print_cost(sweep, cost, arguments.jobs, len(done))
+    tasks = build_tasks(sweep, done)
+    cost = estimate_cost(sweep, tasks, done)
+    print_cost(sweep, tasks, cost, arguments.machines or settings.jobs, len(done))
     if arguments.action == "run":
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with sweep_folder(sweep.root) as folder:
-            try:
-                outcome = Runner(sweep, cost, arguments.jobs, folder).run()
-            except KeyboardInterrupt:
-                sys.exit("stopped; the same command resumes the sweep")
-        report_outcome(outcome)
-        print("now: python src/compare.py" + (f" --name {arguments.name}" if arguments.name else ""))
+        run_sweep(sweep, tasks, cost, settings)
+        if settings.engine != "slurm":
+            print("now: python src/compare.py" + (f" --name {arguments.name}" if arguments.name else ""))
+
+
+def read_settings(arguments: argparse.Namespace) -> Settings:
+    """Return where the sweep runs. Raises InputError for options that do not fit the engine."""
+    settings = Settings(**{name: getattr(arguments, name) for name in vars(Settings())})
+    for name in ("jobs", "gpus_per_task"):
+        if (number := getattr(settings, name)) < 1:
+            raise InputError(f"--{name.replace('_', '-')} is {number}; it must be 1 or more")
+    if (settings.engine == "dask") != bool(settings.scheduler):
+        raise InputError(
+            "--engine dask and --scheduler need each other, as in --engine dask --scheduler tcp://HOST:8786"
+        )
+    for name in ("options", "shared_options", "max_queued"):
+        if getattr(settings, name) and settings.engine != "slurm":
+            raise InputError(f"--{name.replace('_', '-')} is for --engine slurm only")
+    return settings
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -87,13 +119,14 @@ def print_orders(sweep: Sweep) -> None:
     print()
 
 
-def print_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
+def print_cost(sweep: Sweep, tasks: Sequence[Task], cost: Cost, machines: int, done: int) -> None:
     """Print what the sweep, or what is left of it, will take."""
     experiments = len(sweep.orders) * len(sweep.seeds)
+    seeds = f"seed{'s' if len(sweep.seeds) > 1 else ''} {', '.join(map(str, sweep.seeds))}"
     finished = f"; {done} {'has' if done == 1 else 'have'} finished" if done else ""
     print(
-        f"{experiments} experiments with seeds {', '.join(map(str, sweep.seeds))}: {sweep.trainings} trainings for "
-        f"{sweep.steps} steps, because orders share common prefixes{finished}"
+        f"{experiments} experiments with {seeds}: {sweep.trainings} trainings "
+        f"for {sweep.steps} steps, because orders share common prefixes{finished}"
     )
     basis = (
         f"{cost.measured} stages measured on this machine, {cost.estimated} estimated from their number of tokens"
@@ -102,39 +135,52 @@ def print_cost(sweep: Sweep, cost: Cost, jobs: int, done: int) -> None:
     )
     left = " left" if done else ""
     print(f"processor time: about {format_duration(cost.total)}{left} ({basis})")
-    print(f"wall time: about {format_duration(wall_seconds(sweep, cost, jobs))}{left} with --jobs {jobs}")
+    if tasks:
+        wall = wall_seconds(by_priority(tasks, cost.tasks), cost.tasks, machines)
+        longest = max(longest_ways(tasks, cost.tasks).values())
+        print(
+            f"wall time: about {format_duration(wall)}{left} with {machines} at a time; never less than "
+            f"{format_duration(longest)}, the longest chain of its {len(tasks)} tasks"
+        )
     if cost.checkpoint_bytes:
         total, each = (size / 2**20 for size in (sweep.trainings * cost.checkpoint_bytes, cost.checkpoint_bytes))
         print(f"disk: {total:,.0f} MiB for {sweep.trainings} checkpoints of {each:,.1f} MiB")
 
 
-def report_outcome(outcome: Outcome) -> None:
-    """Print what the sweep did. Raises InputError if experiments failed or a step was trained twice."""
-    print(
-        f"{outcome.finished_now} experiments finished ({outcome.finished_before} had finished before); "
-        f"steps: {outcome.describe_steps()}"
-    )
-    if repeated := [f"{'-'.join(steps)} with seed {seed}" for (steps, seed), n in outcome.trained.items() if n > 1]:
-        raise InputError(f"these steps were trained more than once, which the run cache should prevent: {repeated}")
-    if outcome.failed:
-        raise InputError(f"{len(outcome.failed)} experiments failed, the first: {outcome.failed[0]}")
-
-
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("plan", "run"))
-    parser.add_argument("--tasks", required=True, help="intermediate tasks, separated by commas: mnli,squad,hellaswag")
+    parser.add_argument("action", choices=("plan", "run", "status", "stop"))
+    parser.add_argument("--tasks", default="", help="intermediate tasks, separated by commas: mnli,squad,hellaswag")
     parser.add_argument("--design", default="all", help=f"which orders of them: {', '.join(DESIGNS)} (default: all)")
     parser.add_argument("--seeds", default="3", help="how many (3), or which (4,5,6; 4, for seed 4 alone)")
     names = ",".join(DEFAULT_CONTROLS)
-    parser.add_argument(
-        "--controls", default=names, help=f"which controls, out of {', '.join(CONTROLS)} (default: {names})"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="experiments to run at the same time")
+    parser.add_argument("--controls", default=names, help=f"none, or which of {', '.join(CONTROLS)} (default: {names})")
     parser.add_argument("-S", "--set", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
     parser.add_argument("--name", default="", help="of the sweep; it begins the names of its experiments")
-    return parser.parse_args()
+    parser.add_argument("--machines", type=int, default=0, help="plan: how many tasks run at a time (default: --jobs)")
+    where = parser.add_argument_group("where the tasks run")
+    where.add_argument("--engine", choices=ENGINES, default="local", help="default: this machine")
+    where.add_argument("--jobs", type=int, default=1, help="tasks to run at the same time on this machine")
+    where.add_argument("--gpus-per-task", type=int, default=1, help="GPUs on which a training runs (default: 1)")
+    where.add_argument("--share-gpus", action="store_true", help="more tasks than GPUs on this machine")
+    where.add_argument("--options", default="", help="of sbatch: '--partition=gpu --gres=gpu:1 --time=24:00:00'")
+    where.add_argument("--shared-options", default="", help="of sbatch, for the task that needs a network and no GPU")
+    where.add_argument("--max-queued", type=int, default=0, metavar="N", help="jobs that Slurm may hold at a time")
+    where.add_argument("--scheduler", default="", metavar="ADDRESS", help="of dask, such as tcp://HOST:8786")
+    where.add_argument("--remote", default="", help="the DVC remote of machines that share no file system")
+    return parser.parse_args(join_options(sys.argv[1:]))
+
+
+def join_options(words: Sequence[str]) -> list[str]:
+    """Join --options and its value by =; argparse takes a value such as --time=60 for an option of its own."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--options", "--shared-options"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 if __name__ == "__main__":

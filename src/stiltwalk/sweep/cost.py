@@ -4,7 +4,6 @@ A stage is expected to take as long as the same stage took on this machine befor
 stage that never ran here is estimated from its tokens and from the speed of a few training steps (calibrate.py).
 """
 
-import heapq
 import json
 import math
 import os
@@ -12,15 +11,16 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from stiltwalk.sweep.experiments import completed_stages, last_line
-from stiltwalk.sweep.plan import Group, Sweep
-from stiltwalk.sweep.stages import Stage, shared_stages, stages_of, stages_to_share
+from stiltwalk.sweep.experiments import SWEEP_FOLDER, completed_stages, last_line
+from stiltwalk.sweep.graph import Task
+from stiltwalk.sweep.plan import Sweep
+from stiltwalk.sweep.stages import Stage, shared_stages, stages_of
 from stiltwalk.sweep.trie import Order
 from stiltwalk.tasks.base_spec import load_spec
 from stiltwalk.utils.durations import FILE, VARIABLE, digest_of_work
@@ -41,10 +41,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 class Cost:
     """Seconds of a processor or GPU."""
 
-    experiments: dict[tuple[Order, int], float]
-    """By order and seed, in the order in which they run: a stage counts for the first experiment that has it."""
-    shared: float
-    """Of the encoder and data stages, which run before all experiments."""
+    tasks: dict[str, float]
+    """By task: a stage counts for the first task that has it."""
     measured: int
     """Stages whose duration is known from this machine."""
     estimated: int
@@ -54,11 +52,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        return self.shared + sum(self.experiments.values())
-
-    def of_group(self, group: Group) -> float:
-        seed, orders = group
-        return sum(self.experiments[order, seed] for order in orders)
+        return sum(self.tasks.values())
 
 
 class Speed:
@@ -72,8 +66,8 @@ class Speed:
         if saved.is_file() and time.time() - saved.stat().st_mtime < CALIBRATION_LIFETIME:
             self.calibrations = json.loads(saved.read_text(encoding="utf-8"))
         self.durations: dict[str, list[float]] = defaultdict(list)
-        path = Path(os.environ.get(VARIABLE, root / FILE))
-        if path.is_file():
+        paths = [Path(os.environ.get(VARIABLE, root / FILE)), *sorted((root / SWEEP_FOLDER).glob("*/attempts/*.jsonl"))]
+        for path in filter(Path.is_file, paths):
             for line in path.read_text(encoding="utf-8").splitlines():
                 record = json.loads(line)
                 self.durations[record["work"]].append(record["seconds"])
@@ -199,7 +193,7 @@ class Estimator:
         return total
 
 
-def estimate_cost(sweep: Sweep, done: Set[tuple[Order, int]] = frozenset()) -> Cost:
+def estimate_cost(sweep: Sweep, tasks: Sequence[Task], done: Set[tuple[Order, int]] = frozenset()) -> Cost:
     """Estimate what is left of a sweep. done: the experiments that have finished."""
     completed = completed_stages(sweep.params.values(), sweep.root)
     estimator = Estimator(Speed(sweep.root))
@@ -210,18 +204,13 @@ def estimate_cost(sweep: Sweep, done: Set[tuple[Order, int]] = frozenset()) -> C
         for stage in shared_stages(sweep.params[order])
         if stage.dvc_name in completed
     }
-    shared = sum(estimator.add(new, sweep.params[order]) for order, new in stages_to_share(sweep, done))
-    experiments = {
-        (order, seed): 0.0
-        if (order, seed) in done
-        else estimator.add(stages_of(sweep, order, seed), sweep.params[order])
-        for seed, group in sweep.groups
-        for order in group
+    seconds = {
+        task.name: sum(estimator.add(part.stages, sweep.params[part.order]) for part in task.parts) for task in tasks
     }
     params = sweep.params[sweep.orders[0]]
     size = encoder_bytes(sweep.root, params["encoder"]) or 4 * estimator.speed.weights
     size //= 2 if params["checkpoints"] == "bfloat16" else 1
-    return Cost(experiments, shared, estimator.measured, estimator.estimated, size)
+    return Cost(seconds, estimator.measured, estimator.estimated, size)
 
 
 def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
@@ -230,20 +219,6 @@ def encoder_bytes(root: Path, encoder: dict[str, Any]) -> int:
     if not (weights.is_file() and params.is_file()):
         return 0
     return weights.stat().st_size if read_yaml(params.read_text(encoding="utf-8"))["encoder"] == encoder else 0
-
-
-def schedule(groups: list[Group], cost: Cost) -> list[Group]:
-    """Sort groups seed by seed, so that an unfinished sweep has complete seeds; within a seed the longest first."""
-    seeds = list(dict.fromkeys(seed for seed, _ in groups))
-    return sorted(groups, key=lambda group: (seeds.index(group[0]), -cost.of_group(group)))
-
-
-def wall_seconds(sweep: Sweep, cost: Cost, jobs: int) -> float:
-    """Return the wall time with so many jobs: first the shared stages, by one job, then groups as jobs become free."""
-    free = [cost.shared] * jobs
-    for group in schedule(sweep.groups, cost):
-        heapq.heappush(free, heapq.heappop(free) + cost.of_group(group))
-    return max(free)
 
 
 def format_duration(seconds: float) -> str:

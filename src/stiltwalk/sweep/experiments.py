@@ -42,7 +42,7 @@ SCORED = ("data/labels/", "predictions/", "metrics/targets/", "metrics/probes/")
 RESULTS = ("params.yaml", "metrics/summary.json", "metrics/cells.json")
 LOCK = "dvc.lock"
 SWEEP_FOLDER = Path(".dvc/tmp/sweep")
-LATEST_SWEEP = "latest.json"  # in SWEEP_FOLDER: commit and experiments, by seed, of the latest sweep
+SWEEP_FILE = "sweep.json"  # in a folder of SWEEP_FOLDER for each sweep: its commit, experiments and tasks (records.py)
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ def read_scored_and_others(root: Path = Path()) -> tuple[list[Experiment], dict[
 
 def unfinished_sweep(experiments: Iterable[Experiment], root: Path = Path()) -> Progress | None:
     """Return how far the latest sweep has come; None if it is complete or has nothing to do with the experiments."""
-    path = root / SWEEP_FOLDER / LATEST_SWEEP
-    if not path.is_file():
+    paths = (root / SWEEP_FOLDER).glob(f"*/{SWEEP_FILE}")
+    if (path := max(paths, key=lambda path: path.stat().st_mtime, default=None)) is None:
         return None
     sweep = json.loads(path.read_text(encoding="utf-8"))
     finished = {one.name for one in experiments if one.baseline == sweep["commit"]}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
-from stiltwalk.config.orders import step_keys
+from stiltwalk.config.orders import PRETRAINED, step_keys
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.trie import Order
 
@@ -37,13 +37,20 @@ class Stage:
             return self.name.split("+")
         return [self.name] if self.name else []
 
+    def trains_prefix_of(self, prefix: Order) -> bool:
+        """Return whether the stage trains or probes one of the checkpoints up to this prefix of an order."""
+        if self.group not in ("intermediate", "retention", "trajectory"):
+            return False
+        return bool(steps := self.key[1]) and steps == prefix[: len(steps)]
+
 
 def shared_stages(params: dict[str, Any]) -> list[Stage]:
-    """Return the encoder and data stages of an experiment, which serve every seed."""
+    """Return the stages of an experiment that serve every seed: encoder, data, and the pretrained encoder's probe."""
     plan = params["plan"]
     names = [("world", ""), ("encoder", "")]
     names += [("data", mixture) for mixture in plan["mixtures"]]
     names += [("xtreme", target) for target in plan["targets"]]
+    names += [("trajectory", key) for key in plan["trajectory"] if key == PRETRAINED]
     return [Stage(group, name, (group, name)) for group, name in names]
 
 
@@ -57,8 +64,8 @@ def stages_of(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
         yield Stage("intermediate", key, ("intermediate", prefix, seed))
         yield Stage("retention", key, ("retention", prefix, seed))
     for key in plan["trajectory"]:
-        prefix = order[: int(key.split("-")[0])]
-        yield Stage("trajectory", key, ("trajectory", prefix, seed if prefix else None))
+        if prefix := order[: int(key.split("-")[0])]:
+            yield Stage("trajectory", key, ("trajectory", prefix, seed))
     for group, block in (("target", "tunings"), ("target_pair", "tuning_pairs"), ("retrieval", "retrievals")):
         for name in plan[block]:
             yield Stage(group, name, (group, name, order, seed))
@@ -66,7 +73,7 @@ def stages_of(sweep: Sweep, order: Order, seed: int) -> Iterator[Stage]:
 
 
 def stages_to_share(sweep: Sweep, done: Set[tuple[Order, int]]) -> Iterator[tuple[Order, list[Stage]]]:
-    """Yield orders, the longest first, with their encoder and data stages.
+    """Yield orders, the longest first, with their shared stages.
 
     Stages that an order before it or a finished one has are left out.
     """

@@ -1,0 +1,1 @@
+"""What runs the tasks of a sweep: processes of this machine, Slurm, or dask."""
