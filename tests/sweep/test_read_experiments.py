@@ -8,8 +8,8 @@ from ruamel.yaml import YAML
 
 from laboratory import ROOT, compose
 from stiltwalk.sweep.experiments import (
-    LATEST_SWEEP,
     RESULTS,
+    SWEEP_FILE,
     SWEEP_FOLDER,
     Experiment,
     Progress,
@@ -99,7 +99,7 @@ def test_scores_do_not_count_if_every_stage_but_score_has_run_again(tree: Path):
 def test_an_unfinished_sweep_reports_its_progress(tmp_path: Path):
     runs = [Experiment(name, "", commit, {}, {}, {}) for name, commit in (("a", "now"), ("b", "before"), ("x", "now"))]
     assert unfinished_sweep(runs, tmp_path) is None
-    write_json({"commit": "now", "seeds": {"1": ["a"], "2": ["b"]}}, tmp_path / SWEEP_FOLDER / LATEST_SWEEP)
+    write_json({"commit": "now", "seeds": {"1": ["a"], "2": ["b"]}}, tmp_path / SWEEP_FOLDER / "one" / SWEEP_FILE)
     assert unfinished_sweep(runs, tmp_path) == Progress(1, 2, {1: True, 2: False})  # b, of another commit, is run again
     assert unfinished_sweep([*runs, Experiment("b", "", "now", {}, {}, {})], tmp_path) is None
     assert unfinished_sweep(runs[1:], tmp_path) is None  # experiments of another sweep

@@ -10,17 +10,18 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import yaml
 
+from clusters import dask_cluster, s3_server, slurm_cluster, wait_until
 from laboratory import TINY, Project, clone
-from stiltwalk.sweep.cost import START_SECONDS, Speed, estimate_cost, schedule, wall_seconds
+from stiltwalk.sweep.cost import START_SECONDS, Speed, estimate_cost
+from stiltwalk.sweep.engines.local import share_out
 from stiltwalk.sweep.experiments import completed_stages
+from stiltwalk.sweep.graph import Task, build_tasks, by_priority, find_forks, longest_ways, wall_seconds
+from stiltwalk.sweep.launch import refuse_uncommitted_changes
 from stiltwalk.sweep.plan import Sweep
-from stiltwalk.sweep.runner import Runner, refuse_uncommitted_changes
 from stiltwalk.sweep.stages import Stage, stages_of, stages_to_share
 from stiltwalk.utils.durations import digest_of_work
 from stiltwalk.utils.errors import InputError
@@ -47,38 +48,59 @@ def test_a_plan_has_every_order_and_control_once_for_every_seed(plan):
     ]
     assert plan.controls == [(), ("mnli",), ("squad",), ("mnli+squad",), ("null",)]
     assert (plan.trainings, plan.steps) == (12, 16)
-    names = {plan.name(order, seed) for seed, orders in plan.groups for order in orders}
+    names = {plan.name(order, seed) for seed in plan.seeds for order in plan.orders}
     assert len(names) == 14 and {"none-s1", "mnli-squad-s2", "mnli+squad-s1", "null-s2"} <= names
     composed = plan.params_of(("squad", "mnli"), 2)
     assert composed["order"] == ["squad", "mnli"] and list(composed["plan"]["steps"]) == ["1-squad", "2-mnli"]
     assert composed["seed"] == 2
 
 
-def test_groups_of_orders_share_no_training(plan):
-    trained = [
-        {(order[:count], seed) for order in orders for count in range(1, len(order) + 1)}
-        for seed, orders in plan.groups
+def test_forks_are_the_longest_prefixes_that_orders_share():
+    orders = [("a",), ("a", "b", "c"), ("a", "b", "d"), ("b", "c", "a"), ("b", "c", "d"), ("c",)]
+    assert find_forks(orders) == {("a",): ("a",), ("a", "b"): orders[1], ("b", "c"): orders[3]}
+
+
+def test_every_step_that_orders_share_is_one_task(plan):
+    tasks = {task.name: task for task in build_tasks(plan, set())}
+    assert [*tasks][:4] == ["shared", "step-mnli-s1", "step-squad-s1", "none-s1"]
+    assert tasks["step-mnli-s1"].after == ("shared",)
+    assert tasks["mnli-s1"].after == tasks["mnli-squad-s1"].after == ("step-mnli-s1",)
+    assert tasks["none-s1"].after == tasks["mnli+squad-s1"].after == ("shared",)
+    assert [stage.dvc_name for stage in tasks["step-mnli-s1"].parts[0].stages] == [
+        "intermediate@1-mnli",
+        "retention@1-mnli",
+        "trajectory@1-mnli",
     ]
-    assert sum(map(len, trained)) == len(set().union(*trained)) == plan.trainings
+    left = [task.name for task in build_tasks(plan, {(order, 1) for order in plan.orders if order != ("mnli",)})]
+    assert left[0] == "mnli-s1" and "step-mnli-s1" not in left  # nothing else needs its step
 
 
-def test_groups_run_seed_by_seed_with_the_longest_of_a_seed_first(plan):
-    cost: Any = SimpleNamespace(of_group=lambda group: len(group[1]))
-    scheduled = schedule(plan.groups, cost)
-    assert [seed for seed, _ in scheduled] == sorted(seed for seed, _ in plan.groups)
-    assert [len(orders) for seed, orders in scheduled if seed == 2] == [2, 2, 1, 1, 1]
-    assert sorted(scheduled) == sorted(plan.groups)
+def test_tasks_run_seed_by_seed_with_the_longest_way_to_the_end_first(plan):
+    tasks = build_tasks(plan, set())
+    seconds = {task.name: 5.0 if task.name.startswith("null") else 1.0 for task in tasks}
+    names = [task.name for task in by_priority(tasks, seconds)]
+    assert names[:4] == ["shared", "null-s1", "step-mnli-s1", "step-squad-s1"]
+    places = {name: place for place, name in enumerate(names)}
+    assert max(places[name] for name in names if name.endswith("s1")) < places["null-s2"]
+    assert all(places[one] < places[task.name] for task in tasks for one in task.after)
+
+
+def test_wall_time_follows_from_the_graph():
+    """Two chains of two tasks, and one that takes three times as long."""
+    tasks = [Task(name, after, ()) for name, after in [("a", ()), ("b", ()), ("c", ()), ("d", ("a",)), ("e", ("b",))]]
+    seconds = {"a": 1.0, "b": 1.0, "c": 3.0, "d": 1.0, "e": 1.0}
+    assert [wall_seconds(tasks, seconds, machines) for machines in (1, 2, 3, 9)] == [7, 4, 3, 3]
+    assert longest_ways(tasks, seconds) == {"a": 2, "b": 2, "c": 3, "d": 1, "e": 1}
 
 
 @pytest.mark.parametrize(
-    ("devices", "jobs", "third"),
+    ("devices", "jobs", "gpus", "third"),
     [
-        *[("0,1,2,3,4,5,6,7", 4, "4,5"), ("0,1,2,3,4", 4, "2"), ("0,1", 4, "0"), ("5", 1, "5"), ("", 4, "")],
-        *[(None, 3, "2"), (None, 1, None)],
+        *[("0,1,2,3,4,5,6,7", 4, 2, "4,5"), ("0,1,2,3,4", 4, 1, "2"), ("5", 3, 1, "3 GPUs are needed and there are 1")],
+        *[("", 4, 1, None), (None, 3, 1, "2"), (None, 3, 2, "6 GPUs are needed and there are 3")],
     ],
 )
-def test_jobs_get_equal_shares_of_the_gpus(plan, devices, jobs, third, tmp_path, monkeypatch):
-    cost: Any = SimpleNamespace(total=0.0)
+def test_tasks_get_gpus_of_their_own(devices, jobs, gpus, third, tmp_path, monkeypatch):
     if devices is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         (tmp_path / "nvidia-smi").write_text(
@@ -88,12 +110,16 @@ def test_jobs_get_equal_shares_of_the_gpus(plan, devices, jobs, third, tmp_path,
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     else:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
-    environment = Runner(plan, cost, jobs, tmp_path)._environment(tmp_path / "2")
-    assert environment.get("CUDA_VISIBLE_DEVICES") == third
+    if third and "needed" in third:
+        with pytest.raises(InputError, match=third):
+            share_out(2, jobs, gpus, share_gpus=False)
+        assert share_out(2, jobs, gpus, share_gpus=True)["CUDA_VISIBLE_DEVICES"]
+    else:
+        assert share_out(2, jobs, gpus, share_gpus=False).get("CUDA_VISIBLE_DEVICES") == third
 
 
 def test_every_stage_of_a_sweep_is_counted_once(plan):
-    keys = [stage.key for seed, orders in plan.groups for order in orders for stage in stages_of(plan, order, seed)]
+    keys = [stage.key for seed in plan.seeds for order in plan.orders for stage in stages_of(plan, order, seed)]
     distinct = set(keys)
     counts = Counter(key[0] for key in distinct)
     assert counts["intermediate"] == counts["retention"] == 12
@@ -126,23 +152,24 @@ def test_a_stage_is_expected_to_take_as_long_as_it_took_before(plan, tmp_path, m
     seconds, known = speed.seconds(second, more.params[("squad", "mnli")])
     # 99 rows, three passes, about a third of 64 tokens; three validations of 500 rows count a third.
     assert not known and seconds == pytest.approx(START_SECONDS + 0.34 * 64 * (3 * 99 + 500) / 1000)
-    cost = estimate_cost(plan)
-    alone, two = (wall_seconds(plan, cost, jobs) for jobs in (1, 2))
+    tasks = build_tasks(plan, set())
+    cost = estimate_cost(plan, tasks)
+    alone, two = (wall_seconds(tasks, cost.tasks, jobs) for jobs in (1, 2))
     assert alone == pytest.approx(cost.total) and alone / 2 < two < alone
 
 
 def test_the_cost_of_an_unfinished_sweep_is_what_is_left(plan, monkeypatch):
     monkeypatch.setattr(Speed, "seconds", lambda *_: (100.0, True))
     monkeypatch.setattr("stiltwalk.sweep.cost.completed_stages", lambda *_: set())  # whatever lies in this working tree
-    whole, left = estimate_cost(plan), estimate_cost(plan, {(order, 1) for order in plan.orders})
-    assert left.shared == 0 < whole.shared  # of another seed, all data are there
-    assert all((cost == 0) == (seed == 1) for (_, seed), cost in left.experiments.items())
-    one = estimate_cost(plan, {(("mnli",), 1)})
-    assert (
-        0 < one.shared < whole.shared
-        and one.experiments[("mnli", "squad"), 1] == whole.experiments[("mnli", "squad"), 1]
+    first, all_of_first = {(("mnli",), 1)}, {(order, 1) for order in plan.orders}
+    whole, one, left = (
+        estimate_cost(plan, build_tasks(plan, done), done).tasks for done in (set(), first, all_of_first)
     )
-    assert all(cost.total == pytest.approx(wall_seconds(plan, cost, 1)) for cost in (whole, left, one))
+    assert "shared" not in left  # of another seed, all data are there
+    assert left.keys() == {name for name in whole if name.endswith("-s2")}
+    assert 0 < one["shared"] < whole["shared"] and "mnli-s1" not in one
+    # Its step is trained, so that no other task needs to train it.
+    assert "step-mnli-s1" not in one and one["mnli-squad-s1"] == whole["mnli-squad-s1"]
 
 
 def test_encoder_and_data_are_made_once_before_all_experiments(plan):
@@ -151,6 +178,7 @@ def test_encoder_and_data_are_made_once_before_all_experiments(plan):
     assert {"encoder", "data@mnli", "data@squad", "data@mnli+squad", "data@null", "xtreme@tatoeba"} < set(names)
     left = {stage.dvc_name for _, stages in stages_to_share(plan, {(("mnli", "squad"), 2)}) for stage in stages}
     assert left == {"data@mnli+squad", "data@null"}
+    assert "trajectory@0-encoder" in names
 
 
 def test_current_outputs_in_the_working_tree_are_not_made_again(plan, tmp_path):
@@ -234,9 +262,9 @@ def twins(tmp_path_factory) -> tuple[Project, Project]:
 def test_a_killed_sweep_resumes_to_the_same_results(twins):
     straight, killed = twins
     output = straight.run(*command("--jobs", "2"))
-    assert "steps: trained 4, reused 2" in output  # 4 distinct steps of 6
-    again = straight.run(*command("--jobs", "2"))
-    assert "0 experiments finished (5 had finished before); steps: trained 0, reused 0" in again
+    assert "5 experiments finished (0 had finished before); steps trained: 4, each once" in output
+    assert "all 5 experiments had finished before" in straight.run(*command("--jobs", "2"))
+    assert "8 finished\nsteps trained: 4, each once" in straight.run(sys.executable, "src/sweep.py", "status")
     assert straight.run("git", "status", "--porcelain") == ""
 
     rng, hit = random.Random(0), 0
@@ -265,6 +293,59 @@ def test_a_killed_sweep_resumes_to_the_same_results(twins):
     assert (straight.folder / "report/index.html").is_file()
 
 
+def compared_scores(project: Project) -> str:
+    """The scores of all experiments of a project, as its report has them, after running those that are left."""
+    project.run(*command("--jobs", "2"))
+    project.run(sys.executable, "src/compare.py")
+    return (project.folder / "report/scores.csv").read_text()
+
+
+@pytest.mark.slow
+def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path):
+    """Although one of them is lost in the middle of a step."""
+    with slurm_cluster(tmp_path / "slurm") as cluster:
+        project = clone(tmp_path / "stiltwalk")
+        project.environment |= cluster.environment | {"STILTWALK_SCRATCH": str(tmp_path / "scratch")}
+        submit = command("--engine", "slurm", "--options", "--time=60")
+        assert "8 of 8 tasks submitted" in project.run(*submit)
+        assert "0 of 8 tasks submitted" in project.run(*submit)  # another launcher finds them
+
+        def stages() -> list[str]:
+            return [
+                json.loads(path.read_text())["stage"]
+                for path in project.folder.glob(".dvc/tmp/sweep/*/attempts/step-*.json")
+            ]
+
+        wait_until(lambda: cluster.node_of("step-mnli-s1") and "intermediate@1-mnli" in stages(), 200)
+        cluster.kill(cluster.node_of("step-mnli-s1"))
+        wait_until(lambda: not cluster.end_hold() and not cluster.run("squeue", "-h"), 400)
+        status = project.run(sys.executable, "src/sweep.py", "status")
+        assert "8 finished" in status and "steps trained: 4, each once" in status
+        assert len(stages()) == 3  # the lost attempt is one of them
+    assert "all 5 experiments had finished before" in project.run(*command())
+    assert compared_scores(project) == compared_scores(twins[0])
+
+
+@pytest.mark.slow
+def test_dask_workers_without_a_common_folder_give_the_scores_of_one_machine(twins, tmp_path):
+    project = clone(tmp_path / "stiltwalk")
+    with s3_server(tmp_path / "s3") as remote, dask_cluster(tmp_path / "dask") as (address, _):
+        project.run("dvc", "remote", "add", "--local", "away", remote.pop("url"))
+        for name, value in remote.items():
+            project.run("dvc", "remote", "modify", "--local", "away", name, value)
+        run = command("--engine", "dask", "--scheduler", address, "--remote", "away")
+        with subprocess.Popen(run, cwd=project.folder, env=project.environment, stderr=subprocess.PIPE) as first:
+            wait_until(lambda: any(project.folder.glob(".dvc/tmp/sweep/*/sweep.json")), 120)
+            wait_until(lambda: any((tmp_path / "dask").glob("*/scratch/0")), 120)
+            first.send_signal(signal.SIGINT)
+            assert b"detached; the tasks go on" in first.communicate()[1]
+        output = project.run(*run)
+        assert "5 experiments finished (0 had finished before); steps trained: 4, each once" in output
+    assert not (project.folder / ".dvc/cache/files").exists()  # nothing ran here
+    assert "all 5 experiments had finished before" in project.run(*command())
+    assert compared_scores(project) == compared_scores(twins[0])
+
+
 @pytest.mark.slow
 def test_failed_experiments_are_reported_and_the_others_run(twins):
     straight, _ = twins
@@ -274,8 +355,11 @@ def test_failed_experiments_are_reported_and_the_others_run(twins):
     assert "src/stiltwalk/tasks/qa/head/task.py is not committed; a sweep runs what Git has: commit first" in output
     straight.run("git", "commit", "-qam", "broken", "--no-verify")
     output = straight.run(*command("--name", "broken"), code=1)
-    assert re.search(r"failed: broken\.squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", output)
-    assert "2 experiments finished (0 had finished before)" in output and "3 experiments failed" in output
+    assert re.search(r"failed: broken\.step-squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", output)
+    assert (
+        "2 experiments finished (0 had finished before)" in output
+        and "3 experiments failed, because of: broken.step-squad-s1" in output
+    )
     names = straight.run("dvc", "exp", "list", "--name-only").split()
     assert {"broken.none-s1", "broken.mnli-s1"} == set(names)
     straight.run("git", "reset", "-q", "--hard", "HEAD~1")
@@ -292,12 +376,9 @@ def test_two_sweeps_cannot_run_at_once(twins):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    log = straight.folder / ".dvc/tmp/sweep/first.shared-0.log"
-    deadline = time.monotonic() + 120
-    while not log.exists() and time.monotonic() < deadline:
-        time.sleep(0.2)
+    wait_until(lambda: any(straight.folder.glob(".dvc/tmp/sweep/first.*/first.shared.log")), 120)
     output = straight.run(*command("--name", "second"), code=1)
     assert "another sweep runs in" in output
-    first.terminate()
+    straight.run(sys.executable, "src/sweep.py", "stop", "--name", "first")
     _, error = first.communicate(timeout=60)
     assert b"stopped; the same command resumes the sweep" in error and first.returncode == 1
