@@ -148,6 +148,6 @@ def test_a_sweep_survives_lost_nodes_preemption_failures_and_its_launcher(cluste
     attempts = [attempt for group in read_attempts(folder / "attempts").values() for attempt in group]
     assert count_trainings(attempt for attempt in attempts if attempt.ended) == {((name,), 1): 1 for name in "abc"}
     assert [attempt.task for attempt in attempts if not attempt.ended] == ["step-a"]  # on the lost node
-    assert [attempt.task for attempt in attempts if attempt.told] == ["step-b"]
+    assert [attempt.task for attempt in attempts if attempt.terminated] == ["step-b"]
     starts = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("1-b")]
     assert starts[0] == "1-b starts at 0" and len(starts) == 2 and starts[1] != starts[0]  # it resumed

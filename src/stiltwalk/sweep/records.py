@@ -68,8 +68,8 @@ class Attempt:
     ended: float = 0.0
     status: int | None = None
     """The exit status; None until it ends."""
-    told: bool = False
-    """Whether it was told to end: stopped, preempted or out of time."""
+    terminated: bool = False
+    """Whether SIGTERM ended it, because it was stopped, preempted or out of time."""
     stage: str = ""
     """The stage that runs."""
     ran: list[str] = field(default_factory=list)
@@ -152,7 +152,7 @@ def find_states(
         elif last.status is None:
             state = "lost"
         else:
-            state = "stopped" if last.told else "failed"
+            state = "stopped" if last.terminated else "failed"
         if last is None or state in ("waiting", "blocked"):
             states[name] = TaskState(state)
         else:

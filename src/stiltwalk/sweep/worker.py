@@ -42,7 +42,7 @@ def work(job: Job) -> int:
     children: list[subprocess.Popen[str]] = []
 
     def end(*_: int | FrameType | None) -> None:
-        attempt.told = True
+        attempt.terminated = True
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGTERM)
@@ -52,10 +52,10 @@ def work(job: Job) -> int:
         with own_clone(job) as clone:
             for command in job.commands:
                 children[:] = [start_dvc(job, command, clone, Path(job.attempts) / f"{job.task}.{attempt.key}.jsonl")]
-                if attempt.told:
-                    end()  # told while it started
+                if attempt.terminated:
+                    end()  # SIGTERM came while it started
                 attempt.status = follow(children[0], attempt, Path(job.attempts))
-                if attempt.status or attempt.told:
+                if attempt.status or attempt.terminated:
                     break
             else:
                 send_back(job, clone, attempt)
@@ -65,7 +65,7 @@ def work(job: Job) -> int:
         attempt.status = 1 if attempt.status is None else attempt.status
         attempt.ended, attempt.stage = time.time(), ""
         attempt.write(Path(job.attempts))
-    if attempt.told and attempt.status and is_running_slurm_job():
+    if attempt.terminated and attempt.status and is_running_slurm_job():
         subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
     return attempt.status
 
