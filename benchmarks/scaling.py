@@ -30,8 +30,9 @@ from stiltwalk.sweep.cost import (
     Estimator,
     Speed,
 )
-from stiltwalk.sweep.graph import Task, build_tasks, by_priority, longest_ways, wall_seconds
+from stiltwalk.sweep.graph import Task, build_tasks
 from stiltwalk.sweep.plan import Sweep
+from stiltwalk.sweep.schedule import by_priority, longest_ways, wall_seconds
 from stiltwalk.utils.stage import run
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,7 +21,7 @@ from stiltwalk.analysis.forecast import describe_design, estimate_noise
 from stiltwalk.sweep.cost import Cost, estimate_cost, format_duration
 from stiltwalk.sweep.designs import CONTROLS, DESIGNS
 from stiltwalk.sweep.experiments import read_experiments
-from stiltwalk.sweep.graph import Task, build_tasks, by_priority, longest_ways, wall_seconds
+from stiltwalk.sweep.graph import Task, build_tasks
 from stiltwalk.sweep.launch import (
     Settings,
     finished_experiments,
@@ -31,6 +31,7 @@ from stiltwalk.sweep.launch import (
 )
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.progress import Place
+from stiltwalk.sweep.schedule import by_priority, longest_ways, wall_seconds
 from stiltwalk.sweep.status import print_status
 from stiltwalk.sweep.trie import draw_tree
 from stiltwalk.utils.errors import InputError

@@ -19,9 +19,10 @@ from laboratory import TINY, Project, clone
 from stiltwalk.sweep.cost import START_SECONDS, Speed, estimate_cost
 from stiltwalk.sweep.engines.local import share_out
 from stiltwalk.sweep.experiments import completed_stages
-from stiltwalk.sweep.graph import Task, build_tasks, by_priority, find_forks, longest_ways, wall_seconds
+from stiltwalk.sweep.graph import Task, build_tasks, find_forks
 from stiltwalk.sweep.launch import refuse_uncommitted_changes
 from stiltwalk.sweep.plan import Sweep
+from stiltwalk.sweep.schedule import by_priority, longest_ways, wall_seconds
 from stiltwalk.sweep.stages import Stage, stages_of, stages_to_share
 from stiltwalk.utils.durations import digest_of_work
 from stiltwalk.utils.errors import InputError

@@ -18,7 +18,7 @@ from stiltwalk.data.own.files import FOLDER
 from stiltwalk.sweep.cost import Cost
 from stiltwalk.sweep.engines.base import Engine
 from stiltwalk.sweep.experiments import SWEEP_FILE, dvc, git, read_experiments
-from stiltwalk.sweep.graph import Task, by_priority
+from stiltwalk.sweep.graph import Task
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.progress import Place, follow, report
 from stiltwalk.sweep.records import (
@@ -26,6 +26,7 @@ from stiltwalk.sweep.records import (
     SweepRecord,
     TaskRecord,
 )
+from stiltwalk.sweep.schedule import by_priority
 from stiltwalk.sweep.trie import Order
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.locations import RESUME_FOLDER

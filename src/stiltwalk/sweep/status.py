@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from stiltwalk.sweep.cost import format_duration
-from stiltwalk.sweep.graph import Task, wall_seconds
+from stiltwalk.sweep.graph import Task
 from stiltwalk.sweep.launch import Settings, make_engine, only_launcher
 from stiltwalk.sweep.progress import Place, describe_steps, read_states
 from stiltwalk.sweep.records import SweepRecord, TaskState, read_attempts
+from stiltwalk.sweep.schedule import wall_seconds
 from stiltwalk.utils.errors import InputError
 
 ENDED = ("finished", "failed", "stopped", "lost", "blocked")
