@@ -12,6 +12,7 @@ resumes it and repeats no finished experiment. Afterwards, `python src/compare.p
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from stiltwalk.sweep.experiments import read_experiments
 from stiltwalk.sweep.graph import Task, build_tasks
 from stiltwalk.sweep.launch import (
     Settings,
+    check_engine,
     finished_experiments,
     refuse_uncommitted_changes,
     run_sweep,
@@ -56,7 +58,7 @@ def main(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.action} needs --tasks, such as --tasks mnli,squad,hellaswag")
     settings = read_settings(arguments)
     sweep = Sweep.make(
-        arguments.tasks.split(","),
+        [task.strip() for task in arguments.tasks.split(",")],
         arguments.design,
         parse_seeds(arguments.seeds),
         [name for name in arguments.controls.split(",") if name not in ("", "none")],
@@ -65,6 +67,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
     if arguments.action == "run":
         refuse_uncommitted_changes(sweep.root)
+        check_engine(sweep, settings)
     done = finished_experiments(sweep)
     print_orders(sweep)
     tasks = build_tasks(sweep, done)
@@ -80,6 +83,11 @@ def main(arguments: argparse.Namespace) -> None:
 def read_settings(arguments: argparse.Namespace) -> Settings:
     """Return where the sweep runs. Raises InputError for options that do not fit the engine."""
     settings = Settings(**{name: getattr(arguments, name) for name in vars(Settings())})
+    if not re.fullmatch(r"[\w-]*", arguments.name):
+        raise InputError(f"--name is {arguments.name!r}; use letters, digits, - and _")
+    for name in ("machines", "max_queued"):
+        if getattr(arguments, name) < 0:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; it must be 0 or more")
     for name in ("jobs", "gpus_per_task"):
         if (number := getattr(settings, name)) < 1:
             raise InputError(f"--{name.replace('_', '-')} is {number}; it must be 1 or more")
@@ -154,7 +162,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("action", choices=("plan", "run", "status", "stop"))
     parser.add_argument("--tasks", default="", help="intermediate tasks, separated by commas: mnli,squad,hellaswag")
     parser.add_argument("--design", default="all", help=f"which orders of them: {', '.join(DESIGNS)} (default: all)")
-    parser.add_argument("--seeds", default="3", help="how many (3), or which (4,5,6; 4, for seed 4 alone)")
+    parser.add_argument("--seeds", default="3", help="how many, or which (4,5,6; 4, for seed 4 alone; default: 3)")
     names = ",".join(DEFAULT_CONTROLS)
     parser.add_argument("--controls", default=names, help=f"none, or which of {', '.join(CONTROLS)} (default: {names})")
     parser.add_argument("-S", "--set", action="append", default=[], metavar="KEY=VALUE", help="as in dvc exp run")
@@ -162,7 +170,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--machines", type=int, default=0, help="plan: how many tasks run at a time (default: --jobs)")
     where = parser.add_argument_group("where the tasks run")
     where.add_argument("--engine", choices=ENGINES, default="local", help="default: this machine")
-    where.add_argument("--jobs", type=int, default=1, help="tasks to run at the same time on this machine")
+    where.add_argument("--jobs", type=int, default=1, help="at the same time on this machine (default: 1)")
     where.add_argument("--gpus-per-task", type=int, default=1, help="GPUs on which a training runs (default: 1)")
     where.add_argument("--share-gpus", action="store_true", help="more tasks than GPUs on this machine")
     where.add_argument("--options", default="", help="of sbatch: '--partition=gpu --gres=gpu:1 --time=24:00:00'")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -140,8 +140,13 @@ def slurm_cluster(folder: Path) -> Iterator[Slurm]:
 
 
 @contextlib.contextmanager
-def dask_cluster(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A dask scheduler and its workers, which share no folder; yields its address and the workers."""
+def dask_cluster(
+    folder: Path, workers: int = 2, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """A dask scheduler and its workers, which share no folder; yields its address and the workers.
+
+    variables: of their environment.
+    """
     dask = str(Path(sys.executable).with_name("dask"))
     address = f"tcp://127.0.0.1:{free_ports(1)}"
     options = ["--host", "127.0.0.1", "--no-dashboard"]
@@ -154,7 +159,7 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[tuple[str, list[sub
             place = folder / str(number)
             place.mkdir(parents=True)
             environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-            environment |= {"STILTWALK_SCRATCH": str(place / "scratch")}
+            environment |= {"STILTWALK_SCRATCH": str(place / "scratch"), **(variables or {})}
             with (place / "log").open("w") as log:
                 processes.append(
                     subprocess.Popen(

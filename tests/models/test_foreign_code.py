@@ -225,6 +225,8 @@ def find_unsafe(source: str) -> list[str]:
 
 def test_no_module_runs_the_data_that_it_reads():
     unsafe = {str(path.relative_to(SRC)): find_unsafe(path.read_text(encoding="utf-8")) for path in SRC.rglob("*.py")}
+    # dask sends functions as pickles; this module writes one and reads none.
+    assert unsafe.pop("stiltwalk/sweep/engines/dask.py") == ["cloudpickle"]
     assert len(unsafe) > 100 and {path: calls for path, calls in unsafe.items() if calls} == {}
 
 

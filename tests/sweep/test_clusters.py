@@ -2,17 +2,32 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clusters import Slurm, slurm_cluster, wait_until
+import stiltwalk
+from clusters import Slurm, dask_cluster, slurm_cluster, wait_until
+from stiltwalk.sweep.engines import dask, slurm
+from stiltwalk.sweep.engines.dask import DaskEngine
 from stiltwalk.sweep.engines.slurm import SlurmEngine
 from stiltwalk.sweep.graph import Part, Task
 from stiltwalk.sweep.launch import dvc_config
 from stiltwalk.sweep.progress import finished_names
-from stiltwalk.sweep.records import Job, SweepRecord, TaskRecord, count_trainings, find_states, read_attempts
+from stiltwalk.sweep.records import (
+    CODE,
+    Attempt,
+    Job,
+    SweepRecord,
+    TaskRecord,
+    count_trainings,
+    find_states,
+    read_attempts,
+)
+from stiltwalk.utils.errors import InputError
 
 TOY = """import os, signal, sys, time
 from pathlib import Path
@@ -109,6 +124,7 @@ def make_job(task: Task, repository: Path, folder: Path) -> Job:
         repository=str(repository),
         scratch=str(folder / "clones"),
         resume=str(folder / "resume"),
+        requeue=True,
     )
 
 
@@ -124,6 +140,9 @@ def test_a_sweep_survives_lost_nodes_preemption_failures_and_its_launcher(cluste
     def engine() -> SlurmEngine:  # each call is another launcher
         return SlurmEngine("toy/", folder, "--time=10", "", 0)
 
+    (folder / "code").mkdir()
+    (folder / CODE).symlink_to(Path(stiltwalk.__file__).parents[1])
+
     def states() -> dict[str, str]:
         records = {task.name: TaskRecord(list(task.after), task.experiment, 1.0) for task in tasks}
         record = SweepRecord(jobs[0].commit, "slurm", {}, {}, records)
@@ -131,9 +150,14 @@ def test_a_sweep_survives_lost_nodes_preemption_failures_and_its_launcher(cluste
         found = find_states(record, read_attempts(folder / "attempts"), finished, engine().states())
         return {name: state.state for name, state in found.items()}
 
-    assert engine().submit(tasks, jobs) == 7
+    def submit() -> int:
+        states_now = states()
+        left = [pair for pair in zip(tasks, jobs, strict=True) if states_now[pair[0].name] != "finished"]
+        return engine().submit(*zip(*left, strict=True))
+
+    assert submit() == 7
     wait_until(lambda: cluster.node_of("step-a") and cluster.node_of("step-b"))
-    assert engine().submit(tasks, jobs) <= 1  # only the step that has failed by now, if any
+    assert submit() in (0, 2)  # only the step that fails, once it has, and the task that needs it
     wait_until(lambda: all(f"1-{name} starts" in (tmp_path / "log").read_text() for name in "ab"))
     preempted = cluster.node_of("step-b")
     cluster.kill(cluster.node_of("step-a"))
@@ -142,8 +166,7 @@ def test_a_sweep_survives_lost_nodes_preemption_failures_and_its_launcher(cluste
     assert states()["step-c"] == "failed" and states()["c"] == "blocked"
 
     (tmp_path / "fail").unlink()
-    left = [(task, job) for task, job in zip(tasks, jobs, strict=True) if task.name in ("step-c", "c")]
-    assert engine().submit(*zip(*left, strict=True)) == 2
+    assert submit() == 2
     wait_until(lambda: set(states().values()) == {"finished"}, 60)
     attempts = [attempt for group in read_attempts(folder / "attempts").values() for attempt in group]
     assert count_trainings(attempt for attempt in attempts if attempt.ended) == {((name,), 1): 1 for name in "abc"}
@@ -151,3 +174,81 @@ def test_a_sweep_survives_lost_nodes_preemption_failures_and_its_launcher(cluste
     assert [attempt.task for attempt in attempts if attempt.terminated] == ["step-b"]
     starts = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("1-b")]
     assert starts[0] == "1-b starts at 0" and len(starts) == 2 and starts[1] != starts[0]  # it resumed
+
+
+def fake_slurm(monkeypatch: pytest.MonkeyPatch, jobs: dict[str, tuple[str, str]]) -> list[list[str]]:
+    """Stand in for Slurm's programs; returns the calls. jobs: number and state by task."""
+    calls: list[list[str]] = []
+
+    def run(program: str, *arguments: str, stdin: str = "") -> str:
+        calls.append([program, *arguments])
+        if program == "squeue":
+            return "".join(f"{number}|{state}||toy/{task}\n" for task, (number, state) in jobs.items())
+        return f"{100 + len(calls)}\n"
+
+    monkeypatch.setattr(slurm, "_run", run)
+    monkeypatch.setattr(slurm.shutil, "which", lambda _: "sbatch")
+    return calls
+
+
+def chain(*names: str) -> tuple[list[Task], list[Job]]:
+    """Tasks, each after the one before it."""
+    tasks = [Task(name, names[max(0, place - 1) : place], ()) for place, name in enumerate(names)]
+    return tasks, [Job(name, [], 1, "", [], "", "", "", "", {}) for name in names]
+
+
+def test_one_call_submits_again_what_failed_and_all_that_waits_for_it(monkeypatch, tmp_path):
+    calls = fake_slurm(monkeypatch, {"b": ("7", "PENDING"), "c": ("8", "PENDING"), "d": ("9", "RUNNING")})
+    tasks, jobs = chain("a", "b", "c", "d")  # a has failed
+    assert SlurmEngine("toy/", tmp_path, "", "", 0).submit(tasks, jobs) == 3
+    assert ["scancel", "--quiet", "7", "8"] in calls
+    after = [word for call in calls if call[0] == "sbatch" for word in call if word.startswith("--dependency")]
+    assert after == ["--dependency=afterok:103", "--dependency=afterok:104"]
+
+
+def test_only_the_shared_task_gets_its_options_and_the_queue_its_limit(monkeypatch, tmp_path):
+    calls = fake_slurm(monkeypatch, {"x": ("7", "RUNNING")})
+    tasks = [Task("shared", (), (), is_shared=True), Task("a", (), ()), Task("b", (), ())]
+    engine = SlurmEngine("toy/", tmp_path, "--gres=gpu:1 --comment='two words'", "--partition=cpu", 3)
+    assert engine.submit(tasks, chain("shared", "a", "b")[1]) == 2
+    shared, other = sorted(
+        (call for call in calls if call[0] == "sbatch"), key=lambda call: "--partition=cpu" not in call
+    )
+    assert "--partition=cpu" in shared and "--comment=two words" in other and "--gres=gpu:1" in other
+    with pytest.raises(InputError, match="--options or --shared-options: No closing quotation; close the quotation"):
+        SlurmEngine("toy/", tmp_path, "'", "", 0)
+
+
+def test_what_a_failed_or_lost_task_holds_up_is_blocked():
+    attempts = {name: [Attempt(name, [], 1, begun=1.0, status=status)] for name, status in [("a", 1), ("lost", None)]}
+    records = {"a": [], "b": ["a"], "c": ["b"], "lost": [], "d": ["lost"], "e": [], "f": ["e"]}
+    record = SweepRecord("", "slurm", {}, {}, {name: TaskRecord(after, name, 1.0) for name, after in records.items()})
+    live = {"b": "waiting", "c": "waiting", "f": "waiting"}
+    states = {name: state.state for name, state in find_states(record, attempts, {"e"}, live).items()}
+    assert list(states.values()) == ["failed", "blocked", "blocked", "lost", "blocked", "finished", "waiting"]
+
+
+@pytest.mark.slow
+def test_stop_ends_the_tasks_of_a_sweep_on_dask_and_another_launcher_finds_them(tmp_path, monkeypatch):
+    def sleep(code: dict[str, bytes], version: str, job: dict[str, Any], *parents: dict[str, Any]) -> dict[str, Any]:
+        import time
+
+        time.sleep(4)
+        return {"attempt": {"task": job["task"], "order": [], "seed": 1, "status": 0, "ended": 1.0}, "files": {}}
+
+    monkeypatch.setattr(dask, "run_task", sleep)
+    (tmp_path / "bundle").touch()
+    (tmp_path / "attempts").mkdir()
+    tasks, _ = chain("a", "b", "c")
+    jobs = [Job(task.name, [], 1, "", [], "", str(tmp_path / "bundle"), "", "", {}) for task in tasks]
+    with dask_cluster(tmp_path / "dask", 1) as (address, _):
+        first = DaskEngine("toy:", tmp_path, tmp_path / "attempts", address, 1)
+        assert first.submit(tasks, jobs) == 3
+        first.client.close()
+        second = DaskEngine("toy:", tmp_path, tmp_path / "attempts", address, 1)
+        assert second.submit(tasks, jobs) == 0
+        wait_until(lambda: "a" not in second.states())
+        second.cancel()
+        time.sleep(6)
+        third = DaskEngine("toy:", tmp_path, tmp_path / "attempts", address, 1)
+        assert third.states() == {} and read_attempts(tmp_path / "attempts").keys() == {"a"}

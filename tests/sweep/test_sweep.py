@@ -302,11 +302,11 @@ def compared_scores(project: Project) -> str:
 
 
 @pytest.mark.slow
-def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path):
-    """Although one of them is lost in the middle of a step."""
+def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path, warm_stages):
+    """Although one of them is lost in the middle of a task."""
     with slurm_cluster(tmp_path / "slurm") as cluster:
         project = clone(tmp_path / "stiltwalk")
-        project.environment |= cluster.environment | {"STILTWALK_SCRATCH": str(tmp_path / "scratch")}
+        project.environment |= cluster.environment | warm_stages | {"STILTWALK_SCRATCH": str(tmp_path / "scratch")}
         submit = command("--engine", "slurm", "--options", "--time=60")
         assert "8 of 8 tasks submitted" in project.run(*submit)
         assert "0 of 8 tasks submitted" in project.run(*submit)  # another launcher finds them
@@ -317,7 +317,7 @@ def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path):
                 for path in project.folder.glob(".dvc/tmp/sweep/*/attempts/step-*.json")
             ]
 
-        wait_until(lambda: cluster.node_of("step-mnli-s1") and "intermediate@1-mnli" in stages(), 200)
+        wait_until(lambda: cluster.node_of("step-mnli-s1") and stages(), 200)
         cluster.kill(cluster.node_of("step-mnli-s1"))
         wait_until(lambda: not cluster.end_hold() and not cluster.run("squeue", "-h"), 400)
         status = project.run(sys.executable, "src/sweep.py", "status")
@@ -328,9 +328,9 @@ def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path):
 
 
 @pytest.mark.slow
-def test_dask_workers_without_a_common_folder_give_the_scores_of_one_machine(twins, tmp_path):
+def test_dask_workers_without_a_common_folder_give_the_scores_of_one_machine(twins, tmp_path, warm_stages):
     project = clone(tmp_path / "stiltwalk")
-    with s3_server(tmp_path / "s3") as remote, dask_cluster(tmp_path / "dask") as (address, _):
+    with s3_server(tmp_path / "s3") as remote, dask_cluster(tmp_path / "dask", 2, warm_stages) as (address, _):
         project.run("dvc", "remote", "add", "--local", "away", remote.pop("url"))
         for name, value in remote.items():
             project.run("dvc", "remote", "modify", "--local", "away", name, value)
@@ -359,7 +359,7 @@ def test_failed_experiments_are_reported_and_the_others_run(twins):
     assert re.search(r"failed: broken\.step-squad-s1: ERROR: failed to reproduce 'intermediate@1-squad'", output)
     assert (
         "2 experiments finished (0 had finished before)" in output
-        and "3 experiments failed, because of: broken.step-squad-s1" in output
+        and "3 experiments did not finish, because of: broken.step-squad-s1" in output
     )
     names = straight.run("dvc", "exp", "list", "--name-only").split()
     assert {"broken.none-s1", "broken.mnli-s1"} == set(names)

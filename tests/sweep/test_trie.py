@@ -1,7 +1,7 @@
 """The trie of orders: what they share, in which sequence they run, and how it is drawn."""
 
 from stiltwalk.sweep.designs import make_orders
-from stiltwalk.sweep.trie import depth_first, draw_tree, independent_groups, prefixes
+from stiltwalk.sweep.trie import depth_first, draw_tree, prefixes
 
 ORDERS = [("b", "a"), ("a", "c"), ("b", "c", "a"), ("a",), (), ("b", "a", "c"), ("a", "c")]
 
@@ -9,7 +9,6 @@ ORDERS = [("b", "a"), ("a", "c"), ("b", "c", "a"), ("a",), (), ("b", "a", "c"), 
 def test_orders_that_share_steps_are_adjacent():
     arranged = [(), ("b", "a"), ("b", "a", "c"), ("b", "c", "a"), ("a",), ("a", "c")]
     assert depth_first(ORDERS) == arranged
-    assert independent_groups(ORDERS) == [arranged[:1], arranged[1:4], arranged[4:]]
     assert prefixes(ORDERS) == [("b",), *arranged[1:3], ("b", "c"), *arranged[3:]]
 
 

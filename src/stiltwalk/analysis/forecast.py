@@ -105,6 +105,7 @@ def _describe_power(orders: Sequence[Order], seeds: int, noise: RunNoise | None)
         yield f"- order effects with a standard deviation of {_in_points(detectable.order_sd, noise)}"
         if detectable.first is not None:
             yield f"- an effect of one task being first of {_in_points(detectable.first, noise)}"
+        if detectable.first is not None and len({order[0] for order in orders}) < len(orders):
             yield (
                 "  (for orders that share no noise; those of a sweep share the checkpoint after their first step, and "
                 "where its noise is as large as that of the rest, this power is 40 to 65 %)"

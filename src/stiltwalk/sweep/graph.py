@@ -33,12 +33,14 @@ class Task:
     parts: tuple[Part, ...]
     experiment: str = ""
     """The name of the experiment; empty for the shared stages and for a step."""
+    is_shared: bool = False
+    """Whether it makes the shared stages, for which compute nodes may lack the network."""
 
 
 def build_tasks(sweep: Sweep, done: Set[tuple[Order, int]]) -> list[Task]:
     """Return what is left of a sweep, each task after those that it needs. done: the experiments that have finished."""
     shared = tuple(Part(order, sweep.seeds[0], tuple(stages)) for order, stages in stages_to_share(sweep, done))
-    tasks = [Task(f"{sweep.prefix}shared", (), shared)] if shared else []
+    tasks = [Task(f"{sweep.prefix}shared", (), shared, is_shared=True)] if shared else []
     first = tuple(task.name for task in tasks)
     for seed in sweep.seeds:
         orders = [order for order in sweep.orders if (order, seed) not in done]

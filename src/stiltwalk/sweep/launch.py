@@ -1,6 +1,7 @@
 """Run what is left of a sweep with an engine, and tell how far it is."""
 
 import fcntl
+import hashlib
 import io
 import itertools
 import os
@@ -9,8 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from itertools import compress
 from pathlib import Path
 
+import psutil
 from configobj import ConfigObj
 from dvc.repo import Repo
 
@@ -21,18 +24,16 @@ from stiltwalk.sweep.experiments import SWEEP_FILE, dvc, git, read_experiments
 from stiltwalk.sweep.graph import Task
 from stiltwalk.sweep.plan import Sweep
 from stiltwalk.sweep.progress import Place, follow, report
-from stiltwalk.sweep.records import (
-    Job,
-    SweepRecord,
-    TaskRecord,
-)
+from stiltwalk.sweep.records import Job, SweepRecord, TaskRecord, read_attempts
 from stiltwalk.sweep.schedule import by_priority
 from stiltwalk.sweep.trie import Order
 from stiltwalk.utils.errors import InputError
+from stiltwalk.utils.files import atomic_dir
 from stiltwalk.utils.locations import RESUME_FOLDER
 from stiltwalk.utils.text import count
 from stiltwalk.warm import warm_stages
 
+LOCK = "lock"  # in the folder of all sweeps: the process that launches one, and which
 COMMITTED_PATHS = ("src", "conf", "launch", "dvc.yaml", ".dvc/config")
 
 
@@ -89,15 +90,18 @@ def run_sweep(sweep: Sweep, tasks: Sequence[Task], cost: Cost, settings: Setting
     place = Place.of(sweep)
     place.attempts.mkdir(parents=True, exist_ok=True)
     place.folder.chmod(0o700)  # a job may hold the credentials of a remote
-    with only_launcher(place.folder.parent):
-        refuse_other_engine(place, settings)
+    with only_launcher(place):
+        refuse_other_sweeps(place, settings, experiment_names(sweep))
         engine = make_engine(place, settings)
         tasks = by_priority(tasks, cost.tasks)
+        jobs = make_jobs(sweep, tasks, settings, place)
+        left = [not is_finished(job, place, settings) for job in jobs]
+        tasks, jobs = [*compress(tasks, left)], [*compress(jobs, left)]
         record = write_record(sweep, tasks, cost, settings, place)
         with ExitStack() as stack:
             if settings.engine == "local":
                 os.environ.update(stack.enter_context(warm_stages()))
-            n_submitted = engine.submit(tasks, make_jobs(sweep, tasks, settings, place))
+            n_submitted = engine.submit(tasks, jobs)
             if settings.engine == "slurm":
                 print_submitted(n_submitted, len(tasks), settings.max_queued)
                 return
@@ -112,29 +116,61 @@ def run_sweep(sweep: Sweep, tasks: Sequence[Task], cost: Cost, settings: Setting
 
 
 @contextmanager
-def only_launcher(folder: Path) -> Iterator[None]:
+def only_launcher(place: Place) -> Iterator[None]:
     """Let one process at a time launch sweeps from a repository."""
-    with (folder / "lock").open("a+") as lock:
+    with (place.folder.parent / LOCK).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"another sweep runs in {folder.parents[2]}; wait for it, or stop it") from None
+            raise InputError(f"another sweep runs in {place.root}; wait for it, or stop it") from None
         lock.truncate(0)
-        lock.write(str(os.getpid()))
+        lock.write(f"{os.getpid()} {place.folder.name}")
         lock.flush()
-        yield
+        try:
+            yield
+        finally:
+            lock.truncate(0)
 
 
-def refuse_other_engine(place: Place, settings: Settings) -> None:
-    """Raise InputError if tasks of this sweep wait or run elsewhere: they would be trained twice."""
-    if not (place.folder / SWEEP_FILE).is_file():
-        return
-    before = Settings(**place.record.engine_options)
-    elsewhere = (before.engine, before.scheduler) != (settings.engine, settings.scheduler)
-    if elsewhere and before.engine != "local" and make_engine(place, before).states():
-        raise InputError(
-            f"tasks of this sweep wait or run by --engine {before.engine}; python src/sweep.py stop ends them"
-        )
+def find_launcher(place: Place) -> int | None:
+    """Return the process that launches or follows this sweep; None if there is none."""
+    lock = place.folder.parent / LOCK
+    pid, _, name = (lock.read_text() if lock.is_file() else "").partition(" ")
+    return int(pid) if name == place.folder.name and psutil.pid_exists(int(pid)) else None
+
+
+def refuse_other_sweeps(place: Place, settings: Settings, names: dict[str, list[str]]) -> None:
+    """Raise InputError if tasks of another sweep wait or run elsewhere: they might train the same steps.
+
+    names: the experiments of this sweep, by seed. A sweep of which an engine knows nothing any more is no obstacle.
+    """
+    for file in place.folder.parent.glob(f"*/{SWEEP_FILE}"):
+        other = Place(file.parent, place.root)
+        record = other.record
+        before = Settings(**record.engine_options)
+        is_same = other.folder == place.folder and record.seeds == names
+        if before.engine == "local" or (
+            is_same and (before.engine, before.scheduler) == (settings.engine, settings.scheduler)
+        ):
+            continue
+        try:
+            live = make_engine(other, before).states()
+        except InputError as error:
+            print(f"warning: the sweep {other.folder.name} is taken for ended: {error}", file=sys.stderr)
+            continue
+        if live:
+            raise InputError(
+                f"tasks of the sweep {other.folder.name} wait or run by --engine {before.engine}; wait for them, or "
+                "stop them with python src/sweep.py stop"
+            )
+
+
+def check_engine(sweep: Sweep, settings: Settings) -> None:
+    """Raise InputError if the engine or the remote cannot be used, before anything takes time."""
+    if settings.engine != "local":
+        make_engine(Place.of(sweep), settings).states()
+    if settings.remote:
+        dvc_config(sweep.root, settings.remote)
 
 
 def make_engine(place: Place, settings: Settings) -> Engine:
@@ -143,8 +179,7 @@ def make_engine(place: Place, settings: Settings) -> Engine:
     if settings.engine == "slurm":
         from stiltwalk.sweep.engines.slurm import SlurmEngine
 
-        options, shared = settings.options, settings.shared_options or settings.options
-        return SlurmEngine(f"{name}/", place.folder, options, shared, settings.max_queued)
+        return SlurmEngine(f"{name}/", place.folder, settings.options, settings.shared_options, settings.max_queued)
     if settings.engine == "dask":
         try:
             from stiltwalk.sweep.engines.dask import DaskEngine
@@ -159,21 +194,44 @@ def make_engine(place: Place, settings: Settings) -> Engine:
 def write_record(sweep: Sweep, tasks: Sequence[Task], cost: Cost, settings: Settings, place: Place) -> SweepRecord:
     """Record the sweep, so that a report can say that it is incomplete, and `status` how far it is."""
     records = {task.name: TaskRecord(list(task.after), task.experiment, cost.tasks[task.name]) for task in tasks}
-    names = {str(seed): [sweep.name(order, seed) for order in sweep.orders] for seed in sweep.seeds}
     commit = git("rev-parse", "HEAD", root=sweep.root).strip()
-    record = SweepRecord(commit, settings.engine, asdict(settings), names, records)
+    record = SweepRecord(commit, settings.engine, asdict(settings), experiment_names(sweep), records)
     record.write(place.folder / SWEEP_FILE)
     return record
+
+
+def experiment_names(sweep: Sweep) -> dict[str, list[str]]:
+    """Return the names of a sweep's experiments, by seed in the sequence in which they run."""
+    return {str(seed): [sweep.name(order, seed) for order in sweep.orders] for seed in sweep.seeds}
+
+
+def is_finished(job: Job, place: Place, settings: Settings) -> bool:
+    """Return whether a task without an experiment ran to its end, and the cache still has what it made."""
+    attempts = read_attempts(place.attempts).get(job.task, []) if not job.experiment else []
+    whole = [attempt for attempt in attempts if attempt.status == 0 and attempt.commands == job.commands]
+    if not whole or settings.remote:  # a remote is not searched
+        return bool(whole)
+    cache = place.root / dvc("cache", "dir", root=place.root).strip() / "files/md5"
+    return all((cache / md5[:2] / md5[2:]).exists() for md5 in whole[-1].outputs)
 
 
 def make_jobs(sweep: Sweep, tasks: Sequence[Task], settings: Settings, place: Place) -> list[Job]:
     """Return what the workers need for these tasks."""
     commit = git("rev-parse", "HEAD", root=place.root).strip()
-    bundle = place.folder / "code.bundle"
+    if git("rev-parse", "--is-shallow-repository", root=place.root).strip() == "true":
+        raise InputError("this clone is shallow, so that no other can be made of it; run git fetch --unshallow")
+    bundle, code = place.folder / "code.bundle", place.folder / "code"
     git("bundle", "create", "--quiet", str(bundle), "HEAD", root=place.root)
+    if not code.is_dir():
+        with atomic_dir(code) as partial:
+            git("init", "--quiet", root=partial)
+            git("pull", "--quiet", str(bundle), "HEAD", root=partial)
     config = dvc_config(place.root, settings.remote)
     identity = {key: read_identity(place.root, key) for key in ("user.name", "user.email")}
     elsewhere = settings.engine == "dask"
+    own = place.root / FOLDER
+    files = sorted(path for path in own.rglob("*") if path.is_file())
+    own_version = str([(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files])
     return [
         Job(
             task=task.name,
@@ -186,12 +244,14 @@ def make_jobs(sweep: Sweep, tasks: Sequence[Task], settings: Settings, place: Pl
             attempts=str(place.attempts),
             dvc_config=config,
             identity=identity,
-            own_data=str(place.root / FOLDER) if (place.root / FOLDER).is_dir() and not elsewhere else "",
+            own_data=str(own) if own.is_dir() and not elsewhere else "",
             repository="" if elsewhere else str(place.root),
             remote=settings.remote,
             scratch=str(place.folder.parent / "clones") if settings.engine == "local" else "",
             resume="" if settings.remote else str(place.root / RESUME_FOLDER),
             gpus=settings.gpus_per_task,
+            requeue=settings.engine == "slurm",
+            own_version=hashlib.sha256(own_version.encode()).hexdigest(),
         )
         for task in tasks
     ]
@@ -245,13 +305,10 @@ def stop_sweep(place: Place) -> None:
     settings = Settings(**place.record.engine_options)
     if settings.engine != "local":
         make_engine(place, settings).cancel()
-        return
-    lock = place.folder.parent / "lock"
-    try:
-        with only_launcher(lock.parent):
-            print("no task runs")
-    except InputError:
-        os.kill(int(lock.read_text()), signal.SIGTERM)
+    elif pid := find_launcher(place):
+        os.kill(pid, signal.SIGTERM)
+    else:
+        print(f"no task of the sweep {place.folder.name} runs")
 
 
 def refuse_uncommitted_changes(root: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from dvc.utils.hydra import compose_and_dump
 from hydra.errors import HydraException
@@ -14,11 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
 
 from stiltwalk.sweep.designs import make_controls, make_orders
-from stiltwalk.sweep.trie import Order, depth_first, independent_groups, prefixes
+from stiltwalk.sweep.trie import Order, depth_first, prefixes
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.params import read_yaml
-
-Group: TypeAlias = tuple[int, list[Order]]
 
 
 @dataclass(frozen=True)
@@ -100,11 +98,6 @@ class Sweep:
         params = copy.copy(self.params[order])
         params["seed"] = seed
         return params
-
-    @cached_property
-    def groups(self) -> list[Group]:
-        """Seeds and orders, in groups that share no training: these may run at the same time."""
-        return [(seed, group) for seed in self.seeds for group in independent_groups(self.orders)]
 
     @property
     def trainings(self) -> int:

@@ -42,7 +42,11 @@ class Place:
         """Return the place of the sweep of this name that was run last. Raises InputError if there is none."""
         files = (root.resolve() / SWEEP_FOLDER).glob(f"{name}.*/{SWEEP_FILE}" if name else f"*/{SWEEP_FILE}")
         if (file := max(files, key=lambda path: path.stat().st_mtime, default=None)) is None:
-            raise InputError(f"no sweep {f'named {name} ' if name else ''}was run here; see python src/sweep.py --help")
+            known = sorted(
+                {path.parent.name.rpartition(".")[0] for path in (root / SWEEP_FOLDER).glob(f"*/{SWEEP_FILE}")}
+            )
+            names = f"; names: {', '.join(filter(None, known)) or 'none'}" if name else ""
+            raise InputError(f"no sweep {f'named {name} ' if name else ''}was run here{names}")
         return cls(file.parent, root.resolve())
 
     @property
@@ -87,7 +91,7 @@ def read_states(record: SweepRecord, place: Place, live: dict[str, str]) -> tupl
     """Return the states of all tasks and what their attempts did, after fetching what came back in bundles."""
     for bundle in place.attempts.glob("*.bundle"):
         git("fetch", "--quiet", str(bundle), "+refs/exps/*:refs/exps/*", root=place.root)
-        bundle.unlink()
+        bundle.unlink(missing_ok=True)
     attempts = read_attempts(place.attempts)
     finished = finished_names(place.root, record.commit)
     return find_states(record, attempts, finished, live), list(itertools.chain(*attempts.values()))
@@ -109,16 +113,22 @@ def report(record: SweepRecord, place: Place, finished_before: int) -> None:
     experiments = {name: states[name] for name, task in record.tasks.items() if task.experiment}
     n_finished = sum(state.state == "finished" for state in experiments.values())
     print(f"{n_finished} experiments finished ({finished_before} had finished before); {describe_steps(attempts)}")
-    if failed := [describe_failure(name, state, place) for name, state in states.items() if state.state == "failed"]:
-        n_missing = len(experiments) - n_finished
-        raise InputError(f"{count(n_missing, 'experiment')} failed, because of: {failed[0]}")
+    check_repetitions(attempts)
+    if n_missing := len(experiments) - n_finished:
+        ends = [(name, state) for name, state in states.items() if state.state in ("failed", "lost", "stopped")]
+        reason = f", because of: {describe_failure(*ends[0], place)}" if ends else ""
+        raise InputError(f"{count(n_missing, 'experiment')} did not finish{reason}")
 
 
 def describe_steps(attempts: Sequence[Attempt]) -> str:
-    """Return how many steps the workers trained. Raises InputError if one was trained twice by workers that ended."""
+    """Return how many steps the workers trained."""
     trained = count_trainings(attempts)
-    whole = count_trainings([attempt for attempt in attempts if attempt.ended])
-    if repeated := [f"{'-'.join(steps)} with seed {seed}" for (steps, seed), n in whole.items() if n > 1]:
-        raise InputError(f"these steps were trained more than once, which the run cache should prevent: {repeated}")
     again = trained.total() - len(trained)
     return f"steps trained: {len(trained)}, " + (f"{again} of them again after a loss" if again else "each once")
+
+
+def check_repetitions(attempts: Sequence[Attempt]) -> None:
+    """Raise InputError if two workers trained the same step and neither failed or was lost."""
+    whole = count_trainings(attempt for attempt in attempts if attempt.status == 0)
+    if repeated := [f"{'-'.join(steps)} with seed {seed}" for (steps, seed), n in whole.items() if n > 1]:
+        raise InputError(f"these steps were trained more than once, which the run cache should prevent: {repeated}")

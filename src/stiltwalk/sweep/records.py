@@ -16,6 +16,7 @@ from typing import Any
 from stiltwalk.utils.files import read_json, write_json
 
 STEP = "intermediate@"
+CODE = "code/src"  # in the folder of a sweep: the code of its commit, which the workers run
 
 
 def machine_name() -> str:
@@ -54,6 +55,10 @@ class Job:
     resume: str = ""
     """The folder of saved states; if empty, one on this machine's own disk."""
     gpus: int = 1
+    requeue: bool = False
+    """Whether to queue the Slurm job again that SIGTERM ends."""
+    own_version: str = ""
+    """Changes with the user's own data."""
 
 
 @dataclass
@@ -75,6 +80,9 @@ class Attempt:
     ran: list[str] = field(default_factory=list)
     """The stages that it ran to their end."""
     last_line: str = ""
+    outputs: list[str] = field(default_factory=list)
+    """The MD5 of what a task without an experiment made, as DVC's cache has them."""
+    commands: list[list[str]] = field(default_factory=list)
     key: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def write(self, folder: Path) -> None:
@@ -114,7 +122,7 @@ class SweepRecord:
 
 @dataclass(frozen=True)
 class TaskState:
-    """How a task is: finished, running, queued, waiting, failed, stopped, lost or not submitted."""
+    """How a task is: finished, running, waiting, failed, stopped, lost, blocked by one of these, or not begun."""
 
     state: str
     machine: str = ""
@@ -143,10 +151,12 @@ def find_states(
         last = attempts[name][-1] if name in attempts else None
         if task.experiment in finished or (not task.experiment and last and last.status == 0):
             state = "finished"
+        elif live.get(name, "").startswith("running"):
+            state = "running"
+        elif any(states[parent].state in ("failed", "lost", "blocked") for parent in task.after if parent in states):
+            state = "blocked"
         elif name in live:
             state = live[name]
-        elif any(states[parent].state in ("failed", "blocked") for parent in task.after if parent in states):
-            state = "blocked"
         elif last is None:
             state = "not begun"
         elif last.status is None:
@@ -156,7 +166,8 @@ def find_states(
         if last is None or state in ("waiting", "blocked"):
             states[name] = TaskState(state)
         else:
-            states[name] = TaskState(state, last.machine, (last.ended or time.time()) - last.begun, last.last_line)
+            end = time.time() if state == "running" else last.ended or last.begun
+            states[name] = TaskState(state, last.machine, end - last.begun, last.last_line)
     return states
 
 

@@ -13,7 +13,7 @@ def by_priority(tasks: Sequence[Task], seconds: Mapping[str, float]) -> list[Tas
     """
     left = longest_ways(tasks, seconds)
     seeds = list(dict.fromkeys(task.parts[0].seed for task in tasks))
-    return sorted(tasks, key=lambda task: (bool(task.after), seeds.index(task.parts[0].seed), -left[task.name]))
+    return sorted(tasks, key=lambda task: (not task.is_shared, seeds.index(task.parts[0].seed), -left[task.name]))
 
 
 def longest_ways(tasks: Sequence[Task], seconds: Mapping[str, float]) -> dict[str, float]:

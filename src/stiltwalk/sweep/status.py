@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from stiltwalk.sweep.cost import format_duration
+from stiltwalk.sweep.experiments import SWEEP_FILE
 from stiltwalk.sweep.graph import Task
-from stiltwalk.sweep.launch import Settings, make_engine, only_launcher
+from stiltwalk.sweep.launch import Settings, find_launcher, make_engine
 from stiltwalk.sweep.progress import Place, describe_steps, read_states
 from stiltwalk.sweep.records import SweepRecord, TaskState, read_attempts
 from stiltwalk.sweep.schedule import wall_seconds
-from stiltwalk.utils.errors import InputError
 
 ENDED = ("finished", "failed", "stopped", "lost", "blocked")
 
@@ -22,30 +22,26 @@ def print_status(place: Place) -> None:
     live = make_engine(place, settings).states() if settings.engine != "local" else local_states(record, place)
     states, attempts = read_states(record, place, live)
     print_table(states)
-    counts = Counter(state.state.split()[0] for state in states.values())
+    counts = Counter(state.state for state in states.values())
     print("\n" + (", ".join(f"{n} {state}" for state, n in counts.most_common()) or "nothing was left to do"))
     print(describe_steps(attempts))
     if n_running := counts["running"]:
         seconds = remaining_seconds(record, states, n_running)
         end = time.strftime("%a %H:%M", time.localtime(time.time() + seconds))
         print(f"about {format_duration(seconds)} left with {n_running} at a time: until {end}")
-    elif counts["failed"] or counts["stopped"] or counts["lost"] or counts["not"]:
+    elif counts["failed"] or counts["stopped"] or counts["lost"] or counts["not begun"]:
         print("the command that began the sweep resumes it")
 
 
 def local_states(record: SweepRecord, place: Place) -> dict[str, str]:
-    """Return what runs or waits on this machine, while a process holds the lock of sweeps."""
-    try:
-        with only_launcher(place.folder.parent):
-            return {}
-    except InputError:
-        last = {name: group[-1] for name, group in read_attempts(place.attempts).items()}
-        begun = {name for name, attempt in last.items() if attempt.status is None}
-        return {
-            name: "running" if name in begun else "waiting"
-            for name in record.tasks
-            if name in begun or name not in last
-        }
+    """Return what runs or waits on this machine, while a process runs the sweep."""
+    if not find_launcher(place):
+        return {}
+    since = (place.folder / SWEEP_FILE).stat().st_mtime
+    attempts = [group[-1] for group in read_attempts(place.attempts).values() if group[-1].begun > since]
+    ended = {attempt.task for attempt in attempts if attempt.status is not None}
+    begun = {attempt.task for attempt in attempts}
+    return {name: "running" if name in begun else "waiting" for name in record.tasks if name not in ended}
 
 
 def print_table(states: Mapping[str, TaskState]) -> None:
@@ -66,10 +62,10 @@ def print_table(states: Mapping[str, TaskState]) -> None:
 
 def remaining_seconds(record: SweepRecord, states: Mapping[str, TaskState], machines: int) -> float:
     """Return how long the unfinished tasks take, with so many machines; a running one takes what is left of it."""
-    left = [name for name, one in states.items() if one.state.split()[0] not in ENDED]
+    left = [name for name, one in states.items() if one.state not in ENDED]
     tasks = [Task(name, tuple(one for one in record.tasks[name].after if one in left), ()) for name in left]
     seconds = {
-        name: max(0.0, record.tasks[name].seconds - (states[name].seconds if "running" in states[name].state else 0))
+        name: max(0.0, record.tasks[name].seconds - (states[name].seconds if states[name].state == "running" else 0))
         for name in left
     }
     return wall_seconds(tasks, seconds, machines)

@@ -5,7 +5,6 @@ For one seed, a prefix that several orders share is trained once, so a node of t
 """
 
 from collections.abc import Container, Iterable, Iterator
-from itertools import groupby
 from typing import TypeAlias
 
 from stiltwalk.utils.text import count
@@ -32,14 +31,6 @@ def depth_first(orders: Iterable[Order]) -> list[Order]:
     """
     distinct = dict.fromkeys(orders)
     return [path for path in [(), *prefixes(distinct)] if path in distinct]
-
-
-def independent_groups(orders: Iterable[Order]) -> list[list[Order]]:
-    """Split the orders into groups that share no training and can run in parallel.
-
-    Orders with the same first step form a group; the baseline is a group by itself.
-    """
-    return [list(group) for _, group in groupby(depth_first(orders), key=lambda order: order[:1])]
 
 
 def draw_tree(orders: Iterable[Order], lines: int = 60) -> str:

@@ -32,12 +32,13 @@ from stiltwalk.utils.stage import end_with_parent
 
 RUNNING = re.compile(r"Running stage '([^']+)'")
 FAILED = re.compile(r"failed to reproduce '([^']+)'")
+CLEAN = ".git/stiltwalk-clean"  # a file of a clone whose last task ended well; its text says what it was made for
 LAUNCH_VARIABLE, LAUNCH_FILE = "STILTWALK_LAUNCH", "launch/gpus.yaml"
 
 
 def work(job: Job) -> int:
     """Run a task; returns the exit status."""
-    attempt = Attempt(job.task, job.order, job.seed)
+    attempt = Attempt(job.task, job.order, job.seed, commands=job.commands)
     attempt.write(Path(job.attempts))
     children: list[subprocess.Popen[str]] = []
 
@@ -51,29 +52,32 @@ def work(job: Job) -> int:
     try:
         with own_clone(job) as clone:
             for command in job.commands:
+                if attempt.terminated:
+                    attempt.status = 1
+                    break
                 children[:] = [start_dvc(job, command, clone, Path(job.attempts) / f"{job.task}.{attempt.key}.jsonl")]
                 if attempt.terminated:
                     end()  # SIGTERM came while it started
                 attempt.status = follow(children[0], attempt, Path(job.attempts))
-                if attempt.status or attempt.terminated:
+                if attempt.status:
                     break
             else:
                 send_back(job, clone, attempt)
+                (clone / CLEAN).write_text(version_of(job))
     except subprocess.CalledProcessError as error:
         attempt.status, attempt.last_line = 1, f"{error}: {error.stderr or ''}".strip()
+        print(attempt.last_line, flush=True)
     finally:
         attempt.status = 1 if attempt.status is None else attempt.status
         attempt.ended, attempt.stage = time.time(), ""
         attempt.write(Path(job.attempts))
-    if attempt.terminated and attempt.status and is_running_slurm_job():
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
+    if job.requeue and attempt.terminated and attempt.status and is_running_slurm_job():
+        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]])
     return attempt.status
 
 
 def is_running_slurm_job() -> bool:
     """Return whether this is a Slurm job that nobody has cancelled."""
-    if "SLURM_JOB_ID" not in os.environ:
-        return False
     command = ["scontrol", "show", "job", "-o", os.environ["SLURM_JOB_ID"]]
     return " JobState=RUNNING " in subprocess.run(command, capture_output=True, text=True).stdout
 
@@ -92,6 +96,8 @@ def own_clone(job: Job) -> Iterator[Path]:
     user_folder = Path(os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir()) / f"stiltwalk-{getuser()}"
     scratch = Path(job.scratch or os.environ.get("STILTWALK_SCRATCH") or user_folder)
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if scratch.stat().st_uid != os.getuid():
+        raise PermissionError(f"{scratch} belongs to another user; set STILTWALK_SCRATCH to a folder of your own")
     for number in range(1000):
         clone = scratch / str(number)
         with (scratch / f"{number}.lock").open("w") as lock:
@@ -99,19 +105,25 @@ def own_clone(job: Job) -> Iterator[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            clean = clone / ".git/stiltwalk-clean"  # its text says which sweep it is for
-            if not (clean.is_file() and clean.read_text() == job.bundle):
+            clean = clone / CLEAN
+            if not (clean.is_file() and clean.read_text() == version_of(job)):
                 make_clone(job, clone)
             clean.unlink(missing_ok=True)
+            (clone / ".dvc/config.local").write_text(job.dvc_config, encoding="utf-8")
             yield clone
-            clean.write_text(job.bundle)
             return
     raise RuntimeError(f"{scratch} has 1000 clones, all of them in use")
+
+
+def version_of(job: Job) -> str:
+    """Return what a clone must have been made for, to be used again."""
+    return f"{job.bundle} {job.commit} {job.own_version}"
 
 
 def make_clone(job: Job, clone: Path) -> None:
     """Make a clone from the job's bundle, with its cache or remote, and with the user's own data."""
     shutil.rmtree(clone, ignore_errors=True)
+    clone.mkdir(mode=0o700)  # its configuration may hold credentials
     git("init", "--quiet", str(clone), cwd=clone.parent)
     git("fetch", "--quiet", job.bundle, "HEAD", cwd=clone)
     git("checkout", "--quiet", "-b", "sweep", job.commit, cwd=clone)
@@ -119,7 +131,6 @@ def make_clone(job: Job, clone: Path) -> None:
         git("config", key, value, cwd=clone)
     # dvc.lock may name data that the cache lacks; DVC then fails even if newer data could be reused.
     (clone / "dvc.lock").unlink(missing_ok=True)
-    (clone / ".dvc/config.local").write_text(job.dvc_config, encoding="utf-8")
     if job.own_data:
         shutil.copytree(job.own_data, clone / "data/own", symlinks=True)
 
@@ -153,7 +164,8 @@ def follow(process: subprocess.Popen[str], attempt: Attempt, folder: Path) -> in
     assert process.stdout
     for line in process.stdout:
         print(line, end="", flush=True)
-        attempt.last_line = line.strip() or attempt.last_line
+        if line.strip() and not line.startswith("Having any troubles?"):
+            attempt.last_line = line.strip()
         if stages := RUNNING.findall(line):
             attempt.ran += [attempt.stage] if attempt.stage else []
             attempt.stage = stages[-1]
@@ -180,7 +192,10 @@ def send_back(job: Job, clone: Path, attempt: Attempt) -> None:
     if job.remote:
         dvc = Path(sys.executable).with_name("dvc")
         subprocess.run([dvc, "push", "--quiet", "--run-cache"], cwd=clone, check=True, capture_output=True, text=True)
-    if job.experiment:
+    if not job.experiment:
+        lock = yaml.safe_load((clone / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+        attempt.outputs = sorted({out["md5"] for stage in lock.values() for out in stage.get("outs", [])})
+    else:
         references = git("for-each-ref", "refs/exps", "--format=%(refname)", cwd=clone).split()
         reference = next(one for one in references if one.split("/", 4)[-1] == job.experiment)
         if job.repository:

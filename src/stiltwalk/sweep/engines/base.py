@@ -17,7 +17,7 @@ class Engine(Protocol):
         """
 
     def states(self) -> dict[str, str]:
-        """Return `waiting`, `running` or `blocked` (it needs a task that failed) by task; what has ended is missing."""
+        """Return `waiting` or `running` by task; what has ended is missing."""
 
     def cancel(self) -> None:
         """End all tasks; trainings save their state."""

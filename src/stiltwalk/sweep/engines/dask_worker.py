@@ -1,12 +1,10 @@
 """What a dask worker does for a sweep. dask sends this module to its workers, which need not have Stiltwalk."""
 
 import fcntl
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from getpass import getuser
 from pathlib import Path
@@ -26,22 +24,23 @@ def scratch_folder() -> Path:
     return folder
 
 
-def run_task(code: bytes, job: dict[str, Any], *parents: dict[str, Any]) -> dict[str, Any]:
+def run_task(code: dict[str, bytes], version: str, job: dict[str, Any], *parents: dict[str, Any]) -> dict[str, Any]:
     """Run a task of a sweep in a process of its own; returns its attempt, and the files that it wrote beside it.
 
-    code: a tar archive of the repository's bundle and the user's own data. parents: what this returned for the tasks
-    that this one needs; if one of them failed, nothing is run.
+    code: the repository's bundle and the user's own data, by path. version: of these. parents: what this returned for
+    the tasks that this one needs; if one of them failed, nothing is run.
     """
     if any(parent["attempt"] is None or parent["attempt"]["status"] for parent in parents):
         return {"attempt": None, "files": {}}
     scratch = scratch_folder()
-    place = scratch / f"code-{job['commit'][:12]}"
+    place = scratch / f"code-{version}"
     with (scratch / f"{place.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.is_dir():
             partial = Path(tempfile.mkdtemp(dir=scratch))
-            with tarfile.open(fileobj=io.BytesIO(code)) as archive:
-                archive.extractall(partial, filter="data")
+            for name, content in code.items():
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                (partial / name).write_bytes(content)
             subprocess.run(["git", "init", "--quiet", "code"], cwd=partial, check=True)
             subprocess.run(["git", "pull", "--quiet", "../bundle", "HEAD"], cwd=partial / "code", check=True)
             partial.rename(place)
@@ -59,9 +58,9 @@ def run_task(code: bytes, job: dict[str, Any], *parents: dict[str, Any]) -> dict
                 start_new_session=True,
             )
             running = vars(get_worker()).setdefault(RUNNING, [])
-            running.append(process)
+            running.append((job["attempts"], process))
             process.wait()
-            running.remove(process)
+            running.remove((job["attempts"], process))
         attempts = [json.loads(path.read_text()) for path in Path(folder).glob("*.json")]
         files = {path.name: path.read_bytes() for path in Path(folder).glob("*.*") if path.suffix != ".json"}
         last = (Path(folder) / "log").read_text(errors="replace").strip().splitlines()[-1:]
@@ -79,10 +78,16 @@ class EndTasks(WorkerPlugin):
         end_tasks(worker)
 
 
-def end_tasks(dask_worker: Worker) -> None:
-    """End the tasks that run on this worker; trainings save their state."""
-    processes = list(getattr(dask_worker, RUNNING, []))
-    for process in processes:
+def end_tasks(dask_worker: Worker, sweep: str = "") -> None:
+    """End the tasks of a sweep, or all, that run on this worker; trainings save their state.
+
+    sweep: the folder of its attempts on the launching machine.
+    """
+    running = [process for of, process in getattr(dask_worker, RUNNING, []) if sweep in ("", of)]
+    for process in running:
         process.terminate()
-    for process in processes:
-        process.wait(SECONDS_TO_SAVE)
+    for process in running:
+        try:
+            process.wait(SECONDS_TO_SAVE)
+        except subprocess.TimeoutExpired:
+            process.kill()

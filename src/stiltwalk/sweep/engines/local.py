@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stiltwalk.sweep.graph import Task
-from stiltwalk.sweep.records import Job
+from stiltwalk.sweep.records import CODE, Job
 from stiltwalk.utils.errors import InputError
 from stiltwalk.utils.files import write_json
 
-SOURCE = Path(__file__).resolve().parents[3]
 SECONDS_TO_SAVE = 30
 
 
@@ -53,7 +52,7 @@ class LocalEngine:
     def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
         path = self.folder / f"{job.task}.job.json"
         write_json(vars(job), path)
-        environment = os.environ | self.environments[slot] | {"PYTHONPATH": str(SOURCE)}
+        environment = os.environ | self.environments[slot] | {"PYTHONPATH": str(self.folder / CODE)}
         with (self.folder / f"{job.task}.log").open("w") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "stiltwalk.sweep.worker", str(path)],
