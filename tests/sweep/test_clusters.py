@@ -251,4 +251,6 @@ def test_stop_ends_the_tasks_of_a_sweep_on_dask_and_another_launcher_finds_them(
         second.cancel()
         time.sleep(6)
         third = DaskEngine("toy:", tmp_path, tmp_path / "attempts", address, 1)
+        second.client.close()
         assert third.states() == {} and read_attempts(tmp_path / "attempts").keys() == {"a"}
+        third.client.close()
