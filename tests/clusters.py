@@ -186,7 +186,7 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([find("moto_server"), "-p", str(port)], stdout=log, stderr=log)
     try:
-        wait_until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)))
+        wait_until(lambda: answers(port))
         named = {f"aws_{name}": key for name, key in keys.items()}
         client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **named)
         client.create_bucket(Bucket="sweeps")
@@ -194,6 +194,12 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         server.terminate()
         server.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether a server on this machine listens at the port."""
+    with socket.socket() as client:
+        return not client.connect_ex(("127.0.0.1", port))
 
 
 def find(program: str) -> str:
