@@ -106,7 +106,9 @@ class Slurm:
         victims = [psutil.Process(int((self.folder / f"{node}.pid").read_text()))]
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if any(f"slurmstepd: [{job}." in " ".join(process.cmdline()) for job in jobs):
+                if not any(f"slurmstepd: [{job}." in " ".join(process.cmdline()) for job in jobs):
+                    continue
+                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:  # not of another cluster
                     victims += [process, *process.children(recursive=True)]
         for process in victims:
             with contextlib.suppress(psutil.Error):
