@@ -77,7 +77,8 @@ class Slurm:
         ]
         conf = SLURM_CONF.format(host=host, port=self.port, folder=folder, nodes="\n".join(nodes), count=NODES)
         (folder / "slurm.conf").write_text(conf)
-        self.environment = {"SLURM_CONF": str(folder / "slurm.conf")}
+        self.conf = str(folder / "slurm.conf")
+        self.environment = {"SLURM_CONF": self.conf}
 
     def start(self) -> None:
         if not any(process.name() == "munged" for process in psutil.process_iter()):
@@ -102,14 +103,13 @@ class Slurm:
 
     def kill(self, node: str) -> None:
         """Lose a node: kill its daemon and everything that it runs."""
-        jobs = self.run("squeue", "-h", "-w", node, "-o", "%i").split()
         victims = [psutil.Process(int((self.folder / f"{node}.pid").read_text()))]
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if not any(f"slurmstepd: [{job}." in " ".join(process.cmdline()) for job in jobs):
-                    continue
-                if process.environ().get("SLURM_CONF") == self.environment["SLURM_CONF"]:  # not of another cluster
-                    victims += [process, *process.children(recursive=True)]
+                environment = process.environ()
+                if (environment.get("SLURM_CONF"), environment.get("SLURMD_NODENAME")) == (self.conf, node):
+                    parents = [parent for parent in process.parents() if "slurmstepd" in parent.name()]
+                    victims += [*parents, process]  # first its guard, which would report its end
         for process in victims:
             with contextlib.suppress(psutil.Error):
                 process.kill()
