@@ -138,9 +138,9 @@ def print_cost(sweep: Sweep, tasks: Sequence[Task], cost: Cost, machines: int, d
         f"for {sweep.steps} steps, because orders share common prefixes{finished}"
     )
     basis = (
-        f"{cost.measured} stages measured on this machine, {cost.estimated} estimated from their number of tokens"
+        f"{cost.measured} stages measured before, {cost.estimated} estimated from their number of tokens"
         if cost.estimated
-        else "all stages measured on this machine"
+        else "all stages measured before"
     )
     left = " left" if done else ""
     print(f"processor time: about {format_duration(cost.total)}{left} ({basis})")

@@ -8,9 +8,10 @@ from stiltwalk.sweep.cost import format_duration
 from stiltwalk.sweep.experiments import SWEEP_FILE
 from stiltwalk.sweep.graph import Task
 from stiltwalk.sweep.launch import Settings, find_launcher, make_engine
-from stiltwalk.sweep.progress import Place, describe_steps, read_states
+from stiltwalk.sweep.progress import Place, check_repetitions, describe_steps, read_states
 from stiltwalk.sweep.records import SweepRecord, TaskState, read_attempts
 from stiltwalk.sweep.schedule import wall_seconds
+from stiltwalk.utils.errors import InputError
 
 ENDED = ("finished", "failed", "stopped", "lost", "blocked")
 
@@ -25,6 +26,10 @@ def print_status(place: Place) -> None:
     counts = Counter(state.state for state in states.values())
     print("\n" + (", ".join(f"{n} {state}" for state, n in counts.most_common()) or "nothing was left to do"))
     print(describe_steps(attempts))
+    try:
+        check_repetitions(attempts)
+    except InputError as error:
+        print(f"warning: {error}")
     if n_running := counts["running"]:
         seconds = remaining_seconds(record, states, n_running)
         end = time.strftime("%a %H:%M", time.localtime(time.time() + seconds))
