@@ -1,12 +1,14 @@
 """Test clusters on this machine, on loopback: Slurm with several nodes, and dask with several workers."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -131,14 +133,19 @@ class Slurm:
 
 
 @contextlib.contextmanager
-def slurm_cluster(folder: Path) -> Iterator[Slurm]:
-    """A Slurm cluster while the block runs."""
-    cluster = Slurm(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()
+def slurm_cluster() -> Iterator[Slurm]:
+    """A Slurm cluster while the block runs, in a folder of its own: the paths of its sockets have to be short."""
+    with (
+        (Path(tempfile.gettempdir()) / "stiltwalk-test-slurm").open("w") as lock,
+        tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
+    ):
+        cluster = Slurm(Path(folder))
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one cluster at a time: they would share munge
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
 
 
 @contextlib.contextmanager
@@ -211,7 +218,7 @@ def find(program: str) -> str:
 
 def free_ports(count: int) -> int:
     """The first of so many free ports in a row."""
-    for first in range(20000 + os.getpid() % 5000, 60000, count):
+    for first in range(20000 + 8 * os.getpid() % 30000, 60000, count):
         with contextlib.ExitStack() as stack:
             try:
                 for port in range(first, first + count):

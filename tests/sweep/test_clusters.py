@@ -69,8 +69,8 @@ STAGES = """stages:
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+def cluster() -> Iterator[Slurm]:
+    with slurm_cluster() as cluster:
         yield cluster
 
 

@@ -304,7 +304,7 @@ def compared_scores(project: Project) -> str:
 @pytest.mark.slow
 def test_three_slurm_nodes_give_the_scores_of_one_machine(twins, tmp_path, warm_stages):
     """Although one of them is lost in the middle of a task."""
-    with slurm_cluster(tmp_path / "slurm") as cluster:
+    with slurm_cluster() as cluster:
         project = clone(tmp_path / "stiltwalk")
         project.environment |= cluster.environment | warm_stages | {"STILTWALK_SCRATCH": str(tmp_path / "scratch")}
         submit = command("--engine", "slurm", "--options", "--time=60")
