@@ -144,7 +144,7 @@ def find_states(
 ) -> dict[str, TaskState]:
     """Return the state of every task. finished: experiments that Git has. live: what the engine says of its tasks.
 
-    The engine only says what runs or waits. What is finished or failed follows from Git and from the attempts.
+    The engine only says which tasks run or wait. Git and the attempts say which have finished or failed.
     """
     states: dict[str, TaskState] = {}
     for name, task in record.tasks.items():

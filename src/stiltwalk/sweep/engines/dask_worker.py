@@ -17,10 +17,15 @@ SECONDS_TO_SAVE = 30
 
 
 def scratch_folder() -> Path:
-    """Return the folder of this machine for clones."""
-    default = Path(tempfile.gettempdir()) / f"stiltwalk-{getuser()}"
+    """Return the folder of this machine for code and clones.
+
+    Raises PermissionError if it is another user's, who could have put code of theirs there.
+    """
+    default = Path(os.environ.get("SLURM_TMPDIR") or tempfile.gettempdir()) / f"stiltwalk-{getuser()}"
     folder = Path(os.environ.get("STILTWALK_SCRATCH") or default)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; set STILTWALK_SCRATCH to a folder of your own")
     return folder
 
 
@@ -47,7 +52,11 @@ def run_task(code: dict[str, bytes], version: str, job: dict[str, Any], *parents
     own = str(place / "own") if (place / "own").is_dir() else ""
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         path = Path(folder) / "job"
-        path.write_text(json.dumps(job | {"bundle": str(place / "bundle"), "own_data": own, "attempts": folder}))
+        path.write_text(
+            json.dumps(
+                job | {"bundle": str(place / "bundle"), "own_data": own, "attempts": folder, "scratch": str(scratch)}
+            )
+        )
         command = [sys.executable, "-m", "stiltwalk.sweep.worker", str(path)]
         with (Path(folder) / "log").open("w") as log:
             process = subprocess.Popen(
