@@ -52,11 +52,6 @@ def order_effects(
         smallest: the smallest standard deviation of order effects that matters, in points.
         alpha: the significance level of the tests of order; None to test nothing, as in an unfinished sweep.
         independent: whether orders share no checkpoints, so that their runs have no noise in common.
-
-    Intervals are 95 % t intervals over seeds. A percentile bootstrap of three seeds has ten distinct resamples and
-    cannot reach beyond the smallest and the largest seed, so it covers the mean of normal noise in 75 % of cases at
-    best. A t interval is wide at three seeds, but its coverage is correct if the noise is roughly normal.
-
     """
     cells = read_cells(scores, validation, tasks, kinds, target_kinds, independent=independent)
     rng = np.random.default_rng(seed)

@@ -1,4 +1,9 @@
-"""Confidence intervals by the t distribution."""
+"""Confidence intervals by the t distribution.
+
+A percentile bootstrap of three seeds has ten distinct resamples and cannot reach beyond the smallest and the largest
+seed, so it covers the mean of normal noise in 75 % of cases at best. A t interval is wide at three seeds, but its
+coverage is correct if the noise is roughly normal.
+"""
 
 import math
 from typing import Any
