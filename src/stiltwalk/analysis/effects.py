@@ -52,6 +52,7 @@ def order_effects(
         smallest: the smallest standard deviation of order effects that matters, in points.
         alpha: the significance level of the tests of order; None to test nothing, as in an unfinished sweep.
         independent: whether orders share no checkpoints, so that their runs have no noise in common.
+
     """
     cells = read_cells(scores, validation, tasks, kinds, target_kinds, independent=independent)
     rng = np.random.default_rng(seed)
